@@ -1,0 +1,272 @@
+//! Proven addresses: where a refused dial means death.
+//!
+//! A refusal proves something only where this very peer has answered before. So each success of a dial of our own is remembered here, for
+//! peers with a link and for those that only a group knows ("a refused dial is proof for roots about members and for members about roots
+//! as well", protocol.md §4). A new incarnation starts with an empty page.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use libp2p_identity::PeerId;
+use multiaddr::{Multiaddr, Protocol};
+
+use crate::Time;
+
+/// Peers of whom addresses are remembered; beyond it the one longest unused is forgotten, which costs its quick proof only.
+const REMEMBERED: usize = 4096;
+
+/// What is known of where peers have answered.
+#[derive(Debug, Default)]
+pub(super) struct Contacts {
+    by_peer: HashMap<PeerId, Contact>,
+    by_use: BTreeMap<u64, PeerId>,
+    uses: u64,
+    /// Addresses per peer.
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Contact {
+    used: u64,
+    /// The life that the proofs are about; `None` until a `Hello` says.
+    incarnation: Option<u64>,
+    /// Where this life completed a dial of ours, the newest last.
+    proven: Vec<Multiaddr>,
+    /// Which of them have refused since this life was last heard of.
+    refused: Vec<Multiaddr>,
+    /// What is to be verified still, the one under way first.
+    verifying: VecDeque<Multiaddr>,
+    /// Where the last `Hello` of this life said that it lives.
+    listed: Vec<Multiaddr>,
+    /// When what was proven without a `Hello` was last given up.
+    expired: Option<Time>,
+}
+
+impl Contacts {
+    pub(super) fn new(limit: usize) -> Contacts {
+        Contacts {
+            limit,
+            ..Contacts::default()
+        }
+    }
+
+    /// A `Hello` of this life, which says that it lives at `listed`: proofs about another life are void, refusals too. Of what was proven
+    /// before any `Hello` said whose life it was, only what this one lists is kept; and what a life listed once and lists no more is not
+    /// kept either: it has moved, and whatever refuses there is not it. The `Hello` itself proves the address that was `dialled` for it.
+    pub(super) fn lives(&mut self, peer: &PeerId, incarnation: u64, listed: &[Multiaddr], dialled: Option<&Multiaddr>) {
+        if let Some(address) = dialled {
+            self.settle_life(peer, incarnation, listed);
+            self.prove(peer, address);
+        }
+        self.settle_life(peer, incarnation, listed);
+    }
+
+    fn settle_life(&mut self, peer: &PeerId, incarnation: u64, listed: &[Multiaddr]) {
+        let limit = self.limit;
+        let Some(contact) = self.by_peer.get_mut(peer) else {
+            return;
+        };
+        let (known, before) = (contact.incarnation, std::mem::take(&mut contact.listed));
+        contact.proven.retain(|address| match known {
+            None => listed.contains(address),
+            Some(known) => known == incarnation && (listed.contains(address) || !before.contains(address)),
+        });
+        contact.incarnation = Some(incarnation);
+        contact.listed = listed.iter().take(limit).cloned().collect();
+        contact.refused.clear();
+    }
+
+    /// At this address this peer completed a dial of ours.
+    pub(super) fn prove(&mut self, peer: &PeerId, address: &Multiaddr) {
+        let limit = self.limit;
+        let contact = self.touch(peer);
+        contact.refused.clear();
+        contact.verifying.clear();
+        contact.proven.retain(|known| known != address);
+        if contact.proven.len() >= limit {
+            contact.proven.remove(0);
+        }
+        contact.proven.push(address.clone());
+    }
+
+    /// Where this life has answered.
+    pub(super) fn proven(&self, peer: &PeerId) -> &[Multiaddr] {
+        self.by_peer.get(peer).map_or(&[], |contact| &contact.proven)
+    }
+
+    /// These addresses refuse; `true` when now every proven one has.
+    pub(super) fn refuse<'a>(&mut self, peer: &PeerId, addresses: impl Iterator<Item = &'a Multiaddr>) -> bool {
+        let Some(contact) = self.by_peer.get_mut(peer) else {
+            return false;
+        };
+        for address in addresses {
+            if contact.proven.contains(address) && !contact.refused.contains(address) {
+                contact.refused.push(address.clone());
+            }
+        }
+        !contact.refused.is_empty() && contact.refused.len() == contact.proven.len()
+    }
+
+    /// This life is over.
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        if let Some(contact) = self.by_peer.remove(peer) {
+            self.by_use.remove(&contact.used);
+        }
+    }
+
+    /// Gives up what this peer has proven, unless that was done less than `pause` ago or addresses of it are being verified.
+    pub(super) fn expire(&mut self, peer: &PeerId, now: Time, pause: Duration) {
+        let Some(contact) = self.by_peer.get_mut(peer) else {
+            return;
+        };
+        let recent = contact.expired.is_some_and(|at| now.since(at) < pause);
+        if !recent && contact.verifying.is_empty() && !contact.proven.is_empty() {
+            contact.expired = Some(now);
+            contact.incarnation = None;
+            contact.proven.clear();
+            contact.refused.clear();
+            contact.listed.clear();
+        }
+    }
+
+    /// Starts to verify these addresses one after the other and returns the first; `None` if one is proven, or some are being verified.
+    pub(super) fn verify(&mut self, peer: &PeerId, addresses: &[Multiaddr]) -> Option<Multiaddr> {
+        let limit = self.limit;
+        let contact = self.touch(peer);
+        if contact.proven.is_empty() && contact.verifying.is_empty() {
+            contact.verifying.extend(addresses.iter().take(limit).cloned());
+            return contact.verifying.front().cloned();
+        }
+        None
+    }
+
+    /// Whether it is this address that is being verified.
+    pub(super) fn is_verifying(&self, peer: &PeerId, address: &Multiaddr) -> bool {
+        self.by_peer
+            .get(peer)
+            .is_some_and(|contact| contact.verifying.front() == Some(address))
+    }
+
+    /// The address being verified failed: the next one, if there is one.
+    pub(super) fn verify_next(&mut self, peer: &PeerId) -> Option<Multiaddr> {
+        let contact = self.by_peer.get_mut(peer)?;
+        contact.verifying.pop_front();
+        contact.verifying.front().cloned()
+    }
+
+    fn touch(&mut self, peer: &PeerId) -> &mut Contact {
+        self.uses += 1;
+        if let Some(contact) = self.by_peer.get(peer) {
+            self.by_use.remove(&contact.used);
+        } else if self.by_peer.len() >= REMEMBERED
+            && let Some((_, oldest)) = self.by_use.pop_first()
+        {
+            self.by_peer.remove(&oldest);
+        }
+        self.by_use.insert(self.uses, *peer);
+        let contact = self.by_peer.entry(*peer).or_default();
+        contact.used = self.uses;
+        contact
+    }
+}
+
+/// The address without the peer id at its end, which some say and some do not.
+pub(super) fn bare(address: &Multiaddr) -> Multiaddr {
+    let mut address = address.clone();
+    if let Some(Protocol::P2p(_)) = address.iter().last() {
+        address.pop();
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(number: u64) -> PeerId {
+        let multihash = multiaddr::multihash::Multihash::<64>::wrap(0, &number.to_be_bytes()).unwrap();
+        PeerId::from_multihash(multihash).unwrap()
+    }
+
+    fn address(port: u16) -> Multiaddr {
+        format!("/ip4/10.0.0.1/tcp/{port}").parse().unwrap()
+    }
+
+    #[test]
+    fn only_the_refusal_of_every_proven_address_is_a_proof() {
+        let mut contacts = Contacts::new(8);
+        assert!(!contacts.refuse(&peer(1), [address(1)].iter()));
+        contacts.prove(&peer(1), &address(1));
+        contacts.prove(&peer(1), &address(2));
+        assert!(!contacts.refuse(&peer(1), [address(3), address(1)].iter()));
+        contacts.prove(&peer(1), &address(1));
+        assert!(!contacts.refuse(&peer(1), [address(2)].iter()));
+        assert!(contacts.refuse(&peer(1), [address(1)].iter()));
+    }
+
+    #[test]
+    fn a_new_life_has_proven_nothing() {
+        let mut contacts = Contacts::new(8);
+        contacts.prove(&peer(1), &address(1));
+        contacts.prove(&peer(1), &address(2));
+        contacts.lives(&peer(1), 7, &[address(1)], None);
+        assert_eq!(contacts.proven(&peer(1)), [address(1)]);
+        contacts.lives(&peer(1), 8, &[address(1)], None);
+        assert!(contacts.proven(&peer(1)).is_empty());
+        assert!(!contacts.refuse(&peer(1), [address(1)].iter()));
+    }
+
+    #[test]
+    fn a_life_that_has_moved_is_not_dead_where_it_was() {
+        let mut contacts = Contacts::new(8);
+        contacts.lives(&peer(1), 7, &[address(1)], Some(&address(1)));
+        contacts.lives(&peer(1), 7, &[address(1)], Some(&address(9)));
+        assert_eq!(contacts.proven(&peer(1)), [address(1), address(9)]);
+        contacts.lives(&peer(1), 7, &[address(2)], None);
+        assert_eq!(contacts.proven(&peer(1)), [address(9)], "which it never listed");
+        assert!(!contacts.refuse(&peer(1), [address(1)].iter()));
+    }
+
+    #[test]
+    fn a_proof_that_may_be_about_an_earlier_life_is_made_anew() {
+        let mut contacts = Contacts::new(8);
+        let (now, pause) = (Time::from_millis(1), Duration::from_millis(10));
+        contacts.prove(&peer(1), &address(1));
+        contacts.expire(&peer(1), now, pause);
+        assert!(!contacts.refuse(&peer(1), [address(1)].iter()));
+        assert_eq!(contacts.verify(&peer(1), &[address(1)]), Some(address(1)));
+        contacts.expire(&peer(1), now + pause, pause);
+        assert!(contacts.is_verifying(&peer(1), &address(1)), "once at a time");
+        contacts.prove(&peer(1), &address(1));
+        contacts.expire(&peer(1), now + pause / 2, pause);
+        assert_eq!(contacts.proven(&peer(1)), [address(1)], "once in a while");
+        contacts.expire(&peer(1), now + pause, pause);
+        assert!(contacts.proven(&peer(1)).is_empty());
+    }
+
+    #[test]
+    fn addresses_are_verified_one_after_the_other_and_once() {
+        let mut contacts = Contacts::new(8);
+        let both = [address(1), address(2)];
+        assert_eq!(contacts.verify(&peer(1), &both), Some(address(1)));
+        assert_eq!(contacts.verify(&peer(1), &both), None);
+        assert!(contacts.is_verifying(&peer(1), &address(1)));
+        assert_eq!(contacts.verify_next(&peer(1)), Some(address(2)));
+        assert_eq!(contacts.verify_next(&peer(1)), None);
+        contacts.prove(&peer(1), &address(2));
+        assert_eq!(contacts.verify(&peer(1), &both), None);
+    }
+
+    #[test]
+    fn the_longest_unused_peer_is_forgotten_first() {
+        let mut contacts = Contacts::new(8);
+        for number in 0..REMEMBERED as u64 {
+            contacts.prove(&peer(number), &address(1));
+        }
+        contacts.prove(&peer(0), &address(2));
+        contacts.prove(&peer(u64::MAX), &address(1));
+        assert_eq!(contacts.proven(&peer(0)).len(), 2);
+        assert!(contacts.proven(&peer(1)).is_empty());
+        assert_eq!(contacts.by_peer.len(), contacts.by_use.len());
+    }
+}

@@ -1,0 +1,98 @@
+//! The rota: whose turn it is to be pinged.
+//!
+//! One ping leaves about every `peer_interval`, to one link after the other, in an order of this peer's own. A new link enters at a random
+//! place, so that two peers that were started together do not ping the same third one in step for ever.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::{Config, LinkId};
+
+/// A cyclic order of links.
+#[derive(Debug, Default)]
+pub(super) struct Rota {
+    order: Vec<LinkId>,
+    next: usize,
+}
+
+impl Rota {
+    /// Takes a link in at a random place.
+    pub(super) fn insert(&mut self, link: LinkId, rng: &mut StdRng) {
+        let place = rng.random_range(0..=self.order.len());
+        self.order.insert(place, link);
+        if place < self.next {
+            self.next += 1;
+        }
+    }
+
+    /// Takes a link out.
+    pub(super) fn remove(&mut self, link: LinkId) {
+        let Some(place) = self.order.iter().position(|&other| other == link) else {
+            return;
+        };
+        self.order.remove(place);
+        if place < self.next {
+            self.next -= 1;
+        }
+    }
+
+    /// Whose turn it is; the turn passes on.
+    pub(super) fn take_turn(&mut self) -> Option<LinkId> {
+        if self.next >= self.order.len() {
+            self.next = 0;
+        }
+        let link = self.order.get(self.next).copied()?;
+        self.next += 1;
+        Some(link)
+    }
+
+    /// How many links take turns.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
+/// The time between two turns: "at the rate `max(1 / peer_interval, 1.25 · degree / link_interval)`" (protocol.md §4).
+pub(super) fn period(config: &Config, degree: usize) -> Duration {
+    let degree = u32::try_from(degree.max(1)).unwrap_or(u32::MAX);
+    config
+        .peer_interval
+        .min(config.link_interval * 4 / degree.saturating_mul(5))
+}
+
+/// What a ping announces: a whole round, and one turn for a link that enters meanwhile.
+pub(super) fn announced(config: &Config, degree: usize) -> Duration {
+    let turns = u32::try_from(degree + 1).unwrap_or(u32::MAX);
+    period(config, degree).saturating_mul(turns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn everybody_has_a_turn_in_each_round_whoever_enters_or_leaves() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut rota = Rota::default();
+        assert_eq!(rota.take_turn(), None);
+        for number in 0..10 {
+            rota.insert(LinkId(number), &mut rng);
+            rota.take_turn();
+        }
+        rota.remove(LinkId(3));
+        let mut round: Vec<_> = (0..rota.len()).filter_map(|_| rota.take_turn()).collect();
+        round.sort();
+        assert_eq!(round, [0, 1, 2, 4, 5, 6, 7, 8, 9].map(LinkId));
+    }
+
+    #[test]
+    fn the_rate_grows_when_there_are_more_links_than_turns() {
+        let config = Config::lan();
+        for (degree, millis) in [(0, 1000), (1, 1000), (16, 1000), (32, 500), (160, 100)] {
+            assert_eq!(period(&config, degree), Duration::from_millis(millis), "{degree}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Sessions: which stream carries the link.
+//!
+//! Streams break, often so that only one end notices, and two ends may dial each other at the same time. Nothing is negotiated about it:
+//! the two `Hello`s of a session say enough for both ends to come to the same answers, each on its own.
+//!
+//! - *Which sessions are open?* A `Hello` lists the sender's other sessions with this peer. One that a later `Hello` does not list is
+//!   closed at the sender, whatever the socket here says (scenario 31).
+//! - *Which one stays?* Of those open at both ends the one that the smaller `PeerId` opened, then the newer one ([`Rank`]). A session that
+//!   would win but has not seen its `Hello` yet is waited for, so that a link is not founded on one stream and again on the next.
+//! - *What does it carry?* The link whose instance both `Hello`s name, or a new one ([`agreed_instance`]).
+
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+
+use crate::Opener;
+use crate::message::{Hello, LinkInstance};
+
+/// An open session.
+#[derive(Debug)]
+pub(super) struct OpenSession {
+    pub(super) peer: PeerId,
+    pub(super) opener: Opener,
+    /// Where we dialled it, if we did.
+    pub(super) address: Option<Multiaddr>,
+    /// Our number for it.
+    pub(super) number: u64,
+    /// What our `Hello` would resume.
+    pub(super) resume: Option<LinkInstance>,
+    /// What our `Hello` listed as open.
+    pub(super) open: Vec<u64>,
+    /// The version of our neighbours in our `Hello`.
+    pub(super) neighbours: u64,
+    /// The other end's `Hello`, once it came.
+    pub(super) theirs: Option<Box<Hello>>,
+}
+
+/// Of two sessions between the same peers the one of the greater rank stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    opened_by_smaller: bool,
+    /// The opener's number. For a session without `Hello` whose opener is the other end, its place among ours stands in.
+    number: u64,
+}
+
+impl OpenSession {
+    /// Its rank by the opener's number; `None` before the `Hello`.
+    pub(super) fn rank(&self, us: &PeerId) -> Option<Rank> {
+        let theirs = self.theirs.as_ref()?;
+        let number = match self.opener {
+            Opener::Us => self.number,
+            Opener::Them => theirs.number,
+        };
+        Some(Rank {
+            opened_by_smaller: self.opened_by_smaller(us),
+            number,
+        })
+    }
+
+    /// Whether this session, once it had its `Hello`, would win over `other`, which has.
+    pub(super) fn would_beat(&self, other: &OpenSession, us: &PeerId) -> bool {
+        let rank = |session: &OpenSession| Rank {
+            opened_by_smaller: session.opened_by_smaller(us),
+            number: session.number,
+        };
+        rank(self) > rank(other)
+    }
+
+    fn opened_by_smaller(&self, us: &PeerId) -> bool {
+        (self.opener == Opener::Us) == (*us < self.peer)
+    }
+}
+
+/// The instance that this session carries, the same at both ends.
+///
+/// It resumes what both name. ◆ A `Hello` that names nothing does not deny an instance that its sender could not know yet: one founded by
+/// a session that the sender lists as open, or numbered later. (Without this, two dials that cross found the link twice.) Otherwise the
+/// session founds a new instance.
+pub(super) fn agreed_instance(us: &PeerId, session: &OpenSession, theirs: &Hello) -> LinkInstance {
+    let we_are_smaller = *us < session.peer;
+    let ours_of = |instance: &LinkInstance| {
+        if we_are_smaller {
+            instance.smaller
+        } else {
+            instance.larger
+        }
+    };
+    let theirs_of = |instance: &LinkInstance| {
+        if we_are_smaller {
+            instance.larger
+        } else {
+            instance.smaller
+        }
+    };
+    let unknown_to =
+        |number: u64, hello: u64, open: &[u64]| same_life(number, hello) && (number > hello || open.contains(&number));
+    match (session.resume, theirs.resume) {
+        (Some(a), Some(b)) if a == b => a,
+        (None, Some(b)) if unknown_to(ours_of(&b), session.number, &session.open) => b,
+        (Some(a), None) if unknown_to(theirs_of(&a), theirs.number, &theirs.open) => a,
+        _ if we_are_smaller => LinkInstance {
+            smaller: session.number,
+            larger: theirs.number,
+        },
+        _ => LinkInstance {
+            smaller: theirs.number,
+            larger: session.number,
+        },
+    }
+}
+
+/// Whether two numbers of one peer's sessions are of one life: each life counts from a random number of 32 bits, shifted up by 32. So an
+/// instance of a life that is over is not taken for one of the new life that its peer could not know yet.
+fn same_life(a: u64, b: u64) -> bool {
+    a >> 32 == b >> 32
+}
+
+/// The secret of a link instance, from both ends' shares.
+pub(super) fn link_key(us: &PeerId, them: &PeerId, shares: (&[u8; 16], &[u8; 16]), instance: LinkInstance) -> [u8; 32] {
+    let (smaller, larger) = if us < them { shares } else { (shares.1, shares.0) };
+    let mut hasher = blake3::Hasher::new_derive_key("fatebound link key 1");
+    hasher.update(smaller);
+    hasher.update(larger);
+    hasher.update(&instance.smaller.to_be_bytes());
+    hasher.update(&instance.larger.to_be_bytes());
+    *hasher.finalize().as_bytes()
+}

@@ -1,0 +1,419 @@
+//! One-shot messages: sent over as many ways as they need, answered over the way they came.
+//!
+//! "One-shot messages go over the direct connection to their target if one is up or can be dialled. ◆ Without one, when the direct link is doubtful,
+//! and always for `Probe`, `NeedRepair` and `Fail`, copies also travel through the overlay and through one or two common neighbours, changing with each
+//! repetition" (protocol.md §3). A copy that died on its way says nothing, so what is open has a time limit; the layers above
+//! repeat.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+
+use crate::locate::Waiter;
+use crate::message::{Answer, OneShot, Signed};
+use crate::overlay::{Overlay, Timer};
+use crate::{Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed};
+
+/// What an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// A posting of the layer above.
+    Post(PostId),
+    /// Our `Join`.
+    Join,
+    /// Our `Join`, asked of this peer directly.
+    Nearby(PeerId),
+    /// Where a peer lives.
+    Locate(PeerId),
+    /// A peer's leaves or row.
+    Records(PeerId),
+}
+
+/// Names something that ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Post(PostId),
+    Request(RequestId),
+    Number(u64),
+}
+
+/// A posting that may still be answered.
+#[derive(Debug)]
+struct Post {
+    to: PeerId,
+    body: Vec<u8>,
+    ways: Ways,
+    /// A direct request is under way.
+    direct: bool,
+    /// The target is being located.
+    locating: bool,
+    located: bool,
+    /// Copies are under way through the overlay.
+    routed: bool,
+    answered: bool,
+    signed: Option<Signed<OneShot>>,
+}
+
+/// What is open.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    posts: HashMap<PostId, Post>,
+    requests: HashMap<RequestId, Question>,
+    numbers: HashMap<u64, Question>,
+    /// In the order of their ends: all last equally long.
+    ends: VecDeque<(Time, Open)>,
+    max_posts: usize,
+    lifetime: Duration,
+    next_request: u64,
+    next_number: u64,
+}
+
+impl Mail {
+    /// Nothing is open. Numbers begin at a random one, so that answers to an earlier life do not fit.
+    pub(crate) fn new(config: &Config, first_number: u64) -> Mail {
+        Mail {
+            posts: HashMap::new(),
+            requests: HashMap::new(),
+            numbers: HashMap::new(),
+            ends: VecDeque::new(),
+            max_posts: config.max_posts,
+            lifetime: config.ping_timeout * 4 + config.link_interval,
+            next_request: 0,
+            next_number: first_number,
+        }
+    }
+
+    /// Opens a direct request.
+    fn open_request(&mut self, now: Time, question: Question) -> RequestId {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.requests.insert(request, question);
+        self.ends.push_back((now + self.lifetime, Open::Request(request)));
+        request
+    }
+
+    /// A number for a routed question.
+    fn open_number(&mut self, now: Time, question: Option<Question>) -> u64 {
+        let number = self.next_number;
+        self.next_number = self.next_number.wrapping_add(1);
+        if let Some(question) = question {
+            self.numbers.insert(number, question);
+            self.ends.push_back((now + self.lifetime, Open::Number(number)));
+        }
+        number
+    }
+
+    /// The question of this number, if it is open.
+    pub(crate) fn numbered(&self, number: u64) -> Option<Question> {
+        self.numbers.get(&number).copied()
+    }
+
+    /// The next thing that has ended, or has to because too much is open.
+    fn ended(&mut self, now: Time) -> Option<Open> {
+        // A posting has at most four ends: itself, two requests and a number.
+        let full = self.posts.len() > self.max_posts || self.ends.len() > self.max_posts.saturating_mul(4);
+        match self.ends.front() {
+            Some((at, _)) if full || *at <= now => self.ends.pop_front().map(|(_, open)| open),
+            _ => None,
+        }
+    }
+}
+
+impl Overlay {
+    /// Sends a one-shot message of the layer above.
+    pub(crate) fn on_post(&mut self, post: PostId, to: PeerId, body: Vec<u8>, ways: Ways) {
+        let state = Post {
+            to,
+            body,
+            ways,
+            direct: false,
+            locating: false,
+            located: false,
+            routed: false,
+            answered: false,
+            signed: None,
+        };
+        self.mail.posts.insert(post, state);
+        self.mail
+            .ends
+            .push_back((self.now + self.mail.lifetime, Open::Post(post)));
+        let addresses = match ways {
+            Ways::Connected => Vec::new(),
+            Ways::Direct | Ways::Every { .. } => self.ring.records.addresses(&to),
+        };
+        self.post_directly(post, addresses);
+        match ways {
+            Ways::Direct if self.links.by_peer(&to).is_some_and(links::Link::doubtful) => self.post_routed(post),
+            Ways::Every { .. } => self.post_routed(post),
+            Ways::Direct | Ways::Connected => {}
+        }
+        self.expire_mail();
+    }
+
+    fn post_directly(&mut self, post: PostId, addresses: Vec<Multiaddr>) {
+        let Some(state) = self.mail.posts.get_mut(&post) else {
+            return;
+        };
+        state.direct = true;
+        let (to, body) = (state.to, OneShot::Above(state.body.clone()));
+        self.request(to, addresses, body, Question::Post(post));
+    }
+
+    /// Sends copies through the overlay; a posting is signed once, whatever the number of its copies.
+    fn post_routed(&mut self, post: PostId) {
+        let Some(state) = self.mail.posts.get_mut(&post) else {
+            return;
+        };
+        let (to, ways) = (state.to, state.ways);
+        let signed = match state.signed.take() {
+            Some(signed) => signed,
+            None => {
+                let body = OneShot::Above(state.body.clone());
+                self.sign_question(to, body, Some(Question::Post(post)))
+            }
+        };
+        let round = match ways {
+            Ways::Every { round } => Some(round),
+            Ways::Direct | Ways::Connected => None,
+        };
+        let sent = self.send_copies(to, &signed, round);
+        if let Some(state) = self.mail.posts.get_mut(&post) {
+            state.routed |= sent;
+            state.signed = Some(signed);
+        }
+    }
+
+    /// Makes a direct exchange.
+    pub(crate) fn request(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, body: OneShot, question: Question) {
+        let request = self.mail.open_request(self.now, question);
+        self.out.push(Output::Request {
+            request,
+            peer,
+            addresses,
+            body,
+        });
+    }
+
+    /// Signs a question under a new number; without `question` no answer is expected.
+    pub(crate) fn sign_question(&mut self, to: PeerId, body: OneShot, question: Option<Question>) -> Signed<OneShot> {
+        let number = self.mail.open_number(self.now, question);
+        routed::ask(&self.keypair, to, number, body)
+    }
+
+    /// A direct exchange was answered: the peer lives.
+    pub(crate) fn on_response(&mut self, request: RequestId, body: Answer) {
+        match (self.mail.requests.remove(&request), body) {
+            (Some(Question::Post(post)), Answer::Above(body)) => {
+                if let Some(state) = self.mail.posts.get_mut(&post) {
+                    state.direct = false;
+                    let from = state.to;
+                    self.answered(post, from, body);
+                }
+            }
+            (Some(Question::Post(post)), _) => {
+                self.garbage += 1;
+                self.direct_failed(post, &[]);
+            }
+            (Some(Question::Records(peer)), Answer::Records(records)) => self.on_records(peer, &records),
+            (Some(Question::Nearby(peer)), Answer::Records(records)) => self.on_nearby(peer, &records),
+            (Some(_), _) => self.garbage += 1,
+            (None, _) => self.dropped += 1,
+        }
+    }
+
+    /// A peer's leaves or row.
+    pub(crate) fn on_records(&mut self, from: PeerId, records: &[crate::record::SignedRecord]) {
+        self.bootstrap_heard(&from);
+        self.ring.gone.clear(&from);
+        self.absorb(records);
+    }
+
+    /// A direct exchange failed. Whether a refused dial proves a death is for the links to say.
+    pub(crate) fn on_request_failed(&mut self, request: RequestId, failures: Vec<(Multiaddr, DialFailure)>) {
+        let question = self.mail.requests.remove(&request);
+        let peer = match question {
+            Some(Question::Post(post)) => self.mail.posts.get(&post).map(|state| state.to),
+            Some(Question::Records(peer) | Question::Nearby(peer)) => Some(peer),
+            _ => None,
+        };
+        if let Some(Question::Post(post)) = question {
+            self.direct_failed(post, &failures);
+        }
+        if peer.is_some() && !failures.is_empty() {
+            self.tell_links(links::Input::DialFailed { peer, failures });
+        }
+    }
+
+    /// "without one … copies also travel through the overlay". Who had no address at all is located first, and so is who did not answer at
+    /// those that we knew: it may have moved.
+    fn direct_failed(&mut self, post: PostId, failures: &[(Multiaddr, DialFailure)]) {
+        let Some(state) = self.mail.posts.get_mut(&post) else {
+            return;
+        };
+        state.direct = false;
+        let (to, ways, located, routed) = (state.to, state.ways, state.located, state.routed);
+        let known = self.ring.records.get(&to).is_some() || !failures.is_empty();
+        if ways != Ways::Connected && !state.answered {
+            if known && !routed {
+                self.post_routed(post);
+            }
+            let moved = ways == Ways::Direct && !failures.is_empty();
+            if !located && (!known || moved) {
+                self.locate_for(post, to);
+            }
+        }
+        self.check_post(post);
+    }
+
+    fn locate_for(&mut self, post: PostId, to: PeerId) {
+        if let Some(state) = self.mail.posts.get_mut(&post) {
+            state.locating = true;
+        }
+        self.locate(to, Waiter::Post(post));
+    }
+
+    /// The target of a posting was located, or not. `found`: somebody knows it.
+    pub(crate) fn post_located(&mut self, post: PostId, found: bool) {
+        let Some(state) = self.mail.posts.get_mut(&post) else {
+            return;
+        };
+        (state.locating, state.located) = (false, true);
+        let (to, routed, direct) = (state.to, state.routed, state.direct);
+        if state.answered {
+            return self.check_post(post);
+        }
+        let addresses = self.ring.records.addresses(&to);
+        if !found && addresses.is_empty() {
+            return self.post_failed(post, true);
+        }
+        if found && !direct && !addresses.is_empty() {
+            self.post_directly(post, addresses);
+        } else if !routed {
+            self.post_routed(post);
+        }
+        self.check_post(post);
+    }
+
+    /// A posting was answered by its target.
+    pub(crate) fn answered(&mut self, post: PostId, from: PeerId, body: Vec<u8>) {
+        if let Some(state) = self.mail.posts.get_mut(&post) {
+            state.answered = true;
+            self.out.push(Output::Event(Event::Answered { post, from, body }));
+            self.check_post(post);
+        }
+    }
+
+    /// To whom an open posting went.
+    pub(crate) fn posted_to(&self, post: PostId) -> Option<PeerId> {
+        self.mail.posts.get(&post).map(|state| state.to)
+    }
+
+    /// Ends a posting when no way is left that could bring an answer.
+    fn check_post(&mut self, post: PostId) {
+        let Some(state) = self.mail.posts.get(&post) else {
+            return;
+        };
+        if state.direct || state.locating || state.routed {
+            return;
+        }
+        if state.answered {
+            self.mail.posts.remove(&post);
+        } else {
+            self.post_failed(post, false);
+        }
+    }
+
+    fn post_failed(&mut self, post: PostId, unknown: bool) {
+        if let Some(Post {
+            to, answered: false, ..
+        }) = self.mail.posts.remove(&post)
+        {
+            self.out.push(Output::Event(Event::PostFailed { post, to, unknown }));
+        }
+    }
+
+    /// Ends what has been open for too long, and the oldest if there is too much.
+    pub(crate) fn expire_mail(&mut self) {
+        while let Some(open) = self.mail.ended(self.now) {
+            match open {
+                Open::Post(post) => self.post_failed(post, false),
+                Open::Request(request) => {
+                    self.mail.requests.remove(&request);
+                }
+                Open::Number(number) => {
+                    self.mail.numbers.remove(&number);
+                }
+            }
+        }
+    }
+
+    /// One timer for all: it follows the oldest.
+    pub(crate) fn schedule_mail(&mut self) {
+        match self.mail.ends.front() {
+            Some((at, _)) if self.deadlines.get(Timer::Mail).is_none() => self.deadlines.set(Timer::Mail, *at),
+            _ => {}
+        }
+    }
+
+    /// Answers a one-shot message of the layer above.
+    pub(crate) fn on_reply(&mut self, way: Way, body: Vec<u8>) {
+        match way {
+            Way::Direct(request) => self.respond(request, Answer::Above(body)),
+            Way::Routed(way) => self.answer_back(way, Answer::Above(body)),
+        }
+    }
+
+    pub(crate) fn respond(&mut self, request: RequestId, body: Answer) {
+        self.out.push(Output::Respond { request, body });
+    }
+
+    /// A direct question, authenticated by its connection.
+    pub(crate) fn on_request(&mut self, request: RequestId, peer: PeerId, body: OneShot) {
+        match body {
+            OneShot::Above(body) => {
+                let way = Way::Direct(request);
+                self.out.push(Output::Event(Event::Asked { from: peer, way, body }));
+            }
+            OneShot::Leaves(record) => {
+                let answer = self.on_leaves_in_person(peer, record);
+                self.respond(request, answer);
+            }
+            body => {
+                let answer = self.overlay_answer(peer, &body);
+                self.respond(request, answer);
+            }
+        }
+    }
+
+    /// Only who has a place asks for leaves, and the connection proves that it asks now: its record counts as if it had greeted us.
+    fn on_leaves_in_person(&mut self, peer: PeerId, record: crate::record::SignedRecord) -> Answer {
+        let known = self.ring.records.get(&peer).is_some_and(|known| known.record == record);
+        if record.record().peer != peer || (!known && record.verified().is_none()) {
+            self.garbage += 1;
+            return Answer::Nothing;
+        }
+        let leaves = self.leaves_for(&record);
+        self.ring.meet(record, true);
+        if !known {
+            self.tell_addresses(&peer);
+        }
+        Answer::Records(leaves)
+    }
+
+    /// Our answer to a question about the overlay, however it came.
+    pub(crate) fn overlay_answer(&mut self, from: PeerId, body: &OneShot) -> Answer {
+        match body {
+            OneShot::Leaves(record) => Answer::Records(self.leaves_for(record)),
+            OneShot::Row(row) => Answer::Records(self.ring.row_records(usize::from(*row), &mut self.rng)),
+            OneShot::Join { joiner, .. } => Answer::Records(self.join_answer(joiner, &[])),
+            OneShot::Locate(peer) => Answer::Records(self.known_record(peer).into_iter().collect()),
+            OneShot::Suspect(peer) => {
+                self.tell_links(links::Input::Suspected { from, peer: *peer });
+                Answer::Nothing
+            }
+            OneShot::Above(_) => Answer::Nothing,
+        }
+    }
+}

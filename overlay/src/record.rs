@@ -1,0 +1,94 @@
+//! Signed peer records: a peer's addresses, in its own words, so that others can carry them.
+
+use libp2p_identity::{Keypair, PeerId, PublicKey};
+use serde::{Deserialize, Serialize};
+
+use crate::message::PeerRecord;
+
+/// What the signature of a record covers besides the record, so that it cannot pass for anything else.
+const CONTEXT: &[u8] = b"fatebound record 1";
+
+/// A [`PeerRecord`] with the signature of the peer that it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedRecord {
+    record: PeerRecord,
+    #[serde(with = "serde_bytes")]
+    signature: Vec<u8>,
+}
+
+impl SignedRecord {
+    /// Signs a record of our own. `record.peer` must be the key's peer.
+    pub fn sign(record: PeerRecord, keypair: &Keypair) -> SignedRecord {
+        let signature = sign(keypair, CONTEXT, &encoded(&record));
+        SignedRecord { record, signature }
+    }
+
+    /// The record, if its signature is its peer's own.
+    pub fn verified(&self) -> Option<&PeerRecord> {
+        verify(&self.record.peer, CONTEXT, &encoded(&self.record), &self.signature).then_some(&self.record)
+    }
+
+    /// Bytes of the signature.
+    pub(crate) fn signature_len(&self) -> usize {
+        self.signature.len()
+    }
+
+    /// The record without a look at the signature: for what we verified when we stored it.
+    pub fn record(&self) -> &PeerRecord {
+        &self.record
+    }
+}
+
+fn encoded(record: &PeerRecord) -> Vec<u8> {
+    postcard::to_stdvec(record).unwrap_or_default()
+}
+
+/// Signs `bytes` for one use, named by `context`. Ed25519 signing cannot fail; a key of another kind that does yields a signature
+/// that nobody accepts.
+pub fn sign(keypair: &Keypair, context: &[u8], bytes: &[u8]) -> Vec<u8> {
+    keypair.sign(&[context, bytes].concat()).unwrap_or_default()
+}
+
+/// Whether `signature` is `peer`'s own over `bytes` for this use. Only peers whose `PeerId` carries their public key (Ed25519 does) can be
+/// verified.
+pub fn verify(peer: &PeerId, context: &[u8], bytes: &[u8], signature: &[u8]) -> bool {
+    public_key(peer).is_some_and(|key| key.verify(&[context, bytes].concat(), signature))
+}
+
+/// The public key inside a `PeerId` whose multihash is the identity of the encoded key (code 0).
+fn public_key(peer: &PeerId) -> Option<PublicKey> {
+    let multihash: &multiaddr::multihash::Multihash<64> = peer.as_ref();
+    if multihash.code() != 0 {
+        return None;
+    }
+    PublicKey::try_decode_protobuf(multihash.digest()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(keypair: &Keypair) -> PeerRecord {
+        PeerRecord {
+            peer: keypair.public().to_peer_id(),
+            addresses: vec!["/ip4/127.0.0.1/tcp/4001".parse().expect("a multiaddress")],
+            sequence: 7,
+        }
+    }
+
+    #[test]
+    fn a_record_verifies_with_its_own_key_only() {
+        let ours = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        let theirs = Keypair::ed25519_from_bytes([2; 32]).unwrap();
+        assert!(SignedRecord::sign(record(&ours), &ours).verified().is_some());
+        assert!(SignedRecord::sign(record(&ours), &theirs).verified().is_none());
+    }
+
+    #[test]
+    fn a_changed_record_does_not_verify() {
+        let ours = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        let mut signed = SignedRecord::sign(record(&ours), &ours);
+        signed.record.sequence += 1;
+        assert!(signed.verified().is_none());
+    }
+}

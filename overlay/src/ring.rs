@@ -1,0 +1,195 @@
+//! Whom this peer wants as a neighbour: leaf set and routing table over the peers that it knows to be on the ring.
+//!
+//! News about peers comes from greetings, answers and failures. It changes the set of *candidates*; leaf set and table follow from
+//! that set in one place, [`Ring::settle`], so no piece of news has to know what it means for either.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indexmap::IndexSet;
+use libp2p_identity::PeerId;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::gone::Gone;
+use crate::leaf_set::LeafSet;
+use crate::message::MAX_RECORDS;
+use crate::record::SignedRecord;
+use crate::records::{Heard, Records};
+use crate::routing_table::RoutingTable;
+use crate::{Config, Key, Time};
+
+/// Records per digit in the answer to `Row`: the entry itself and some others, so that askers do not all choose the same peer.
+const ROW_CHOICE: usize = 3;
+
+/// The ring as seen from one peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Ring {
+    peer: PeerId,
+    key: Key,
+    per_side: usize,
+    /// Signed records and hearsay.
+    pub(crate) records: Records,
+    /// Whom we could not reach.
+    pub(crate) gone: Gone,
+    candidates: BTreeMap<Key, PeerId>,
+    leaves: LeafSet,
+    table: RoutingTable,
+    dirty: bool,
+}
+
+impl Ring {
+    /// The ring of one peer that knows nobody.
+    pub(crate) fn new(config: &Config, peer: PeerId) -> Ring {
+        let key = Key::of(&peer);
+        Ring {
+            peer,
+            key,
+            per_side: config.leaves_per_side,
+            records: Records::new(config.max_addresses),
+            gone: Gone::default(),
+            candidates: BTreeMap::new(),
+            leaves: LeafSet::default(),
+            table: RoutingTable::new(key, config.digit_bits),
+            dirty: false,
+        }
+    }
+
+    /// Our own place.
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The leaf set.
+    pub(crate) fn leaves(&self) -> &LeafSet {
+        &self.leaves
+    }
+
+    /// The routing table.
+    pub(crate) fn table(&self) -> &RoutingTable {
+        &self.table
+    }
+
+    /// Whether a peer is known to have a place on the ring.
+    pub(crate) fn has(&self, peer: &PeerId) -> bool {
+        self.records
+            .get(peer)
+            .is_some_and(|known| self.candidates.contains_key(&known.key))
+    }
+
+    /// A record that somebody passed on, of a peer that is said to be on the ring.
+    pub(crate) fn hear(&mut self, now: Time, record: &SignedRecord) -> Heard {
+        let peer = record.record().peer;
+        if peer == self.peer {
+            return Heard::Known;
+        }
+        let heard = self.records.hear(record);
+        let fresh = matches!(heard, Heard::News | Heard::Known);
+        if fresh && !self.gone.bars(now, record) {
+            self.admit(peer);
+        }
+        heard
+    }
+
+    /// A peer's own word about itself, over a connection, with its verified record.
+    pub(crate) fn meet(&mut self, record: SignedRecord, joined: bool) {
+        let peer = record.record().peer;
+        if peer == self.peer {
+            return;
+        }
+        self.records.meet(record);
+        if joined {
+            self.gone.clear(&peer);
+            self.admit(peer);
+        } else {
+            self.dismiss(&peer);
+        }
+    }
+
+    /// A link to this peer is up: it is not gone.
+    pub(crate) fn linked(&mut self, peer: &PeerId) {
+        self.gone.clear(peer);
+    }
+
+    /// A peer could not be reached, or its link went down. Says whether it had a place on the ring.
+    pub(crate) fn lose(&mut self, now: Time, peer: &PeerId, bar: Duration, pause: Duration) -> bool {
+        let Some(known) = self.records.get(peer) else {
+            return false;
+        };
+        let record = known.record.clone();
+        let was = self.dismiss(peer);
+        self.gone.add(now, record, bar, pause);
+        was
+    }
+
+    /// Whether something has changed that leaf set and table do not show yet, or more is known than may be kept.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty || self.records.is_overfull()
+    }
+
+    /// Computes leaf set and table anew if anything has changed since the last time. Says whether one of them is another now.
+    pub(crate) fn settle(&mut self) -> bool {
+        if !std::mem::take(&mut self.dirty) && !self.records.is_overfull() {
+            return false;
+        }
+        let (leaves, table) = (&self.leaves, &self.table);
+        let needed = |peer: &PeerId| leaves.contains(peer) || table.entries().any(|entry| entry == peer);
+        for peer in self.records.trim(needed) {
+            self.candidates.remove(&Key::of(&peer));
+        }
+        let before = self.wanted();
+        self.leaves = LeafSet::nearest(&self.key, self.per_side, &self.candidates);
+        let leaves = &self.leaves;
+        self.table.choose(&self.candidates, |peer| leaves.contains(peer));
+        self.wanted() != before
+    }
+
+    /// Leaf set and table, the nearest leaves first.
+    pub(crate) fn wanted(&self) -> IndexSet<PeerId> {
+        self.leaves.members().chain(self.table.entries()).copied().collect()
+    }
+
+    /// The records of the leaf set.
+    pub(crate) fn leaf_records(&self) -> Vec<SignedRecord> {
+        let members: IndexSet<_> = self.leaves.members().copied().collect();
+        members.iter().filter_map(|peer| self.record(peer)).collect()
+    }
+
+    /// What a peer that shares `row` digits with us can use: for each digit the table's entry and some others that we have heard of, those
+    /// under our own digit included: to the asker they are as good as we are.
+    pub(crate) fn row_records(&self, row: usize, rng: &mut StdRng) -> Vec<SignedRecord> {
+        let mut chosen: IndexSet<PeerId> = self.table.row(row).map(|(_, peer)| peer).collect();
+        for digit in self.table.digits() {
+            let fitting: Vec<_> = self
+                .table
+                .range(&self.candidates, row, Some(digit))
+                .map(|(_, peer)| *peer)
+                .collect();
+            for _ in 1..ROW_CHOICE.min(fitting.len()) {
+                chosen.insert(fitting[rng.random_range(0..fitting.len())]);
+            }
+        }
+        chosen
+            .iter()
+            .filter_map(|peer| self.record(peer))
+            .take(MAX_RECORDS)
+            .collect()
+    }
+
+    fn record(&self, peer: &PeerId) -> Option<SignedRecord> {
+        self.records.get(peer).map(|known| known.record.clone())
+    }
+
+    fn admit(&mut self, peer: PeerId) {
+        if let Some(known) = self.records.get(&peer) {
+            self.dirty |= self.candidates.insert(known.key, peer).is_none();
+        }
+    }
+
+    fn dismiss(&mut self, peer: &PeerId) -> bool {
+        let key = self.records.get(peer).map(|known| known.key);
+        let was = key.is_some_and(|key| self.candidates.remove(&key).is_some());
+        self.dirty |= was;
+        was
+    }
+}

@@ -1,0 +1,195 @@
+//! One-shot messages arrive over the ways that are left, and nothing false does.
+
+use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed};
+use fatebound_overlay::{Command, Config, Event, Key, PostId, Routes, Ways};
+
+use crate::net::{LATENCY, Net, address};
+use crate::{SECOND, formed};
+
+#[test]
+fn everybody_is_located_from_everywhere() {
+    let mut net = formed(Config::local(), 16);
+    for asker in net.everybody() {
+        for whom in net.everybody() {
+            let peer = net.nodes[whom].peer;
+            net.command(asker, Command::Locate { peer });
+        }
+    }
+    net.run(SECOND * 5);
+    for asker in net.everybody() {
+        for whom in net.everybody() {
+            let wanted = net.nodes[whom].peer;
+            let found = |event: &Event| matches!(event, Event::Located { peer, addresses } if *peer == wanted && addresses == &[address(whom)]);
+            assert_eq!(
+                net.events(asker).filter(|event| found(event)).count(),
+                1,
+                "{asker} locates {whom}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_forged_or_goes_in_circles_is_dropped() {
+    let mut net = formed(Config::local(), 3);
+    let tag = |n: usize| Key::of(&net.nodes[n].peer).tag();
+    let (to, body) = (net.nodes[0].peer, OneShot::Above(vec![9]));
+    let forged = Signed {
+        from: net.nodes[1].peer,
+        to,
+        number: 1,
+        body,
+        signature: vec![0; 64],
+    };
+    let routed = Routed {
+        target: to,
+        visited: vec![tag(1)],
+        detours: 3,
+        body: forged,
+    };
+    let circle = Routed {
+        visited: vec![tag(1), tag(0), tag(1)],
+        ..routed.clone()
+    };
+    let lost = RoutedAnswer {
+        trail: vec![tag(0)],
+        body: Signed {
+            from: net.nodes[1].peer,
+            to,
+            number: 5,
+            body: Answer::Nothing,
+            signature: Vec::new(),
+        },
+    };
+    let before = net.nodes[0].overlay.counters();
+    net.inject(0, 1, Message::Routed(Box::new(routed)));
+    net.inject(0, 1, Message::Routed(Box::new(circle)));
+    net.inject(0, 1, Message::RoutedAnswer(Box::new(lost)));
+    let after = net.nodes[0].overlay.counters();
+    assert_eq!((after.garbage - before.garbage, after.dropped - before.dropped), (1, 2));
+    assert!(!net.events(0).any(|event| matches!(event, Event::Asked { .. })));
+}
+
+fn post(net: &mut Net, from: usize, to: usize, post: u64, ways: Ways) {
+    let to = net.nodes[to].peer;
+    let body = vec![post as u8];
+    net.command(
+        from,
+        Command::Post {
+            post: PostId(post),
+            to,
+            body,
+            ways,
+        },
+    );
+}
+
+fn answers(net: &Net, at: usize, wanted: u64) -> usize {
+    net.events(at)
+        .filter(|event| matches!(event, Event::Answered { post, .. } if post.0 == wanted))
+        .count()
+}
+
+/// `Some(unknown)` if the posting failed.
+fn failure(net: &Net, at: usize, wanted: u64) -> Option<bool> {
+    net.events(at).find_map(|event| match event {
+        Event::PostFailed { post, unknown, .. } if post.0 == wanted => Some(*unknown),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_message_is_answered_directly_and_over_the_connection_that_is_there() {
+    let mut net = formed(Config::local(), 16);
+    for to in 1..16 {
+        post(&mut net, 0, to, to as u64, Ways::Direct);
+    }
+    net.run(LATENCY * 12);
+    for to in 1..16 {
+        assert_eq!(answers(&net, 0, to), 1, "from {to}");
+        post(&mut net, 0, to as usize, 100 + to, Ways::Connected);
+    }
+    net.run(LATENCY * 3);
+    assert!(
+        (1..16).all(|to| answers(&net, 0, 100 + to) == 1),
+        "connections are up now"
+    );
+}
+
+#[test]
+fn with_the_direct_way_cut_the_overlay_carries_question_and_answer() {
+    let mut net = formed(Config::local(), 16);
+    let leaf = net.nodes[0].overlay.leaf_set().1[0];
+    let neighbour = net.nodes.iter().position(|node| node.peer == leaf).unwrap();
+    let stranger = (1..16).find(|at| net.nodes[0].overlay.link_to(&net.nodes[*at].peer).is_none());
+    for to in [Some(neighbour), stranger].into_iter().flatten() {
+        net.cuts.insert((0, to));
+        for round in 0..3 {
+            post(
+                &mut net,
+                0,
+                to,
+                10 * to as u64 + u64::from(round),
+                Ways::Every { round },
+            );
+        }
+        net.run(LATENCY * 20);
+        for round in 0..3 {
+            assert!(answers(&net, 0, 10 * to as u64 + round) >= 1, "{to} round {round}");
+        }
+    }
+    let direct = stranger.unwrap_or(neighbour);
+    net.run(SECOND * 4);
+    post(&mut net, 0, direct, 500, Ways::Direct);
+    net.run(SECOND * 3);
+    assert_eq!(
+        answers(&net, 0, 500),
+        1,
+        "when the dial has failed, or the link is doubtful, copies go through the overlay"
+    );
+}
+
+#[test]
+fn nobody_is_unknown_soon_and_who_is_not_connected_fails_at_once() {
+    let mut net = formed(Config::local(), 16);
+    let nobody = fatebound_overlay::Keypair::ed25519_from_bytes([77; 32])
+        .unwrap()
+        .public()
+        .to_peer_id();
+    for (number, ways) in [(1, Ways::Direct), (2, Ways::Every { round: 0 })] {
+        net.command(
+            0,
+            Command::Post {
+                post: PostId(number),
+                to: nobody,
+                body: vec![],
+                ways,
+            },
+        );
+    }
+    net.command(
+        0,
+        Command::Post {
+            post: PostId(3),
+            to: nobody,
+            body: vec![],
+            ways: Ways::Connected,
+        },
+    );
+    net.run(LATENCY * 2);
+    assert_eq!(failure(&net, 0, 3), Some(false));
+    net.run(SECOND);
+    assert_eq!(failure(&net, 0, 1), Some(true));
+    assert_eq!(failure(&net, 0, 2), Some(true));
+}
+
+#[test]
+fn a_dead_target_ends_as_a_failed_posting_and_nothing_stays_open() {
+    let mut net = formed(Config::local(), 8);
+    net.kill(3);
+    post(&mut net, 0, 3, 1, Ways::Direct);
+    post(&mut net, 0, 3, 2, Ways::Every { round: 0 });
+    net.run(SECOND * 4);
+    assert!(failure(&net, 0, 1).is_some() && failure(&net, 0, 2).is_some());
+    assert_eq!(answers(&net, 0, 1) + answers(&net, 0, 2), 0);
+}
