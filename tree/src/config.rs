@@ -1,0 +1,44 @@
+//! Parameters of paths, their defaults and where these come from.
+
+use fatebound_overlay::ConfigError;
+
+/// Bounds on what a peer carries for others and for itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Hops of a path at most; the overlay's limit.
+    pub hop_limit: u8,
+    /// Detour credits of a `Construct`; the overlay's.
+    pub detours: u8,
+    /// Segments kept at most: 1,000,000 (protocol.md §7). Beyond it a `Construct` is answered `Release { Busy }`.
+    pub max_paths: usize,
+    /// Paths on one link at most: 100,000. Beyond it likewise.
+    pub max_paths_per_link: usize,
+    /// Paths named by one `Release`, `Fail`, list or suspicion at most: 256, so that a frame stays below half of its limit.
+    pub batch: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            hop_limit: 24,
+            detours: 3,
+            max_paths: 1_000_000,
+            max_paths_per_link: 100_000,
+            batch: 256,
+        }
+    }
+}
+
+impl Config {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// The first rule that is broken; nothing is changed.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let rule = |holds, name| if holds { Ok(()) } else { Err(ConfigError(name)) };
+        rule(self.hop_limit >= 4 && self.hop_limit <= 64, "4 ≤ hop_limit ≤ 64")?;
+        rule(self.max_paths >= 1, "max_paths ≥ 1")?;
+        rule(self.max_paths_per_link >= 1, "max_paths_per_link ≥ 1")?;
+        rule(self.batch >= 1 && self.batch <= 256, "1 ≤ batch ≤ 256")
+    }
+}

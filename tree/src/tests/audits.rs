@@ -1,0 +1,207 @@
+//! Digests under traffic, lists, and silence for one group only.
+
+use std::time::Duration;
+
+use super::{World, group, path, path_of};
+use crate::{Cause, Event, Input, Via};
+
+fn two_groups() -> World {
+    let mut world = World::line(4);
+    for sequence in [1, 2] {
+        world.construct(path_of(group(0, sequence), 3, 1), Via::Overlay);
+    }
+    world.settle();
+    world.events.clear();
+    world
+}
+
+/// Scenario 8: every ping overtakes an operation, for ever, and yet a difference is found and settled.
+#[test]
+fn a_link_that_changes_faster_than_it_is_pinged_is_compared() {
+    let mut world = World::line(2);
+    world.construct(path_of(group(1, 1), 0, 1), Via::Direct);
+    world.settle();
+    world.construct(path(0, 1, 1), Via::Direct);
+    let step = |world: &mut World, epoch| {
+        world.construct(path(0, 1, epoch), Via::Direct);
+        world.ping(0, 1);
+        world.deliver(0, 1);
+        world.ping(1, 0);
+        world.deliver(1, 0);
+    };
+    for epoch in 2..50 {
+        step(&mut world, epoch);
+    }
+    assert_eq!(world.mismatches(), 0);
+    let group = group(1, 1);
+    world.handle(1, Input::Silence { group });
+    for epoch in 50..60 {
+        step(&mut world, epoch);
+    }
+    assert!(world.mismatches() > 0);
+    assert!(!world.trees[0].carries(&group));
+}
+
+/// Mission A7: the far ends hear of it as of a broken path, the other group notices nothing, and it is over after one exchange.
+#[test]
+fn silence_is_for_one_group_only() {
+    for silent in [0, 1, 2, 3] {
+        let mut world = two_groups();
+        let group = group(0, 1);
+        world.handle(silent, Input::Silence { group });
+        assert_eq!(world.sent("release"), 0, "nothing is said");
+        world.ping_rounds(2);
+        let told = world.take_events(0);
+        let expected = Event::Broken {
+            path: path_of(group, 3, 1),
+            cause: Cause::Disagreed,
+        };
+        let expected = Vec::from_iter((silent != 0).then_some(expected));
+        assert_eq!(told, expected);
+        assert_eq!(world.paths(), [1; 4]);
+        let mismatches = world.mismatches();
+        assert!(mismatches > 0);
+        world.ping_rounds(3);
+        assert_eq!(world.mismatches(), mismatches);
+    }
+}
+
+#[test]
+fn a_silent_peer_swallows_what_is_said_about_the_group_until_it_forgets() {
+    let mut world = two_groups();
+    let group = group(0, 1);
+    world.handle(1, Input::Silence { group });
+    world.ping_rounds(2);
+    world.events.clear();
+    let releases = world.sent("release");
+    world.construct(path_of(group, 3, 2), Via::Overlay);
+    world.settle();
+    assert_eq!(world.take_events(0), []);
+    assert_eq!(world.sent("release"), releases, "it is not answered");
+    world.ping_rounds(2);
+    let cause = Cause::Disagreed;
+    let path = path_of(group, 3, 2);
+    assert_eq!(world.take_events(0), [Event::Broken { path, cause }]);
+    world.handle(1, Input::Unsilence { group });
+    world.construct(path_of(group, 3, 3), Via::Overlay);
+    world.settle();
+    let path = path_of(group, 3, 3);
+    assert_eq!(world.take_events(0), [Event::Live { path, hops: 3 }]);
+}
+
+#[test]
+fn a_silent_peer_forgets_the_oldest_of_too_many() {
+    let mut world = World::line(2);
+    world.checked = false;
+    for sequence in 1..=4097 {
+        let group = group(0, sequence);
+        world.handle(1, Input::Silence { group });
+    }
+    world.construct(path_of(group(0, 1), 1, 1), Via::Direct);
+    world.construct(path_of(group(0, 2), 1, 1), Via::Direct);
+    world.settle();
+    assert_eq!(world.paths(), [2, 1]);
+}
+
+/// Scenario 7: the list shows a moment before the construct; the construct is not taken for something that the other lacks.
+#[test]
+fn a_construct_in_flight_survives_an_exchange_of_lists() {
+    let mut world = two_groups();
+    world.handle(1, Input::Silence { group: group(0, 1) });
+    world.construct(path(0, 1, 7), Via::Direct);
+    world.ping(0, 1);
+    world.ping(1, 0);
+    world.construct(path(0, 1, 8), Via::Direct);
+    world.construct(path_of(group(1, 3), 0, 1), Via::Direct);
+    world.settle();
+    world.ping_rounds(2);
+    world.settle();
+    let at_root: Vec<_> = world.trees[0].path_ids().collect();
+    assert!(at_root.contains(&path_of(group(1, 3), 0, 1)));
+    assert!(!at_root.contains(&path_of(group(0, 1), 3, 1)));
+}
+
+/// Pings overtake lists, so the construct may have been acknowledged long before the list comes that does not know it.
+#[test]
+fn a_list_older_than_the_last_ping_settles_what_it_can() {
+    let mut world = World::line(3);
+    world.construct(path(0, 1, 1), Via::Direct);
+    world.settle();
+    world.events.clear();
+    world.handle(1, Input::Silence { group: group(0, 1) });
+    world.ping(0, 1);
+    assert_eq!(world.count_tells(1, 0), 1);
+    let later = path_of(group(0, 2), 2, 1);
+    world.construct(later, Via::Overlay);
+    world.deliver(0, 1);
+    world.ping(1, 0);
+    world.deliver(1, 0);
+    assert_eq!(world.trees[0].path_ids().collect::<Vec<_>>(), [later]);
+    world.settle();
+    world.ping_rounds(2);
+    assert_eq!(world.paths(), [1; 3]);
+    assert_eq!(world.mismatches(), 2, "one difference, seen by both of its ends");
+}
+
+/// Lists are lost with a session; they come again, but not with every ping.
+#[test]
+fn a_lost_list_is_repeated_after_a_pause() {
+    let mut world = two_groups();
+    world.handle(1, Input::Silence { group: group(0, 1) });
+    world.ping(0, 1);
+    assert_eq!(world.lose_tells(1, 0), 1);
+    world.ping(0, 1);
+    assert_eq!(world.lose_tells(1, 0), 0, "too early");
+    world.now += Duration::from_secs(1);
+    world.ping(0, 1);
+    assert_eq!(world.lose_tells(1, 0), 1);
+    world.now += Duration::from_millis(1999);
+    world.ping(0, 1);
+    assert_eq!(world.lose_tells(1, 0), 0, "the pause has doubled");
+    world.now += Duration::from_millis(1);
+    world.ping(0, 1);
+    world.settle();
+    assert_eq!(world.take_events(0).len(), 1);
+    assert_eq!(
+        world.trees[1].mismatches(),
+        1,
+        "one difference, however often it is seen"
+    );
+}
+
+#[test]
+fn long_lists_come_in_parts() {
+    let mut world = World::line(2);
+    world.checked = false;
+    for sequence in 1..=600 {
+        world.construct(path_of(group(0, sequence), 1, 1), Via::Direct);
+    }
+    world.settle();
+    world.events.clear();
+    world.handle(1, Input::Silence { group: group(0, 300) });
+    world.ping(0, 1);
+    assert_eq!(world.count_tells(1, 0), 3);
+    world.settle();
+    let path = path_of(group(0, 300), 1, 1);
+    let cause = Cause::Disagreed;
+    assert_eq!(world.events, [(0, Event::Broken { path, cause })]);
+    assert_eq!(world.paths(), [599, 599]);
+}
+
+/// A gap in the parts must not make the rest of the set look as if it were missing.
+#[test]
+fn a_list_with_a_gap_is_no_list() {
+    let mut world = World::line(2);
+    world.checked = false;
+    for sequence in 1..=600 {
+        world.construct(path_of(group(0, sequence), 1, 1), Via::Direct);
+    }
+    world.settle();
+    world.events.clear();
+    world.handle(1, Input::Silence { group: group(0, 300) });
+    world.ping(0, 1);
+    world.lose_first(1, 0);
+    world.settle();
+    assert_eq!(world.events, []);
+    assert_eq!(world.paths(), [600, 599]);
+}
