@@ -1,0 +1,295 @@
+//! Creation at the root: everybody is asked at once, and the caller learns the truth.
+//!
+//! "`create` returns `Ok` only after every member has accepted. Otherwise it returns which did not and why, and every member that did hear of
+//! the group is notified" (protocol.md §1, P5). So that one failed creation names all that stand in its way, the first refusal does not end it
+//! at once: the others have until everybody has answered, one patience after that first refusal, or `create_timeout`, whichever is first.
+//! Who has not answered then is named too, as `Unreachable`; when the group failed for another reason before that, as `Overtaken`.
+
+use std::time::Duration;
+
+use fatebound_overlay::{PeerId, Time, Ways};
+use fatebound_tree::{GroupId, Via};
+use indexmap::IndexSet;
+
+use crate::groups::{Groups, Step, Timer};
+use crate::io::{CreateError, Event, Output, Ticket};
+use crate::message::{Invitation, MAX_LISTED, MAX_STATE, MAX_TAG, Request};
+use crate::notice::refusal_within_limits;
+use crate::patience::backoff;
+use crate::reason::{Reason, Refusal};
+use crate::table::{Key, NewGroup, Standing};
+
+/// A creation under way.
+#[derive(Debug)]
+pub(crate) struct Creation {
+    ticket: Ticket,
+    invitation: Box<Invitation>,
+    /// Invited and not answered.
+    unanswered: usize,
+    refusals: Vec<(PeerId, Refusal)>,
+    /// `create_timeout`, or one patience after the first refusal.
+    deadline: Time,
+}
+
+impl Groups {
+    /// "The root draws a nonce, `GroupId = (root PeerId, nonce)`, and sends one `Invite` to every member in parallel." (protocol.md §6)
+    pub(crate) fn on_create(
+        &mut self,
+        step: &mut Step<'_>,
+        ticket: Ticket,
+        members: &[PeerId],
+        tag: Option<String>,
+        state: Vec<u8>,
+        timeout: Option<Duration>,
+    ) {
+        let members: IndexSet<PeerId> = members.iter().copied().filter(|peer| *peer != self.us).collect();
+        let members: Vec<PeerId> = members.into_iter().collect();
+        if let Err(error) = self.admit(members.len(), tag.as_deref(), &state) {
+            return step.event(Event::CreateFailed {
+                ticket,
+                group: None,
+                refusals: Vec::new(),
+                error: Some(error),
+            });
+        }
+        let (slot, group) = self.root_group(&members, tag.as_deref());
+        step.event(Event::Creating { ticket, group });
+        let deadline = step.now + timeout.unwrap_or(self.config.create_timeout);
+        let creation = Creation {
+            ticket,
+            invitation: Box::new(self.invitation(group, &members, tag, state)),
+            unanswered: members.len(),
+            refusals: Vec::new(),
+            deadline,
+        };
+        self.creations.insert(slot, creation);
+        self.timers.set(Timer::Create(slot), deadline);
+        for index in 0..members.len() as u32 {
+            self.invite(step, Key { slot, index });
+        }
+        self.settle_creation(step, slot);
+    }
+
+    fn admit(&self, members: usize, tag: Option<&str>, state: &[u8]) -> Result<(), CreateError> {
+        let (max_members, max_groups) = (self.config.max_members, self.config.max_groups);
+        if self.stopping {
+            Err(CreateError::Stopping)
+        } else if members + 1 > max_members {
+            Err(CreateError::TooManyMembers { max: max_members })
+        } else if state.len() > MAX_STATE {
+            Err(CreateError::StateTooLarge { max: MAX_STATE })
+        } else if tag.is_some_and(|tag| tag.len() > MAX_TAG) {
+            Err(CreateError::TagTooLong { max: MAX_TAG })
+        } else if self.table.len() >= max_groups {
+            Err(CreateError::TooManyGroups { max: max_groups })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn root_group(&mut self, members: &[PeerId], tag: Option<&str>) -> (u32, GroupId) {
+        self.sequence += 1;
+        let id = GroupId {
+            root: self.us,
+            incarnation: self.incarnation,
+            sequence: self.sequence,
+        };
+        let slot = self.table.insert(&NewGroup {
+            id,
+            root: true,
+            timings: self.config.timings,
+            tag,
+            far: members,
+            listed: &[],
+            standing: Standing::Asked,
+        });
+        (slot, id)
+    }
+
+    /// "Only invitations to groups of up to 64 members [carry the member list]; larger groups know their members at the root." (protocol.md §8)
+    fn invitation(&self, group: GroupId, others: &[PeerId], tag: Option<String>, state: Vec<u8>) -> Invitation {
+        let mut members = Vec::new();
+        if others.len() < MAX_LISTED {
+            members.push(self.us);
+            members.extend(others);
+        }
+        Invitation {
+            group,
+            members,
+            tag,
+            state,
+            timings: self.config.timings,
+        }
+    }
+
+    /// Invites a member, and again after a pause that doubles, until it has answered or the creation has ended.
+    pub(crate) fn invite(&mut self, step: &mut Step<'_>, key: Key) {
+        let (Some(to), Some(creation)) = (self.table.peer(key), self.creations.get(&key.slot)) else {
+            return;
+        };
+        let request = Request::Invite(creation.invitation.clone());
+        let post = self.post(step, to, request, Ways::Direct);
+        self.invites.insert(post, key);
+        let timings = self.config.timings;
+        if let Some(work) = self.table.work_mut(key) {
+            work.invites.push(post);
+            work.invited += 1;
+            let pause = backoff(
+                &mut self.rng,
+                timings.patience_floor / 4,
+                timings.path_timeout,
+                work.invited,
+            );
+            self.timers.set(Timer::Invite(key), step.now + pause);
+        }
+    }
+
+    /// The member who answered this invitation, if its answer still counts.
+    fn invited(&self, post: u64, from: PeerId) -> Option<Key> {
+        let key = *self.invites.get(&post)?;
+        (self.table.peer(key) == Some(from)).then_some(key)
+    }
+
+    /// "◆ On each `Accept` the root constructs that member's path (not earlier: a path that overtakes its invitation finds nobody)."
+    pub(crate) fn on_accept(&mut self, step: &mut Step<'_>, post: u64, from: PeerId) {
+        let Some(key) = self.invited(post, from) else {
+            return;
+        };
+        self.end_invites(key);
+        if let Some(far) = self.table.far_mut(key) {
+            far.standing = Standing::Accepted;
+        }
+        step.push(Output::ProveAddress { peer: from });
+        self.construct(step, key, Via::Overlay);
+        if let Some(creation) = self.creations.get_mut(&key.slot) {
+            creation.unanswered -= 1;
+        }
+        self.settle_creation(step, key.slot);
+    }
+
+    /// A member said no.
+    pub(crate) fn on_decline(&mut self, step: &mut Step<'_>, post: u64, from: PeerId, refusal: Refusal) {
+        let Some(key) = self.invited(post, from) else {
+            return;
+        };
+        let wordless = || Refusal::Declined { text: String::new() };
+        let refusal = if refusal_within_limits(&refusal) {
+            refusal
+        } else {
+            wordless()
+        };
+        self.refused(step, key, refusal);
+    }
+
+    /// "Nobody has an address of the peer" refuses; any other lost posting is repeated in its time.
+    pub(crate) fn on_post_failed(&mut self, step: &mut Step<'_>, post: fatebound_overlay::PostId, unknown: bool) {
+        let Some(key) = self.invites.remove(&post.0) else {
+            return;
+        };
+        if let Some(work) = self.table.work_mut(key) {
+            work.invites.retain(|other| *other != post.0);
+        }
+        if unknown {
+            self.refused(step, key, Refusal::Unknown);
+        }
+    }
+
+    /// A member that was asked will not be one.
+    pub(crate) fn refused(&mut self, step: &mut Step<'_>, key: Key, refusal: Refusal) {
+        let Some(peer) = self.table.peer(key) else {
+            return;
+        };
+        self.end_invites(key);
+        if let Some(far) = self.table.far_mut(key) {
+            far.standing = Standing::Refused;
+        }
+        self.settle(key);
+        let patience = self.patience(step, key.slot);
+        if let Some(creation) = self.creations.get_mut(&key.slot) {
+            creation.unanswered -= 1;
+            creation.refusals.push((peer, refusal));
+            // Who was asked a whole patience ago and is still silent counts as unreachable, as it would in a repair.
+            creation.deadline = creation.deadline.min(step.now + patience);
+            self.timers.set(Timer::Create(key.slot), creation.deadline);
+        }
+        self.settle_creation(step, key.slot);
+    }
+
+    /// Ends the invitations to a member.
+    pub(crate) fn end_invites(&mut self, key: Key) {
+        self.timers.cancel(Timer::Invite(key));
+        let Some(work) = self.table.far_mut(key).and_then(|far| far.work.as_mut()) else {
+            return;
+        };
+        for post in work.invites.drain(..) {
+            self.invites.remove(&post);
+        }
+    }
+
+    /// "`create` returns when all have accepted, or at `create_timeout`; it does not wait for paths."
+    fn settle_creation(&mut self, step: &mut Step<'_>, slot: u32) {
+        let Some(creation) = self.creations.get(&slot) else {
+            return;
+        };
+        if creation.unanswered > 0 {
+            return;
+        }
+        if !creation.refusals.is_empty() {
+            return self.fail_creation(step, slot);
+        }
+        let ticket = creation.ticket;
+        self.creations.remove(&slot);
+        self.timers.cancel(Timer::Create(slot));
+        self.counters.created += 1;
+        if let Some(group) = self.table.group(slot).map(|group| self.table.id(group)) {
+            step.event(Event::Created { ticket, group });
+        }
+    }
+
+    /// `create_timeout`, or one patience after the first refusal.
+    pub(crate) fn on_create_timer(&mut self, step: &mut Step<'_>, slot: u32) {
+        self.fail_creation(step, slot);
+    }
+
+    /// "On any refusal or timeout the root hard-fails the group."
+    fn fail_creation(&mut self, step: &mut Step<'_>, slot: u32) {
+        let first = self.refusals(step.now, slot).into_iter().next();
+        if let Some((peer, refusal)) = first {
+            self.fail(step, slot, Reason::CreationFailed { peer, refusal });
+        }
+    }
+
+    /// Each member that has not accepted so far, and why.
+    fn refusals(&self, now: Time, slot: u32) -> Vec<(PeerId, Refusal)> {
+        let (Some(creation), Some(group)) = (self.creations.get(&slot), self.table.group(slot)) else {
+            return Vec::new();
+        };
+        let late = now >= creation.deadline;
+        let missing = group.far.iter().filter(|far| far.standing == Standing::Asked);
+        let missing = missing.map(|far| {
+            let refusal = if late { Refusal::Unreachable } else { Refusal::Overtaken };
+            (self.table.peers.get(far.peer), refusal)
+        });
+        creation.refusals.iter().cloned().chain(missing).collect()
+    }
+
+    /// If the group in this place is being created: tells its creator that nothing comes of it. A member that accepted and was lost since is
+    /// named as well.
+    pub(crate) fn end_creation(&mut self, step: &mut Step<'_>, slot: u32, reason: &Reason) {
+        let mut refusals = self.refusals(step.now, slot);
+        let Some(creation) = self.creations.remove(&slot) else {
+            return;
+        };
+        self.timers.cancel(Timer::Create(slot));
+        if let Reason::MemberDied { peer } | Reason::MemberUnreachable { peer } | Reason::MemberForgot { peer } = reason
+        {
+            refusals.push((*peer, Refusal::Unreachable));
+        }
+        step.event(Event::CreateFailed {
+            ticket: creation.ticket,
+            group: Some(creation.invitation.group),
+            refusals,
+            error: None,
+        });
+    }
+}

@@ -1,0 +1,190 @@
+//! Hard failure: the group leaves the table, its handlers run once, and everybody who can be told is told by the fastest ways.
+//!
+//! "`Fail` goes to all who can be told fastest: down and up the paths, hop by hop; directly to the root and to every other member that the
+//! originator is connected to; and from the root directly to every connected member." (protocol.md §6) No `Fail` is repeated: "should every one of
+//! these messages be lost, the paths are gone from the joint sets, each member starts its repair, and hears *failed*, or nothing."
+//!
+//! Who is believed: at the root, its members; at a member, the root and the members on its list. A member of a group that is too large for
+//! a list believes the root alone. So the root passes a member's word on to large groups under its own name; where a delegate brings the
+//! member's own word sooner, it counts as a `Release`, and the root's answer to `NeedRepair` settles it.
+
+use fatebound_overlay::{PeerId, Way, Ways};
+use fatebound_tree::{Cause, GroupId, PathId};
+
+use crate::groups::{Groups, Step};
+use crate::io::{Event, Output};
+use crate::message::{Answer, MAX_LISTED, MAX_TEXT, Notice, Request};
+use crate::notice::cut;
+use crate::reason::Reason;
+use crate::table::{Group, Key, Standing};
+
+impl Groups {
+    /// "Any member may `signal` at any time, for a reason of its own" (protocol.md §1, P3).
+    pub(crate) fn on_signal(&mut self, step: &mut Step<'_>, group: &GroupId, text: String) {
+        if let Some(slot) = self.table.find(group) {
+            let text = cut(text, MAX_TEXT);
+            self.fail(step, slot, Reason::Signalled { by: self.us, text });
+        }
+    }
+
+    /// "A peer that stops in an orderly way hard-fails the groups in which it is a member": nobody waits for a time limit.
+    pub(crate) fn on_shutdown(&mut self, step: &mut Step<'_>) {
+        self.stopping = true;
+        self.decline_waiting(step);
+        for slot in self.table.slots() {
+            self.fail(step, slot, Reason::Shutdown { by: self.us });
+        }
+    }
+
+    /// A group fails by this peer's own judgement.
+    pub(crate) fn fail(&mut self, step: &mut Step<'_>, slot: u32, reason: Reason) {
+        let Some(group) = self.table.group(slot) else {
+            return;
+        };
+        let id = self.table.id(group);
+        let alone = group.far.is_empty();
+        let listeners = self.listeners(group, &reason, self.us);
+        self.bury(step, slot, reason.clone());
+        if !alone {
+            let notice = Notice::signed(id, reason, &self.keypair);
+            self.spread(step, &notice, listeners);
+        }
+    }
+
+    /// A group fails by the word of a member or the root. Members leave it to the originator and the root to tell the others.
+    fn fail_by(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) {
+        let Some(group) = self.table.group(slot) else {
+            return;
+        };
+        let ours = group.root && group.far.len() >= MAX_LISTED;
+        let listeners = match group.root {
+            true => self.listeners(group, &notice.reason, notice.originator),
+            false => Vec::new(),
+        };
+        let reason = notice.reason.clone();
+        self.bury(step, slot, reason.clone());
+        let notice = match ours {
+            true => Notice::signed(notice.group, reason, &self.keypair),
+            false => notice.clone(),
+        };
+        self.spread(step, &notice, listeners);
+    }
+
+    /// Along the paths, and to each listener.
+    fn spread(&mut self, step: &mut Step<'_>, notice: &Notice, listeners: Vec<(PeerId, Ways)>) {
+        step.push(Output::Fail {
+            group: notice.group,
+            notice: notice.encoded(),
+        });
+        for (to, ways) in listeners {
+            self.post(step, to, Request::Fail(Box::new(notice.clone())), ways);
+        }
+    }
+
+    /// Who is told by post, and how: members whose path is up are reached along it as well, so they only get what is fast.
+    fn listeners(&self, group: &Group, reason: &Reason, originator: PeerId) -> Vec<(PeerId, Ways)> {
+        let connected = |live: bool| {
+            if live {
+                Ways::Connected
+            } else {
+                Ways::Every { round: 0 }
+            }
+        };
+        let far = group.far.iter().filter(|far| far.standing != Standing::Refused);
+        let far = far.map(|far| (self.table.peers.get(far.peer), connected(far.live && group.root)));
+        let listed = group
+            .listed
+            .iter()
+            .map(|ix| (self.table.peers.get(*ix), Ways::Connected));
+        far.chain(listed)
+            .filter(|(peer, _)| *peer != self.us && *peer != originator && !knows(reason, peer))
+            .collect()
+    }
+
+    /// The group leaves the table, and the application hears of it: once, for a group can leave only once.
+    pub(crate) fn bury(&mut self, step: &mut Step<'_>, slot: u32, reason: Reason) {
+        let Some(group) = self.table.group(slot) else {
+            return;
+        };
+        let (id, ends) = (self.table.id(group), group.far.len() as u32);
+        self.end_checks(step, slot);
+        self.end_creation(step, slot, &reason);
+        for index in 0..ends {
+            self.end_work(Key { slot, index });
+        }
+        self.table.remove(slot);
+        self.counters.failed(&reason);
+        step.event(Event::Failed { group: id, reason });
+    }
+
+    /// Somebody posted that a group has failed. About a silent group there is no word; a false notice gets none either.
+    pub(crate) fn on_fail_posted(&mut self, step: &mut Step<'_>, way: Way, notice: &Notice) {
+        if self.silent.contains(&notice.group) {
+            return;
+        }
+        let believed = match self.table.find(&notice.group) {
+            Some(slot) => self.believe(step, slot, notice),
+            None => self.forestall(step, notice),
+        };
+        if believed {
+            let answer = Answer::Noted;
+            step.push(Output::Reply { way, answer });
+        }
+    }
+
+    /// The word came along a path: "one that does not verify counts as a `Release`: a delegate can cause a repair, never a failure."
+    pub(crate) fn on_fail_along_path(&mut self, step: &mut Step<'_>, path: &PathId, notice: &[u8]) {
+        let Some(slot) = self.table.find(&path.group) else {
+            return;
+        };
+        let notice = Notice::decoded(notice).filter(|notice| notice.group == path.group);
+        if !notice.is_some_and(|notice| self.believe(step, slot, &notice)) {
+            self.on_broken(step, path, Cause::Disagreed);
+        }
+    }
+
+    fn believe(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) -> bool {
+        let believed = self.has_a_say(slot, &notice.originator) && notice.genuine();
+        if believed {
+            self.fail_by(step, slot, notice);
+        }
+        believed
+    }
+
+    /// "A member can fail its own groups: that is the point. It cannot fail groups it is not in." (protocol.md §9)
+    fn has_a_say(&self, slot: u32, peer: &PeerId) -> bool {
+        let far = self.table.end_of(slot, peer).and_then(|key| self.table.far(key));
+        let listed = || {
+            let ix = self.table.peers.find(peer);
+            self.table
+                .group(slot)
+                .zip(ix)
+                .is_some_and(|(group, ix)| group.listed.contains(&ix))
+        };
+        far.is_some_and(|far| far.standing != Standing::Refused) || listed()
+    }
+
+    /// The word is about a group that is not here. If it is its root's, an invitation that is still on its way, or waits for the application,
+    /// must not be accepted any more (protocol.md §6, "revive a dead group"). Of any other group this peer needs no word.
+    fn forestall(&mut self, step: &mut Step<'_>, notice: &Notice) -> bool {
+        let group = notice.group;
+        if group.root == self.us || notice.originator != group.root {
+            return true;
+        }
+        let genuine = notice.genuine();
+        if genuine {
+            self.use_up(&group);
+            self.withdraw(step, &group, notice.reason.clone());
+        }
+        genuine
+    }
+}
+
+/// Whether this peer is past telling: it is dead, or it is the one that says the group has failed.
+fn knows(reason: &Reason, peer: &PeerId) -> bool {
+    match reason {
+        Reason::MemberDied { peer: dead } | Reason::RootDied { peer: dead } => dead == peer,
+        Reason::FailedAtRoot { peer: root } => root == peer,
+        _ => false,
+    }
+}

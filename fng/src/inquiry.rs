@@ -1,0 +1,322 @@
+//! "Do you live, and this group in you?": proofs of life, proofs of death, and the verdict when neither comes.
+//!
+//! A root asks a member with `Probe`, a member asks its root with `NeedRepair`; otherwise both sides are alike. An inquiry accompanies each repair
+//! and ends with it. It also stands alone, about a path that is well: when the far end is suspected, or the application wants to know; then the
+//! first proof ends it, and a member names no epoch in `NeedRepair`: no repair is wanted. At most one inquiry exists per far end; the
+//! questions of all inquiries of one pair of peers travel together (see `prober`).
+//!
+//! The two sides date a proof differently. Root: from its arrival, but never reaching further than `probe_timeout` after its question was
+//! sent ("proof of life is an answer to a probe *sent* less than `probe_timeout` ago"). Member: "only answers to its own numbers count, from
+//! the time they were *sent*." So both keep what the bound counts for them.
+
+use std::time::Duration;
+
+use fatebound_overlay::{PeerId, Time, Ways};
+use fatebound_tree::{GroupId, PathId};
+
+use crate::groups::{Groups, Step, Timer};
+use crate::message::Request;
+use crate::patience::{need_interval, patience, probe_interval, verdict};
+use crate::prober::{Kind, Pair, Posting};
+use crate::reason::Reason;
+use crate::table::{Inquiry, Key, Standing};
+
+/// Postings of one round that take every way: 8. A hundred thousand groups of one pair need 400 postings; each of them over every way, every
+/// quarter of a patience, would be a storm of signatures and of other peers' work.
+const EVERY_WAY: usize = 8;
+
+/// Whether the posting `at` of `all` takes every way in this round: each gets its turn.
+fn takes_every_way(at: usize, all: usize, round: u32) -> bool {
+    let first = (round as usize).wrapping_mul(EVERY_WAY) % all.max(1);
+    (at + all - first) % all.max(1) < EVERY_WAY
+}
+
+impl Groups {
+    fn pair(&self, key: Key) -> Option<Pair> {
+        let group = self.table.group(key.slot)?;
+        let peer = group.far.get(key.index as usize)?.peer;
+        let kind = if group.root { Kind::Probe } else { Kind::NeedRepair };
+        Some(Pair { peer, kind })
+    }
+
+    /// The ceiling of this peer's patience about a group: `probe_timeout` at the root, `member_timeout` at a member.
+    fn ceiling(&self, slot: u32) -> Duration {
+        let Some(group) = self.table.group(slot) else {
+            return Duration::ZERO;
+        };
+        let timings = self.table.timings(group);
+        if group.root {
+            timings.probe_timeout
+        } else {
+            timings.member_timeout
+        }
+    }
+
+    /// This peer's patience about a group.
+    pub(crate) fn patience(&self, step: &Step<'_>, slot: u32) -> Duration {
+        let floor = self
+            .table
+            .timings_at(slot)
+            .map_or(Duration::ZERO, |timings| timings.patience_floor);
+        patience(step.context.round_trips, floor, self.ceiling(slot))
+    }
+
+    /// Begins to ask, after `delay`; hastens it when it has begun.
+    pub(crate) fn inquire(&mut self, step: &mut Step<'_>, key: Key, delay: Duration) {
+        let (patience, ceiling) = (self.patience(step, key.slot), self.ceiling(key.slot));
+        let post = self.next_post();
+        let Some(pair) = self.pair(key) else {
+            return;
+        };
+        let Some(work) = self.table.work_mut(key) else {
+            return;
+        };
+        if work.inquiry.is_none() {
+            work.inquiry = Some(Inquiry {
+                from_post: post,
+                until_post: post,
+                since: step.now,
+                limit: step.now + ceiling,
+            });
+            self.timers.set(Timer::Verdict(key), step.now + patience);
+        }
+        if self.prober.asks(pair, key) {
+            return;
+        }
+        if delay.is_zero() {
+            self.ask(step.now, key);
+        } else {
+            self.timers.set_earlier(Timer::Probe(key), step.now + delay);
+        }
+    }
+
+    /// Asks with the pair's next round.
+    pub(crate) fn ask(&mut self, now: Time, key: Key) {
+        if let Some(pair) = self.pair(key) {
+            self.timers.cancel(Timer::Probe(key));
+            let due = self.prober.add(now, pair, key);
+            self.timers.set_earlier(Timer::Round(pair), due);
+        }
+    }
+
+    /// Asks no more.
+    pub(crate) fn end_inquiry(&mut self, key: Key) {
+        let Some(pair) = self.pair(key) else {
+            return;
+        };
+        let Some(work) = self.table.far_mut(key).and_then(|far| far.work.as_mut()) else {
+            return;
+        };
+        if work.inquiry.take().is_none() {
+            return;
+        }
+        self.timers.cancel(Timer::Verdict(key));
+        self.timers.cancel(Timer::Probe(key));
+        if self.prober.remove(pair, key) {
+            self.timers.cancel(Timer::Round(pair));
+        }
+    }
+
+    /// "A `Suspect` about `m` starts steps 2 to 4 alone: the path stays. A member told about the root likewise only asks."
+    pub(crate) fn on_suspected(&mut self, step: &mut Step<'_>, path: &PathId) {
+        if let Some(key) = self.end_of_path(path)
+            && self.table.far(key).is_some_and(|far| far.epoch == path.epoch)
+        {
+            self.suspect(step, key);
+        }
+    }
+
+    /// Asks the far end at once; only an answer to a question that is still to be sent clears it.
+    pub(crate) fn suspect(&mut self, step: &mut Step<'_>, key: Key) {
+        if self.table.far(key).is_none_or(|far| far.standing != Standing::Accepted) {
+            return;
+        }
+        self.inquire(step, key, Duration::ZERO);
+        let post = self.next_post();
+        if let Some(inquiry) = self.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
+            inquiry.until_post = post;
+        }
+    }
+
+    /// "`Probe`s go every min(patience, 1.6 s) / 4"; `NeedRepair`s "every quarter of its patience".
+    pub(crate) fn on_round_timer(&mut self, step: &mut Step<'_>, pair: Pair) {
+        let Some(sample) = self.prober.sample(pair) else {
+            return;
+        };
+        let (patience, ceiling) = (self.patience(step, sample.slot), self.ceiling(sample.slot));
+        let interval = match pair.kind {
+            Kind::Probe => probe_interval(patience),
+            Kind::NeedRepair => need_interval(patience),
+        };
+        self.prober
+            .expire(pair, Time::ZERO + (step.now.elapsed().saturating_sub(ceiling)));
+        let Some(round) = self.prober.round(step.now, pair, interval) else {
+            return;
+        };
+        // The first question takes the direct way, and the others when that fails at once; a repetition takes all of them. So who answers
+        // costs one exchange and no signature, and a thousand checks are no storm.
+        let chunks = round.chunks.len();
+        for (at, keys) in round.chunks.into_iter().enumerate() {
+            let every = !round.first && takes_every_way(at, chunks, round.number);
+            let ways = match every {
+                true => Ways::Every { round: round.number },
+                false => Ways::Direct,
+            };
+            self.question(step, pair, ways, keys);
+        }
+        self.timers.set(Timer::Round(pair), round.next);
+    }
+
+    fn question(&mut self, step: &mut Step<'_>, pair: Pair, ways: Ways, keys: Vec<Key>) {
+        let to = self.table.peers.get(pair.peer);
+        let request = match pair.kind {
+            Kind::Probe => Request::Probe {
+                groups: keys
+                    .iter()
+                    .filter_map(|key| self.about(*key))
+                    .map(|(group, _)| group)
+                    .collect(),
+            },
+            Kind::NeedRepair => Request::NeedRepair {
+                groups: keys.iter().filter_map(|key| self.about(*key)).collect(),
+            },
+        };
+        let post = self.post(step, to, request, ways);
+        let sent = step.now;
+        self.prober.posted(post, Posting { pair, sent, keys });
+    }
+
+    /// The group, and the epoch of a path that needs repair.
+    fn about(&self, key: Key) -> Option<(GroupId, Option<u32>)> {
+        let path = self.table.path(key, self.us)?;
+        let repair = self.table.far(key)?.work.as_ref().is_some_and(|work| work.repair);
+        Some((path.group, repair.then_some(path.epoch)))
+    }
+
+    /// An answer to one of our questions. It counts for each group by itself: a peer may be silent about one.
+    pub(crate) fn on_status(&mut self, step: &mut Step<'_>, post: u64, from: PeerId, alive: &[u16], unknown: &[u16]) {
+        let Some(posting) = self.prober.posting(post) else {
+            return;
+        };
+        if self.table.peers.get(posting.pair.peer) != from {
+            return;
+        }
+        let sent = posting.sent;
+        let pick = |list: &[u16]| -> Vec<Key> {
+            let list = list.iter().take(posting.keys.len());
+            list.filter_map(|at| posting.keys.get(usize::from(*at)).copied())
+                .collect()
+        };
+        let (alive, unknown) = (pick(alive), pick(unknown));
+        for key in alive {
+            self.alive(step, key, post, sent);
+        }
+        for key in unknown {
+            self.unknown(step, key, post);
+        }
+    }
+
+    /// The inquiry that this posting belongs to.
+    fn inquiry(&self, key: Key, post: u64) -> Option<Inquiry> {
+        let inquiry = self.table.far(key)?.work.as_ref()?.inquiry?;
+        (post >= inquiry.from_post).then_some(inquiry)
+    }
+
+    /// "◆ Proof of life is an answer to a probe *sent* less than `probe_timeout` ago."
+    fn alive(&mut self, step: &mut Step<'_>, key: Key, post: u64, sent: Time) {
+        let ceiling = self.ceiling(key.slot);
+        let Some(inquiry) = self.inquiry(key, post).filter(|_| step.now.since(sent) < ceiling) else {
+            return;
+        };
+        let repair = self.table.work_mut(key).is_some_and(|work| work.repair);
+        if !repair && post >= inquiry.until_post {
+            self.end_inquiry(key);
+            self.settle(key);
+        } else {
+            self.extend(step, key, sent);
+        }
+        self.checked(step, key, Some(post));
+    }
+
+    /// Patience begins anew.
+    fn extend(&mut self, step: &mut Step<'_>, key: Key, sent: Time) {
+        let ceiling = self.ceiling(key.slot);
+        let proof = if self.table.group(key.slot).is_some_and(|group| group.root) {
+            step.now
+        } else {
+            sent
+        };
+        if let Some(inquiry) = self.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
+            inquiry.since = inquiry.since.max(proof);
+            inquiry.limit = inquiry.limit.max(sent + ceiling);
+        }
+        if let Some(at) = self.verdict_at(step, key) {
+            self.timers.set(Timer::Verdict(key), at);
+        }
+    }
+
+    fn verdict_at(&self, step: &Step<'_>, key: Key) -> Option<Time> {
+        let inquiry = self.table.far(key)?.work.as_ref()?.inquiry?;
+        Some(verdict(inquiry.since, inquiry.limit, self.patience(step, key.slot)))
+    }
+
+    /// "Proof of death: `Unknown`." "A root answers for any id of its own that it does not know: *failed*."
+    fn unknown(&mut self, step: &mut Step<'_>, key: Key, post: u64) {
+        if self.inquiry(key, post).is_none() {
+            return;
+        }
+        self.end_with(
+            step,
+            key,
+            |peer| Reason::MemberForgot { peer },
+            |peer| Reason::FailedAtRoot { peer },
+        );
+    }
+
+    /// "No proof of life for the root's patience since the repair began, or since the last proof: **hard failure**." Patience is looked up anew:
+    /// it follows the links.
+    pub(crate) fn on_verdict_timer(&mut self, step: &mut Step<'_>, key: Key) {
+        match self.verdict_at(step, key) {
+            Some(at) if at > step.now => self.timers.set(Timer::Verdict(key), at),
+            Some(_) => self.end_with(
+                step,
+                key,
+                |peer| Reason::MemberUnreachable { peer },
+                |peer| Reason::RootUnreachable { peer },
+            ),
+            None => {}
+        }
+    }
+
+    pub(crate) fn end_with(
+        &mut self,
+        step: &mut Step<'_>,
+        key: Key,
+        at_root: impl Fn(PeerId) -> Reason,
+        at_member: impl Fn(PeerId) -> Reason,
+    ) {
+        let (Some(group), Some(peer)) = (self.table.group(key.slot), self.table.peer(key)) else {
+            return;
+        };
+        let reason = if group.root { at_root(peer) } else { at_member(peer) };
+        self.fail(step, key.slot, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_postings_of_a_round_take_every_way_and_each_gets_its_turn() {
+        for all in [1, 8, 9, 391] {
+            let mut turns = vec![0; all];
+            for round in 0..all as u32 {
+                let every: Vec<usize> = (0..all).filter(|at| takes_every_way(*at, all, round)).collect();
+                assert_eq!(every.len(), all.min(EVERY_WAY), "{all}, {round}");
+                every.into_iter().for_each(|at| turns[at] += 1);
+            }
+            assert!(turns.iter().all(|turns| *turns == all.min(EVERY_WAY)), "{turns:?}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The member's side: invitations, and the paths that follow them.
+//!
+//! An invitation with a tag is shown to the application, which decides; one without is accepted at once. While the application thinks, the
+//! root repeats itself; the latest way is answered. Bounds: [`MAX_WAITING`] invitations wait (further ones are declined as `Busy`), each until
+//! its root has not repeated it for four `path_timeout`s (a root repeats at least every one and a half).
+
+use fatebound_overlay::{PeerId, Way};
+use fatebound_tree::{Cause, GroupId, PathId};
+
+use crate::config::Timings;
+use crate::groups::{Groups, Step, Timer};
+use crate::io::{Event, Output};
+use crate::message::{Answer, Invitation, MAX_LISTED, MAX_STATE, MAX_TAG};
+use crate::notice::cut_refusal;
+use crate::reason::{Reason, Refusal};
+use crate::table::{Key, NewGroup, Standing};
+
+/// Invitations that wait for the application: 1024.
+const MAX_WAITING: usize = 1024;
+/// Declined invitations that are remembered, so that a repetition hears the same words: 1024, then the oldest is forgotten (and its
+/// repetition hears `AlreadyOver`).
+const MAX_DECLINED: usize = 1024;
+
+/// An invitation that waits for the application's word.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    number: u64,
+    /// How the latest repetition came.
+    way: Way,
+    members: Vec<PeerId>,
+    tag: Option<String>,
+    timings: Timings,
+}
+
+impl Groups {
+    /// A member accepts or declines.
+    pub(crate) fn on_invite(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, invitation: Invitation) {
+        let group = invitation.group;
+        if group.root != from || from == self.us || self.silent.contains(&group) || !self.well_formed(&invitation) {
+            return;
+        }
+        if self.table.find(&group).is_some() {
+            // "An accepted invitation is accepted again" (protocol.md §3).
+            return accept(step, way);
+        }
+        if let Some(waiting) = self.waiting.get_mut(&group) {
+            waiting.way = way;
+            let until = step.now + 4 * waiting.timings.path_timeout;
+            return self.timers.set(Timer::Waiting(waiting.number), until);
+        }
+        match self.objection(&invitation) {
+            Some(refusal) => decline(step, way, refusal),
+            None => self.take_invitation(step, way, invitation),
+        }
+    }
+
+    fn well_formed(&self, invitation: &Invitation) -> bool {
+        let members = &invitation.members;
+        let listed = members.first() == Some(&invitation.group.root) && members.contains(&self.us);
+        members.len() <= MAX_LISTED
+            && (members.is_empty() || listed)
+            && invitation.state.len() <= MAX_STATE
+            && invitation.tag.as_ref().is_none_or(|tag| tag.len() <= MAX_TAG)
+    }
+
+    /// Why this peer cannot become a member, if it cannot. The order is the user's: what is final comes first.
+    fn objection(&self, invitation: &Invitation) -> Option<Refusal> {
+        if let Some(refusal) = self.declined.get(&invitation.group) {
+            return Some(refusal.clone());
+        }
+        let crowded = invitation.tag.is_some() && self.waiting.len() >= MAX_WAITING;
+        if self.used(&invitation.group) {
+            Some(Refusal::AlreadyOver)
+        } else if self.stopping {
+            Some(Refusal::Stopping)
+        } else if !self.config.can_keep(&invitation.timings) {
+            // "A member adopts them for this group, or declines with `IncompatibleTimings`."
+            Some(Refusal::IncompatibleTimings)
+        } else if crowded || self.is_full_for(&invitation.group, &invitation.timings) {
+            Some(Refusal::Busy)
+        } else {
+            None
+        }
+    }
+
+    /// Whether this peer has no room for a group: in all, of this root, or with yet another set of timings.
+    fn is_full_for(&self, group: &GroupId, timings: &Timings) -> bool {
+        self.table.len() >= self.config.max_groups
+            || self.table.groups_of(&group.root) >= self.config.max_groups_per_peer
+            || !self.table.can_share(timings)
+    }
+
+    /// "◆ It registers a group id at most once, so that a late or repeated invitation cannot revive a dead group."
+    fn used(&self, group: &GroupId) -> bool {
+        let root = self.table.peers.find(&group.root);
+        let life = root.and_then(|root| self.table.lives.find(root, group.incarnation));
+        life.is_some_and(|life| self.table.lives.used(life, group.sequence))
+    }
+
+    /// Uses a group id, so that no invitation to it is accepted from now on.
+    pub(crate) fn use_up(&mut self, group: &GroupId) {
+        let (lives, peers) = (&mut self.table.lives, &mut self.table.peers);
+        lives.take(peers, &group.root, group.incarnation, group.sequence);
+    }
+
+    fn take_invitation(&mut self, step: &mut Step<'_>, way: Way, invitation: Invitation) {
+        let group = invitation.group;
+        self.use_up(&group);
+        let decide = invitation.tag.is_some();
+        let waiting = Waiting {
+            number: self.invitations + 1,
+            way,
+            members: invitation.members.clone(),
+            tag: invitation.tag.clone(),
+            timings: invitation.timings,
+        };
+        step.event(Event::Invited {
+            group,
+            members: invitation.members,
+            tag: invitation.tag,
+            state: invitation.state,
+            decide,
+        });
+        if !decide {
+            return self.join(step, group, waiting);
+        }
+        self.invitations += 1;
+        let until = step.now + 4 * waiting.timings.path_timeout;
+        self.timers.set(Timer::Waiting(waiting.number), until);
+        self.waiting.insert(group, waiting);
+    }
+
+    /// The application's word on an invitation that waits; on any other it is ignored.
+    pub(crate) fn on_decide(&mut self, step: &mut Step<'_>, group: &GroupId, refusal: Option<Refusal>) {
+        let Some(waiting) = self.end_waiting(group) else {
+            return;
+        };
+        let full = self.is_full_for(group, &waiting.timings);
+        match refusal.or(full.then_some(Refusal::Busy)) {
+            None => self.join(step, *group, waiting),
+            Some(refusal) => self.decline_for_good(step, group, waiting.way, cut_refusal(refusal)),
+        }
+    }
+
+    fn decline_for_good(&mut self, step: &mut Step<'_>, group: &GroupId, way: Way, refusal: Refusal) {
+        if self.declined.len() >= MAX_DECLINED {
+            self.declined.shift_remove_index(0);
+        }
+        self.declined.insert(*group, refusal.clone());
+        decline(step, way, refusal);
+    }
+
+    /// "A member adopts [the root's timings] for this group." "A member whose path has not come up within `path_timeout` of accepting treats
+    /// it as broken."
+    fn join(&mut self, step: &mut Step<'_>, group: GroupId, waiting: Waiting) {
+        let listed = waiting.members.get(1..).unwrap_or_default();
+        let slot = self.table.insert(&NewGroup {
+            id: group,
+            root: false,
+            timings: waiting.timings,
+            tag: waiting.tag.as_deref(),
+            far: &[group.root],
+            listed,
+            standing: Standing::Accepted,
+        });
+        let key = Key { slot, index: 0 };
+        if let Some(work) = self.table.work_mut(key) {
+            work.building = true;
+        }
+        self.timers
+            .set(Timer::Path(key), step.now + waiting.timings.path_timeout);
+        self.counters.joined += 1;
+        accept(step, waiting.way);
+        step.event(Event::Joined { group });
+        step.push(Output::ProveAddress { peer: group.root });
+    }
+
+    /// Takes an invitation off the list of those that wait.
+    pub(crate) fn end_waiting(&mut self, group: &GroupId) -> Option<Waiting> {
+        let waiting = self.waiting.shift_remove(group)?;
+        self.timers.cancel(Timer::Waiting(waiting.number));
+        Some(waiting)
+    }
+
+    /// An invitation is void before the application has decided: whoever was shown it is told, as of a failed group (protocol.md §1, P5).
+    pub(crate) fn withdraw(&mut self, step: &mut Step<'_>, group: &GroupId, reason: Reason) {
+        if self.end_waiting(group).is_some() {
+            self.counters.failed(&reason);
+            step.event(Event::Failed { group: *group, reason });
+        }
+    }
+
+    /// The root has not repeated itself for long: it has given up.
+    pub(crate) fn on_waiting_timer(&mut self, step: &mut Step<'_>, number: u64) {
+        let found = self.waiting.iter().find(|(_, waiting)| waiting.number == number);
+        if let Some(group) = found.map(|(group, _)| *group) {
+            self.withdraw(step, &group, Reason::RootUnreachable { peer: group.root });
+        }
+    }
+
+    /// This root is dead: so are its invitations.
+    pub(crate) fn withdraw_all_of(&mut self, step: &mut Step<'_>, root: PeerId) {
+        let groups: Vec<GroupId> = self
+            .waiting
+            .keys()
+            .filter(|group| group.root == root)
+            .copied()
+            .collect();
+        for group in groups {
+            self.withdraw(step, &group, Reason::RootDied { peer: root });
+        }
+    }
+
+    /// This peer stops: every invitation that waits is declined.
+    pub(crate) fn decline_waiting(&mut self, step: &mut Step<'_>) {
+        let groups: Vec<GroupId> = self.waiting.keys().copied().collect();
+        for group in groups {
+            if let Some(waiting) = self.waiting.get(&group) {
+                decline(step, waiting.way.clone(), Refusal::Stopping);
+            }
+            self.withdraw(step, &group, Reason::Shutdown { by: self.us });
+        }
+    }
+
+    /// "If it is `m`: it answers `Confirm` on `u` when it knows the group and `e` is newer than what it has; ◆ otherwise `Release { Unknown }`
+    /// or `Release { Old }`." (protocol.md §5) About a silent group there is no word.
+    pub(crate) fn on_arrived(&mut self, step: &mut Step<'_>, path: PathId) {
+        if self.silent.contains(&path.group) {
+            return;
+        }
+        let Some(slot) = self.table.find(&path.group).filter(|_| path.group.root != self.us) else {
+            return release(step, path, Cause::Unknown);
+        };
+        let key = Key { slot, index: 0 };
+        let Some(far) = self.table.far_mut(key) else {
+            return;
+        };
+        if path.epoch <= far.epoch {
+            return release(step, path, Cause::Old);
+        }
+        let older = PathId {
+            epoch: far.epoch,
+            ..path
+        };
+        let had_older = far.live;
+        far.epoch = path.epoch;
+        step.push(Output::Confirm { path });
+        if had_older {
+            // "A member that confirms an epoch releases older ones."
+            release(step, older, Cause::Abandoned);
+        }
+        self.path_is_up(step, key, path);
+    }
+}
+
+fn accept(step: &mut Step<'_>, way: Way) {
+    let answer = Answer::Accept;
+    step.push(Output::Reply { way, answer });
+}
+
+fn decline(step: &mut Step<'_>, way: Way, refusal: Refusal) {
+    let answer = Answer::Decline(refusal);
+    step.push(Output::Reply { way, answer });
+}
+
+/// Ends or refuses a path.
+pub(crate) fn release(step: &mut Step<'_>, path: PathId, cause: Cause) {
+    step.push(Output::Release { path, cause });
+}

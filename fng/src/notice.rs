@@ -1,0 +1,131 @@
+//! The word that a group has failed: signing, checking, bounding.
+//!
+//! Delegates carry it, so nobody has to trust them: "a `Fail` carried by delegates is signed by its originator (root or member) and verified by
+//! members" (protocol.md §6). Whether the originator has a say in the group is for the group's owner to judge; here is only whether
+//! these are its words.
+
+use fatebound_overlay::record::{sign, verify};
+use fatebound_overlay::{Keypair, PeerId};
+use fatebound_tree::GroupId;
+
+use crate::message::{MAX_TAG, MAX_TEXT, Notice};
+use crate::reason::{Reason, Refusal};
+
+/// What the signature of a notice covers besides it, so that it cannot pass for anything else.
+const CONTEXT: &[u8] = b"fatebound notice 1";
+/// Bytes of an encoded notice at most; a longer one is not even decoded.
+const MAX_NOTICE: usize = 4096;
+
+impl Notice {
+    /// In our own name; text beyond its limit is cut.
+    pub(crate) fn signed(group: GroupId, reason: Reason, keypair: &Keypair) -> Notice {
+        let originator = keypair.public().to_peer_id();
+        let signature = sign(keypair, CONTEXT, &covered(&group, &originator, &reason));
+        Notice {
+            group,
+            originator,
+            reason,
+            signature,
+        }
+    }
+
+    /// Whether these are its originator's words, and within their limits.
+    pub(crate) fn genuine(&self) -> bool {
+        let bytes = covered(&self.group, &self.originator, &self.reason);
+        within_limits(&self.reason) && verify(&self.originator, CONTEXT, &bytes, &self.signature)
+    }
+
+    /// For the tree, which carries it unread.
+    pub(crate) fn encoded(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// From the tree.
+    pub(crate) fn decoded(bytes: &[u8]) -> Option<Notice> {
+        if bytes.len() > MAX_NOTICE {
+            return None;
+        }
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
+fn covered(group: &GroupId, originator: &PeerId, reason: &Reason) -> Vec<u8> {
+    postcard::to_stdvec(&(group, originator, reason)).unwrap_or_default()
+}
+
+fn within_limits(reason: &Reason) -> bool {
+    match reason {
+        Reason::Signalled { text, .. } => text.len() <= MAX_TEXT,
+        Reason::CreationFailed { refusal, .. } => refusal_within_limits(refusal),
+        _ => true,
+    }
+}
+
+/// Whether a received refusal's words are within their limits.
+pub(crate) fn refusal_within_limits(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::Declined { text } => text.len() <= MAX_TEXT,
+        Refusal::NobodyWaits { tag } => tag.len() <= MAX_TAG,
+        _ => true,
+    }
+}
+
+/// Our own words, cut at the last character that fits into `limit` bytes.
+pub(crate) fn cut(mut text: String, limit: usize) -> String {
+    text.truncate(text.floor_char_boundary(limit));
+    text
+}
+
+/// Our own refusal with its words cut.
+pub(crate) fn cut_refusal(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Declined { text } => Refusal::Declined {
+            text: cut(text, MAX_TEXT),
+        },
+        Refusal::NobodyWaits { tag } => Refusal::NobodyWaits { tag: cut(tag, MAX_TAG) },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(text: String) -> Notice {
+        let keypair = Keypair::ed25519_from_bytes([3; 32]).unwrap();
+        let by = keypair.public().to_peer_id();
+        let group = GroupId {
+            root: by,
+            incarnation: 1,
+            sequence: 2,
+        };
+        Notice::signed(group, Reason::Signalled { by, text }, &keypair)
+    }
+
+    #[test]
+    fn a_notice_survives_the_tree_and_is_genuine() {
+        let notice = notice("disk full".into());
+        let back = Notice::decoded(&notice.encoded()).unwrap();
+        assert_eq!(back, notice);
+        assert!(back.genuine());
+    }
+
+    #[test]
+    fn a_changed_notice_is_not_genuine() {
+        let mut other_group = notice("a".into());
+        other_group.group.sequence += 1;
+        assert!(!other_group.genuine());
+        let mut other_originator = notice("a".into());
+        other_originator.originator = Keypair::ed25519_from_bytes([4; 32]).unwrap().public().to_peer_id();
+        assert!(!other_originator.genuine());
+    }
+
+    #[test]
+    fn too_long_words_are_refused_and_our_own_are_cut_between_characters() {
+        assert!(!notice("x".repeat(MAX_TEXT + 1)).genuine());
+        assert_eq!(Notice::decoded(&vec![0; MAX_NOTICE + 1]), None);
+        let cut = cut("ä".repeat(MAX_TEXT), MAX_TEXT - 1);
+        assert_eq!(cut.len(), MAX_TEXT - 2);
+        assert!(notice(cut).genuine());
+    }
+}

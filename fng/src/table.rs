@@ -1,0 +1,447 @@
+//! The groups that this peer is in, in little memory.
+//!
+//! A steady group is only a row here: no timer, no message, no question (protocol.md §1, P7). Everything that is under way for one far end,
+//! the invitation, the attempt, the questions, hangs off it in a [`Work`] that exists only as long.
+//!
+//! Bytes for 1,000,000 groups with three other members each, at their root (to stay below 500 MB):
+//! a `Group` 80 (in a `Vec` that has just doubled: 160), its far ends 3 × 32 and 16 of the allocator, its entry in the index 24 + 1 at a load of
+//! 7/16 or more: at most 57, the peers' lists of far ends 3 × 8 (doubled: 48). Together 377 MB at worst; 237 MB were measured when a far end took 24. A plain
+//! member has one far end (its root) and a `u32` for each listed member: less. Peers (some 200 bytes) and lives of roots (some 250) are
+//! counted in thousands. `PeerId`s and timings, 80 and 104 bytes, are stored once.
+
+use std::collections::HashMap;
+
+use fatebound_overlay::{PeerId, Time};
+use fatebound_tree::{GroupId, PathId};
+
+use crate::config::Timings;
+use crate::lives::{LifeIx, Lives};
+use crate::peers::{PeerIx, Peers};
+
+/// Different timings that groups of others may bring along: 1024. Who brings more is declined.
+const MAX_TIMINGS: usize = 1024;
+
+/// Names one far end of one group: at the root, the path's member; at a member (index 0), the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    /// The group's place in the table.
+    pub(crate) slot: u32,
+    /// The far end's place in the group.
+    pub(crate) index: u32,
+}
+
+/// How a far end stands to the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Invited, not answered.
+    Asked,
+    /// A member; or the root.
+    Accepted,
+    /// Not a member: it said no, or nobody has its address.
+    Refused,
+}
+
+/// The far end of a path of ours.
+#[derive(Debug)]
+pub(crate) struct Far {
+    pub(crate) peer: PeerIx,
+    /// In the peer's list of far ends.
+    position: u32,
+    /// Root: newest epoch constructed. Member: newest epoch confirmed. 0: none.
+    pub(crate) epoch: u32,
+    /// Root: hops of the live path.
+    pub(crate) hops: u8,
+    pub(crate) standing: Standing,
+    /// Whether the path of `epoch` is up …
+    pub(crate) live: bool,
+    /// … and since when.
+    pub(crate) live_since: Time,
+    /// What is under way.
+    pub(crate) work: Option<Box<Work>>,
+}
+
+/// What is under way for one far end.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Whether a broken path is being repaired.
+    pub(crate) repair: bool,
+    /// Root: the path of the current epoch is under construction. Member: its first path has not arrived yet.
+    pub(crate) building: bool,
+    /// Attempts that count, for the next one's way.
+    pub(crate) turn: u32,
+    /// Failures in a row, for the back-off.
+    pub(crate) failures: u32,
+    /// The question whether the far end lives and knows the group.
+    pub(crate) inquiry: Option<Inquiry>,
+    /// Invitations under way.
+    pub(crate) invites: Vec<u64>,
+    /// Invitations sent.
+    pub(crate) invited: u32,
+}
+
+/// The question whether a far end lives and knows the group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inquiry {
+    /// Answers to earlier postings do not count: they are about an older repair, or about this place's last group.
+    pub(crate) from_post: u64,
+    /// Answers to postings from this one on clear a suspicion.
+    pub(crate) until_post: u64,
+    /// Begin, or last proof: the verdict falls one patience later …
+    pub(crate) since: Time,
+    /// … and here at the latest.
+    pub(crate) limit: Time,
+}
+
+/// One group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    sequence: u64,
+    /// For the order in which groups came.
+    pub(crate) born: u64,
+    life: LifeIx,
+    timings: u32,
+    pub(crate) tag: Option<Box<str>>,
+    /// Root: one per member. Member: the root.
+    pub(crate) far: Box<[Far]>,
+    /// Member: all members but the root, as far as listed.
+    pub(crate) listed: Box<[PeerIx]>,
+    /// Whether this peer is its root.
+    pub(crate) root: bool,
+}
+
+/// What a new group is made of.
+#[derive(Debug)]
+pub(crate) struct NewGroup<'a> {
+    pub(crate) id: GroupId,
+    pub(crate) root: bool,
+    pub(crate) timings: Timings,
+    pub(crate) tag: Option<&'a str>,
+    pub(crate) far: &'a [PeerId],
+    pub(crate) listed: &'a [PeerId],
+    pub(crate) standing: Standing,
+}
+
+/// All groups, and what they share.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) peers: Peers,
+    pub(crate) lives: Lives,
+    /// Each with its uses; those without are free.
+    timings: Vec<(Timings, u32)>,
+    timings_index: HashMap<Timings, u32>,
+    timings_free: Vec<u32>,
+    /// Groups of each other root.
+    rooted: HashMap<PeerIx, usize>,
+    groups: Vec<Option<Group>>,
+    free: Vec<u32>,
+    index: HashMap<(LifeIx, u64), u32>,
+    born: u64,
+    roots: usize,
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Groups that this peer is the root of.
+    pub(crate) fn roots(&self) -> usize {
+        self.roots
+    }
+
+    /// Groups here whose root is this other peer.
+    pub(crate) fn groups_of(&self, root: &PeerId) -> usize {
+        let ix = self.peers.find(root);
+        ix.and_then(|ix| self.rooted.get(&ix)).copied().unwrap_or_default()
+    }
+
+    /// The newest group's number in the order of their coming.
+    pub(crate) fn newest(&self) -> u64 {
+        self.born
+    }
+
+    /// Where this group is.
+    pub(crate) fn find(&self, id: &GroupId) -> Option<u32> {
+        let root = self.peers.find(&id.root)?;
+        let life = self.lives.find(root, id.incarnation)?;
+        self.index.get(&(life, id.sequence)).copied()
+    }
+
+    pub(crate) fn group(&self, slot: u32) -> Option<&Group> {
+        self.groups.get(slot as usize)?.as_ref()
+    }
+
+    pub(crate) fn id(&self, group: &Group) -> GroupId {
+        let (root, incarnation) = self.lives.get(group.life);
+        GroupId {
+            root: self.peers.get(root),
+            incarnation,
+            sequence: group.sequence,
+        }
+    }
+
+    pub(crate) fn timings(&self, group: &Group) -> Timings {
+        self.timings[group.timings as usize].0
+    }
+
+    /// The timings of the group in this place, if there is one.
+    pub(crate) fn timings_at(&self, slot: u32) -> Option<Timings> {
+        self.group(slot).map(|group| self.timings(group))
+    }
+
+    pub(crate) fn far(&self, key: Key) -> Option<&Far> {
+        self.group(key.slot)?.far.get(key.index as usize)
+    }
+
+    pub(crate) fn far_mut(&mut self, key: Key) -> Option<&mut Far> {
+        let group = self.groups.get_mut(key.slot as usize)?.as_mut()?;
+        group.far.get_mut(key.index as usize)
+    }
+
+    /// What is under way for a far end; nothing yet: begins.
+    pub(crate) fn work_mut(&mut self, key: Key) -> Option<&mut Work> {
+        Some(self.far_mut(key)?.work.get_or_insert_default())
+    }
+
+    /// The far end's peer.
+    pub(crate) fn peer(&self, key: Key) -> Option<PeerId> {
+        self.far(key).map(|far| self.peers.get(far.peer))
+    }
+
+    /// The far end's path, as of its current epoch. `us` ends it when the root is at the far end.
+    pub(crate) fn path(&self, key: Key, us: PeerId) -> Option<PathId> {
+        let group = self.group(key.slot)?;
+        let far = group.far.get(key.index as usize)?;
+        Some(PathId {
+            group: self.id(group),
+            member: if group.root { self.peers.get(far.peer) } else { us },
+            epoch: far.epoch,
+        })
+    }
+
+    /// This peer as a far end of the group in this place. The shorter of two lists is searched: the group's far ends or the peer's.
+    pub(crate) fn end_of(&self, slot: u32, peer: &PeerId) -> Option<Key> {
+        let ix = self.peers.find(peer)?;
+        let far = &self.group(slot)?.far;
+        let ends = self.peers.ends(ix);
+        if ends.len() < far.len() {
+            return ends.iter().find(|key| key.slot == slot).copied();
+        }
+        let index = far.iter().position(|far| far.peer == ix)? as u32;
+        Some(Key { slot, index })
+    }
+
+    /// Places with groups, the oldest first.
+    pub(crate) fn slots(&self) -> Vec<u32> {
+        let mut slots: Vec<_> = (0..self.groups.len() as u32)
+            .filter_map(|slot| self.group(slot).map(|group| (group.born, slot)))
+            .collect();
+        slots.sort_unstable();
+        slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// Adds a group that is not there; returns its place.
+    pub(crate) fn insert(&mut self, new: &NewGroup<'_>) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.groups.push(None);
+            (self.groups.len() - 1) as u32
+        });
+        let life = self.lives.enter(&mut self.peers, &new.id.root, new.id.incarnation);
+        self.index.insert((life, new.id.sequence), slot);
+        self.born += 1;
+        self.count_in(life, new.root);
+        let group = Group {
+            sequence: new.id.sequence,
+            born: self.born,
+            life,
+            timings: self.share_timings(new.timings),
+            tag: new.tag.map(Into::into),
+            far: (0..)
+                .zip(new.far)
+                .map(|(index, peer)| self.attach(Key { slot, index }, peer, new.standing))
+                .collect(),
+            listed: new.listed.iter().map(|peer| self.peers.acquire(peer)).collect(),
+            root: new.root,
+        };
+        self.groups[slot as usize] = Some(group);
+        slot
+    }
+
+    /// Takes a group out. What is under way for its far ends must have been ended before.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(group) = self.groups.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
+        self.index.remove(&(group.life, group.sequence));
+        self.count_out(group.life, group.root);
+        self.lives.leave(&mut self.peers, group.life);
+        self.unshare_timings(group.timings);
+        for far in &group.far {
+            self.detach(far);
+        }
+        for ix in &group.listed {
+            self.peers.release(*ix);
+        }
+        self.free.push(slot);
+    }
+
+    fn count_in(&mut self, life: LifeIx, root: bool) {
+        if root {
+            self.roots += 1;
+        } else {
+            *self.rooted.entry(self.lives.get(life).0).or_default() += 1;
+        }
+    }
+
+    fn count_out(&mut self, life: LifeIx, root: bool) {
+        let ix = self.lives.get(life).0;
+        if root {
+            self.roots -= 1;
+        } else if let Some(groups) = self.rooted.get_mut(&ix) {
+            *groups -= 1;
+            if *groups == 0 {
+                self.rooted.remove(&ix);
+            }
+        }
+    }
+
+    fn attach(&mut self, key: Key, peer: &PeerId, standing: Standing) -> Far {
+        let peer = self.peers.acquire(peer);
+        Far {
+            peer,
+            position: self.peers.attach(peer, key),
+            epoch: 0,
+            hops: 0,
+            standing,
+            live: false,
+            live_since: Time::ZERO,
+            work: None,
+        }
+    }
+
+    fn detach(&mut self, far: &Far) {
+        if let Some(moved) = self.peers.detach(far.peer, far.position)
+            && let Some(other) = self.far_mut(moved)
+        {
+            other.position = far.position;
+        }
+        self.peers.release(far.peer);
+    }
+
+    /// Whether there is room for a group with these timings.
+    pub(crate) fn can_share(&self, timings: &Timings) -> bool {
+        self.timings_index.contains_key(timings) || self.timings_index.len() < MAX_TIMINGS
+    }
+
+    /// Groups with the same timings share one record of them; a free place is taken over.
+    fn share_timings(&mut self, timings: Timings) -> u32 {
+        if let Some(&ix) = self.timings_index.get(&timings) {
+            self.timings[ix as usize].1 += 1;
+            return ix;
+        }
+        let ix = match self.timings_free.pop() {
+            Some(ix) => {
+                self.timings[ix as usize] = (timings, 1);
+                ix
+            }
+            None => {
+                self.timings.push((timings, 1));
+                (self.timings.len() - 1) as u32
+            }
+        };
+        self.timings_index.insert(timings, ix);
+        ix
+    }
+
+    fn unshare_timings(&mut self, ix: u32) {
+        let (timings, uses) = &mut self.timings[ix as usize];
+        *uses -= 1;
+        if *uses == 0 {
+            self.timings_index.remove(timings);
+            self.timings_free.push(ix);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use fatebound_overlay::Keypair;
+
+    fn peer(n: u8) -> PeerId {
+        Keypair::ed25519_from_bytes([n; 32]).unwrap().public().to_peer_id()
+    }
+
+    fn insert(table: &mut Table, sequence: u64, far: &[PeerId]) -> u32 {
+        let id = GroupId {
+            root: peer(0),
+            incarnation: 9,
+            sequence,
+        };
+        table.insert(&NewGroup {
+            id,
+            root: true,
+            timings: Config::lan().timings,
+            tag: None,
+            far,
+            listed: &[],
+            standing: Standing::Accepted,
+        })
+    }
+
+    #[test]
+    fn rows_are_as_small_as_the_calculation_says() {
+        assert_eq!(size_of::<Option<Group>>(), 80);
+        assert_eq!(size_of::<Far>(), 32);
+        assert_eq!(size_of::<((LifeIx, u64), u32)>(), 24);
+    }
+
+    #[test]
+    fn far_ends_find_their_peers_lists_after_any_removal() {
+        let mut table = Table::default();
+        let slots: Vec<_> = (1..=20).map(|n| insert(&mut table, n, &[peer(1), peer(2)])).collect();
+        for slot in slots.iter().step_by(3) {
+            table.remove(*slot);
+        }
+        insert(&mut table, 21, &[peer(2)]);
+        for n in [1, 2] {
+            let ix = table.peers.find(&peer(n)).unwrap();
+            for (position, key) in table.peers.ends(ix).iter().enumerate() {
+                let far = table.far(*key).unwrap();
+                assert_eq!((far.peer, far.position as usize), (ix, position));
+                assert_eq!(table.end_of(key.slot, &peer(n)), Some(*key));
+            }
+        }
+        assert_eq!(table.len(), 14);
+    }
+
+    #[test]
+    fn timings_are_shared_bounded_and_their_places_used_again() {
+        let mut table = Table::default();
+        let with = |millis: u64| Timings {
+            probe_delay: std::time::Duration::from_millis(millis),
+            ..Config::lan().timings
+        };
+        let first = table.share_timings(with(0));
+        for millis in 1..MAX_TIMINGS as u64 {
+            table.share_timings(with(millis));
+        }
+        assert_eq!(table.share_timings(with(0)), first);
+        assert!(table.can_share(&with(7)) && !table.can_share(&with(5000)));
+        table.unshare_timings(first);
+        assert!(!table.can_share(&with(5000)), "one use is left");
+        table.unshare_timings(first);
+        assert!(table.can_share(&with(5000)));
+        assert_eq!(table.share_timings(with(5000)), first);
+    }
+
+    #[test]
+    fn an_empty_table_holds_no_peer() {
+        let mut table = Table::default();
+        let slot = insert(&mut table, 1, &[peer(1)]);
+        table.remove(slot);
+        assert_eq!(table.peers.find(&peer(1)), None);
+        assert_eq!((table.len(), table.roots()), (0, 0));
+    }
+}

@@ -1,0 +1,302 @@
+//! Hard failure: everybody is told, once, and nobody else can cause it.
+
+use super::*;
+use crate::message::Notice;
+use fatebound_overlay::DeathProof;
+
+#[test]
+fn a_signal_of_any_member_reaches_everybody_once() {
+    for by in 0..5 {
+        let mut world = World::new(5);
+        let group = world.group();
+        world.signal(by, group);
+        world.signal(by, group);
+        world.run(3 * LATENCY);
+        for peer in 0..5 {
+            let text = "enough".to_owned();
+            assert_eq!(
+                world.reason(peer, group),
+                Some(Reason::Signalled { by: id(by), text }),
+                "{by} to {peer}"
+            );
+        }
+        world.run(secs(60));
+        world.assert_idle();
+        assert_eq!(world.peers[by].groups.counters().failures["signalled"], 1);
+    }
+}
+
+#[test]
+fn signals_that_cross_are_told_once_each() {
+    let mut world = World::new(4);
+    let group = world.group();
+    for peer in 0..4 {
+        world.signal(peer, group);
+    }
+    world.run(secs(60));
+    for peer in 0..4 {
+        assert!(world.failed(peer, group).is_some());
+    }
+}
+
+#[test]
+fn only_the_signalled_group_fails() {
+    let mut world = World::new(3);
+    let groups: Vec<GroupId> = (0..1000).map(|_| world.create(0, &[1, 2], None)).collect();
+    world.run(secs(1));
+    world.signal(1, groups[500]);
+    world.run(secs(60));
+    for peer in 0..3 {
+        assert!(world.failed(peer, groups[500]).is_some());
+        assert_eq!(world.peers[peer].groups.views(usize::MAX).len(), 999);
+    }
+    let views = world.peers[2].groups.views(10);
+    assert_eq!(
+        views.iter().map(|view| view.group).collect::<Vec<_>>(),
+        groups[..10],
+        "the oldest first"
+    );
+}
+
+#[test]
+fn a_signal_whose_every_word_is_lost_is_heard_by_asking() {
+    let mut world = World::new(3);
+    let group = world.group();
+    world.signal(0, group);
+    world.queue.clear();
+    for member in 1..3 {
+        let (path, cause) = (world.path(group, member, 1), Cause::LinkDown);
+        world.tree(member, fatebound_tree::Event::Broken { path, cause });
+    }
+    world.run(secs(1));
+    for member in 1..3 {
+        assert_eq!(world.reason(member, group), Some(Reason::FailedAtRoot { peer: id(0) }));
+    }
+}
+
+#[test]
+fn a_large_group_is_told_by_its_root() {
+    let mut world = World::new(80);
+    let group = world.group();
+    assert_eq!(world.peers[7].groups.view(&group).unwrap().members, [id(0), id(7)]);
+    world.signal(5, group);
+    world.run(3 * LATENCY);
+    for peer in 0..80 {
+        assert!(
+            matches!(world.reason(peer, group), Some(Reason::Signalled { .. })),
+            "{peer}"
+        );
+    }
+}
+
+fn forged(group: GroupId, forger: usize, originator: usize) -> Notice {
+    let reason = Reason::Signalled {
+        by: id(originator),
+        text: "false".into(),
+    };
+    let mut notice = Notice::signed(group, reason, &keypair(forger));
+    notice.originator = id(originator);
+    notice
+}
+
+#[test]
+fn a_forged_notice_causes_a_repair_and_no_failure() {
+    for (forger, originator) in [(2, 0), (2, 2)] {
+        let mut world = World::new(3);
+        let group = world.create(0, &[1], None);
+        world.run(secs(1));
+        let notice = forged(group, forger, originator);
+        for peer in [0, 1] {
+            world.ask(2, peer, Request::Fail(Box::new(notice.clone())));
+        }
+        let path = world.path(group, 1, 1);
+        world.paths.remove(&path);
+        for peer in [0, 1] {
+            let notice = notice.encoded();
+            world.tree(peer, fatebound_tree::Event::Failed { path, notice });
+        }
+        world.run(secs(60));
+        for peer in [0, 1] {
+            assert_eq!(world.reason(peer, group), None, "forged by {forger} as {originator}");
+        }
+        assert_eq!(world.peers[0].groups.counters().repairs_ended, 1);
+        world.assert_idle();
+    }
+}
+
+#[test]
+fn a_notice_of_another_group_is_false() {
+    let mut world = World::new(2);
+    let (one, other) = (world.group(), world.group());
+    let notice = forged(other, 1, 1).encoded();
+    let path = world.path(one, 1, 1);
+    world.tree(0, fatebound_tree::Event::Failed { path, notice });
+    world.run(secs(1));
+    assert_eq!((world.reason(0, one), world.reason(0, other)), (None, None));
+}
+
+#[test]
+fn a_dead_member_fails_its_groups_at_once_and_no_others() {
+    let mut world = World::new(3);
+    let (with, without) = (world.create(0, &[1, 2], None), world.create(0, &[2], None));
+    world.run(secs(1));
+    world.crash(1);
+    let proof = DeathProof::Refused;
+    world.input(0, Input::PeerDead { peer: id(1), proof });
+    assert_eq!(world.reason(0, with), Some(Reason::MemberDied { peer: id(1) }));
+    world.run(secs(60));
+    assert_eq!(world.reason(2, with), Some(Reason::MemberDied { peer: id(1) }));
+    assert_eq!((world.reason(0, without), world.reason(2, without)), (None, None));
+}
+
+#[test]
+fn the_groups_of_a_dead_peer_fail_in_batches() {
+    let mut world = World::new(2);
+    for _ in 0..600 {
+        world.create(0, &[1], None);
+    }
+    world.run(secs(1));
+    world.crash(1);
+    let failed = |world: &World| {
+        let events = world.events(0).into_iter();
+        events.filter(|event| matches!(event, Event::Failed { .. })).count()
+    };
+    let proof = DeathProof::Refused;
+    world.input(0, Input::PeerDead { peer: id(1), proof });
+    for expected in [256, 512, 600] {
+        assert_eq!(failed(&world), expected);
+        world.input(0, Input::Wake);
+    }
+    world.assert_idle();
+}
+
+#[test]
+fn a_dead_root_fails_its_groups_at_once_for_those_who_know() {
+    let mut world = World::new(3);
+    let group = world.group();
+    world.crash(0);
+    let proof = DeathProof::Refused;
+    world.input(1, Input::PeerDead { peer: id(0), proof });
+    assert_eq!(world.reason(1, group), Some(Reason::RootDied { peer: id(0) }));
+    world.run(2 * LATENCY);
+    assert_eq!(
+        world.reason(2, group),
+        Some(Reason::RootDied { peer: id(0) }),
+        "told by the other member"
+    );
+}
+
+#[test]
+fn a_root_that_vanishes_is_given_up_within_patience() {
+    let mut world = World::new(3);
+    let group = world.group();
+    world.deaf.extend([(1, 2), (2, 1)]);
+    let begin = world.now;
+    world.crash(0);
+    world.run(secs(10));
+    for member in 1..3 {
+        let (at, reason) = world.failed(member, group).unwrap();
+        assert_eq!(reason, Reason::RootUnreachable { peer: id(0) });
+        assert_eq!(at.since(begin), Config::lan().timings.patience_floor);
+    }
+}
+
+#[test]
+fn both_sides_of_a_partition_are_told_within_the_bound() {
+    for round_trips in [None, Some(LATENCY)] {
+        let mut world = World::new(4);
+        world.round_trips = round_trips;
+        let group = world.group();
+        let begin = world.now;
+        for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+            world.cut(a, b);
+        }
+        world.run(secs(60));
+        let bound = Config::lan().timings.notification_bound(1, Duration::ZERO);
+        for peer in 0..4 {
+            let (at, _) = world.failed(peer, group).unwrap();
+            assert!(at.since(begin) <= bound, "{peer}: {at}");
+        }
+        world.assert_idle();
+    }
+}
+
+#[test]
+fn a_restarted_member_is_found_out_by_the_repair() {
+    for told in [false, true] {
+        let mut world = World::new(3);
+        let group = world.group();
+        world.restart(1);
+        if told {
+            let proof = DeathProof::Restarted;
+            world.input(0, Input::PeerDead { peer: id(1), proof });
+        }
+        world.run(5 * LATENCY);
+        for peer in [0, 2] {
+            assert_eq!(
+                world.reason(peer, group),
+                Some(Reason::MemberForgot { peer: id(1) }),
+                "{peer}, {told}"
+            );
+        }
+        world.run(secs(60));
+        assert_eq!(world.reason(1, group), None, "P6: nothing is remembered");
+        world.assert_idle();
+    }
+}
+
+#[test]
+fn a_restarted_root_knows_none_of_its_groups() {
+    let mut world = World::new(3);
+    let group = world.group();
+    world.restart(0);
+    world.run(5 * LATENCY);
+    for member in 1..3 {
+        assert_eq!(world.reason(member, group), Some(Reason::FailedAtRoot { peer: id(0) }));
+    }
+}
+
+#[test]
+fn a_peer_that_stops_fails_all_its_groups() {
+    let mut world = World::new(3);
+    let (rooted, joined) = (world.create(0, &[1, 2], None), world.create(1, &[0, 2], None));
+    world.run(secs(1));
+    world.command(0, Command::Shutdown);
+    world.run(3 * LATENCY);
+    for group in [rooted, joined] {
+        for peer in 0..3 {
+            assert_eq!(world.reason(peer, group), Some(Reason::Shutdown { by: id(0) }));
+        }
+    }
+    world.run(secs(60));
+    world.assert_idle();
+}
+
+#[test]
+fn silence_is_for_one_group_only() {
+    for silent in [0, 1] {
+        let mut world = World::new(3);
+        let (one, other) = (world.create(0, &[1, 2], None), world.create(0, &[1, 2], None));
+        world.run(secs(1));
+        world.command(silent, Command::FallSilent { group: one });
+        let posts = world.peers[silent].posts.len();
+        world.break_paths(0, 1);
+        world.run(secs(60));
+        let told: Vec<_> = world.peers[silent].posts[posts..].iter().collect();
+        assert!(
+            told.iter().all(|(_, _, request)| !matches!(request, Request::Fail(_))),
+            "{told:?}"
+        );
+        for peer in 0..3 {
+            assert!(world.failed(peer, one).is_some(), "{silent}: {peer}");
+            assert_eq!(world.reason(peer, other), None);
+        }
+        let unreachable = match silent {
+            0 => Reason::RootUnreachable { peer: id(0) },
+            _ => Reason::MemberUnreachable { peer: id(1) },
+        };
+        assert_eq!(world.reason(1 - silent, one), Some(unreachable));
+        world.run(secs(3600));
+        world.assert_idle();
+    }
+}

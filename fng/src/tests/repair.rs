@@ -1,0 +1,500 @@
+//! Repair: broken paths come up again and nobody hears of it; only what cannot be mended fails.
+
+use super::*;
+use crate::message::Answer;
+
+fn probes(world: &World, peer: usize) -> usize {
+    let asks = |request: &Request| matches!(request, Request::Probe { .. } | Request::NeedRepair { .. });
+    world.peers[peer]
+        .posts
+        .iter()
+        .filter(|(_, _, request)| asks(request))
+        .count()
+}
+
+fn assert_alive(world: &World, group: GroupId) {
+    for peer in 0..world.peers.len() {
+        assert_eq!(world.reason(peer, group), None, "at {peer}");
+    }
+    assert!(
+        world.peers[0]
+            .groups
+            .view(&group)
+            .unwrap()
+            .hops
+            .iter()
+            .all(Option::is_some)
+    );
+    world.assert_idle();
+}
+
+#[test]
+fn a_broken_path_is_replaced_without_a_probe() {
+    let mut world = World::new(3);
+    let group = world.group();
+    world.break_paths(0, 1);
+    world.run(Duration::from_millis(10));
+    assert_alive(&world, group);
+    assert_eq!(probes(&world, 0), 0, "the overlay was faster than probe_delay");
+    assert_eq!(world.constructs.last(), Some(&(world.path(group, 1, 2), Via::Overlay)));
+    let counters = world.peers[0].groups.counters();
+    assert_eq!((counters.repairs_begun, counters.repairs_ended), (1, 1));
+    assert_eq!(world.peers[0].groups.view(&group).unwrap().repairing, 0);
+}
+
+#[test]
+fn attempts_go_round_until_one_way_works() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.no_overlay.insert((0, 1));
+    world.no_path.insert((0, 1));
+    world.break_paths(0, 1);
+    world.run(secs(30));
+    assert_eq!(world.reason(0, group), None, "while proofs are fresh it goes on");
+    let ways: Vec<Via> = world.constructs.iter().skip(1).map(|(_, via)| *via).collect();
+    // Every third attempt asks for a link, which cannot be made.
+    assert_eq!(
+        ways[..4],
+        [
+            Via::Overlay,
+            Via::CommonNeighbour(0),
+            Via::Overlay,
+            Via::CommonNeighbour(1)
+        ]
+    );
+    assert!(ways.len() < 60, "with back-off: {}", ways.len());
+    world.no_path.clear();
+    world.run(secs(20));
+    assert_alive(&world, group);
+    assert!(!matches!(world.constructs.last(), Some((_, Via::Overlay))));
+}
+
+#[test]
+fn the_direct_connection_is_a_path_of_its_own() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.no_overlay.insert((0, 1));
+    world.break_paths(0, 1);
+    world.run(2 * LATENCY);
+    // The common neighbour leads nowhere either: its path is lost without a word.
+    let (path, cause) = (world.path(group, 1, 2), Cause::NoRoute);
+    world.tree(0, fatebound_tree::Event::Broken { path, cause });
+    while world.constructs.last().unwrap().1 == Via::Overlay {
+        world.run(LATENCY);
+    }
+    let path = world.constructs.last().unwrap().0;
+    assert_eq!(world.constructs.last().unwrap().1, Via::CommonNeighbour(0));
+    world.queue.clear();
+    world.paths.clear();
+    world.tree(0, fatebound_tree::Event::Broken { path, cause });
+    world.run(secs(1));
+    assert_eq!(world.constructs.last().unwrap().1, Via::Direct);
+    assert_alive(&world, group);
+}
+
+#[test]
+fn busy_costs_no_attempt() {
+    let mut world = World::new(2);
+    world.create(0, &[1], None);
+    world.run(secs(1));
+    world.break_paths(0, 1);
+    world.no_overlay.insert((0, 1));
+    for _ in 0..5 {
+        let before = world.constructs.len();
+        while world.constructs.len() == before {
+            world.run(LATENCY / 4);
+        }
+        let (path, via) = *world.constructs.last().unwrap();
+        assert_eq!(via, Via::Overlay);
+        world.queue.retain(|_, (_, input)| !matches!(input, Input::Tree(_)));
+        let cause = Cause::Busy;
+        world.tree(0, fatebound_tree::Event::Broken { path, cause });
+    }
+}
+
+#[test]
+fn a_member_insists_when_its_root_noticed_nothing() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let (path, cause) = (world.path(group, 1, 1), Cause::LinkDown);
+    world.paths.clear();
+    world.tree(1, fatebound_tree::Event::Broken { path, cause });
+    world.run(Duration::from_millis(20));
+    assert_alive(&world, group);
+    assert_eq!(world.constructs.len(), 2);
+}
+
+#[test]
+fn a_stale_request_is_only_acknowledged() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.break_paths(0, 1);
+    world.run(secs(1));
+    for epoch in [None, Some(0), Some(1), Some(7)] {
+        let groups = vec![(group, epoch)];
+        world.ask(1, 0, Request::NeedRepair { groups });
+    }
+    world.run(secs(1));
+    assert_eq!(world.constructs.len(), 2, "no third epoch");
+    assert_alive(&world, group);
+}
+
+#[test]
+fn a_member_whose_confirm_was_forged_gets_a_path_all_the_same() {
+    for confirmed_before in [false, true] {
+        let mut world = World::new(2);
+        let group = world.create(0, &[1], None);
+        let mut honest = usize::from(confirmed_before);
+        let mut broken = !confirmed_before;
+        for _ in 0..30_000 {
+            world.run(LATENCY / 2);
+            if !broken && world.now > Time::from_millis(100) {
+                broken = true;
+                world.break_paths(0, 1);
+            }
+            let Some((path, via)) = world.constructs.get(honest).copied() else {
+                continue;
+            };
+            honest += 1;
+            if via != Via::Direct {
+                // A delegate swallows the construction and answers for the member.
+                world
+                    .queue
+                    .retain(|_, (_, input)| !matches!(input, Input::Tree(fatebound_tree::Event::Arrived { .. })));
+                world.paths.remove(&path);
+                world.tree(0, fatebound_tree::Event::Live { path, hops: 1 });
+            }
+        }
+        assert_eq!(world.constructs.last().unwrap().1, Via::Direct);
+        assert_alive(&world, group);
+    }
+}
+
+#[test]
+fn a_first_path_that_never_comes_is_broken() {
+    let mut world = World::new(2);
+    let group = world.create(0, &[1], None);
+    while world.constructs.is_empty() {
+        world.run(LATENCY / 2);
+    }
+    world.queue.retain(|_, (_, input)| !matches!(input, Input::Tree(_)));
+    world.run(Duration::from_millis(1900));
+    assert_eq!(world.constructs.len(), 1);
+    world.run(Duration::from_millis(300));
+    assert_eq!(world.constructs.len(), 2);
+    assert_alive(&world, group);
+}
+
+#[test]
+fn of_two_epochs_the_newer_wins_in_any_order() {
+    let mut world = World::new(2);
+    let group = world.group();
+    for epoch in [5, 3] {
+        let path = world.path(group, 1, epoch);
+        world.paths.insert(path);
+        world.tree(1, fatebound_tree::Event::Arrived { path });
+    }
+    assert!(
+        !world.paths.contains(&world.path(group, 1, 1)),
+        "the older one was released"
+    );
+    assert!(
+        !world.paths.contains(&world.path(group, 1, 3)),
+        "the late one was refused"
+    );
+    assert!(world.paths.contains(&world.path(group, 1, 5)));
+}
+
+#[test]
+fn a_member_that_cannot_be_reached_fails_the_group_after_patience() {
+    for (round_trips, millis) in [(None, 6000), (Some(LATENCY), 1800), (Some(secs(1)), 3000)] {
+        let mut world = World::new(3);
+        world.round_trips = round_trips;
+        let group = world.group();
+        let begin = world.now;
+        world.crash(1);
+        world.run(secs(20));
+        let (at, reason) = world.failed(0, group).unwrap();
+        assert_eq!(reason, Reason::MemberUnreachable { peer: id(1) });
+        assert_eq!(at.since(begin), Duration::from_millis(millis));
+        assert_eq!(world.reason(2, group), Some(reason));
+    }
+}
+
+#[test]
+fn a_suspected_member_that_answers_is_cleared_and_its_path_stays() {
+    let mut world = World::new(2);
+    let group = world.group();
+    for (peer, constructs) in [(0, 1), (1, 1)] {
+        let path = world.path(group, 1, 1);
+        world.tree(peer, fatebound_tree::Event::Suspected { path });
+        world.run(Duration::from_millis(10));
+        assert_eq!(world.constructs.len(), constructs);
+        assert_eq!(probes(&world, peer), 1);
+        assert_alive(&world, group);
+    }
+}
+
+#[test]
+fn a_suspected_member_that_is_silent_fails_the_group() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.deaf.extend([(1, 0)]);
+    let path = world.path(group, 1, 1);
+    let begin = world.now;
+    world.tree(0, fatebound_tree::Event::Suspected { path });
+    world.run(secs(10));
+    let (at, reason) = world.failed(0, group).unwrap();
+    assert_eq!(reason, Reason::MemberUnreachable { peer: id(1) });
+    assert_eq!(at.since(begin), Duration::from_millis(1800));
+}
+
+#[test]
+fn answers_of_an_older_repair_prove_nothing() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let path = world.path(group, 1, 1);
+    world.tree(0, fatebound_tree::Event::Suspected { path });
+    world.run(Duration::from_millis(10));
+    world.crash(1);
+    world.run(secs(1));
+    for post in 0..3 {
+        let (alive, unknown) = (vec![0], Vec::new());
+        let answer = Answer::Status { alive, unknown };
+        let (post, from) = (PostId(post), id(1));
+        world.input(0, Input::Answered { post, from, answer });
+    }
+    world.run(secs(1));
+    assert!(world.failed(0, group).is_some(), "within patience of the crash");
+}
+
+#[test]
+fn an_answer_from_before_the_newest_suspicion_does_not_clear_it() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let path = world.path(group, 1, 1);
+    world.tree(0, fatebound_tree::Event::Suspected { path });
+    world.run(LATENCY);
+    world.tree(0, fatebound_tree::Event::Suspected { path });
+    world.run(2 * LATENCY);
+    assert!(
+        world.peers[0].groups.deadline().is_some(),
+        "one answer has come, and does not do"
+    );
+    world.run(secs(1));
+    assert_alive(&world, group);
+    assert_eq!(probes(&world, 0), 2);
+}
+
+#[test]
+fn an_answer_to_a_question_of_long_ago_proves_nothing() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.no_path.insert((0, 1));
+    world.break_paths(0, 1);
+    world.run(Duration::from_millis(200));
+    let old = PostId(world.peers[0].groups.next_post() - 1);
+    world.run(secs(10));
+    world.deaf.extend([(0, 1), (1, 0)]);
+    for _ in 0..20 {
+        let (alive, unknown) = (vec![0], Vec::new());
+        let answer = Answer::Status { alive, unknown };
+        let (post, from) = (old, id(1));
+        world.input(0, Input::Answered { post, from, answer });
+        world.run(Duration::from_millis(100));
+    }
+    assert_eq!(world.reason(0, group), Some(Reason::MemberUnreachable { peer: id(1) }));
+}
+
+#[test]
+fn an_answer_must_come_from_whom_was_asked() {
+    let mut world = World::new(3);
+    let group = world.create(0, &[1], None);
+    world.run(secs(1));
+    let path = world.path(group, 1, 1);
+    world.deaf.insert((1, 0));
+    world.tree(0, fatebound_tree::Event::Suspected { path });
+    world.run(LATENCY);
+    for post in 0..100 {
+        let (alive, unknown) = (Vec::new(), vec![0, 9, 9]);
+        let answer = Answer::Status { alive, unknown };
+        let (post, from) = (PostId(post), id(2));
+        world.input(0, Input::Answered { post, from, answer });
+    }
+    assert_eq!(world.reason(0, group), None);
+}
+
+#[test]
+fn a_thousand_groups_of_one_pair_share_their_questions() {
+    let mut world = World::new(2);
+    let groups: Vec<GroupId> = (0..1000).map(|_| world.create(0, &[1], None)).collect();
+    world.run(secs(1));
+    world.no_path.insert((0, 1));
+    world.break_paths(0, 1);
+    world.run(Duration::from_millis(1050));
+    // 1000 groups are four postings: 3 rounds of 400 ms at the root (after probe_delay), 3 of 450 ms at the member.
+    assert!((8..=12).contains(&probes(&world, 0)), "{}", probes(&world, 0));
+    assert!((8..=12).contains(&probes(&world, 1)), "{}", probes(&world, 1));
+    world.no_path.clear();
+    world.run(secs(10));
+    for group in groups {
+        assert_alive(&world, group);
+    }
+}
+
+/// Lets time pass in which no answer about groups arrives.
+fn run_unanswered(world: &mut World, time: Duration) {
+    let end = world.now + time;
+    while world.now < end {
+        world.run(LATENCY / 4);
+        let status = |input: &Input| {
+            matches!(
+                input,
+                Input::Answered {
+                    answer: Answer::Status { .. },
+                    ..
+                }
+            )
+        };
+        world.queue.retain(|_, (_, input)| !status(input));
+    }
+}
+
+#[test]
+fn a_groups_answer_does_not_speak_for_the_successor_in_its_slot() {
+    let mut world = World::new(2);
+    let (other, first) = (world.group(), world.group());
+    for group in [other, first] {
+        let path = world.path(group, 1, 1);
+        world.tree(0, fatebound_tree::Event::Suspected { path });
+        run_unanswered(&mut world, Duration::from_millis(60));
+    }
+    let asked = PostId(world.peers[0].groups.next_post() - 1);
+    let groups = vec![first];
+    assert_eq!(world.peers[0].posts.last().unwrap().2, Request::Probe { groups });
+    world.signal(0, first);
+    let second = world.create(0, &[1], None);
+    run_unanswered(&mut world, Duration::from_millis(60));
+    let path = world.path(second, 1, 1);
+    world.tree(0, fatebound_tree::Event::Suspected { path });
+    let (alive, unknown) = (Vec::new(), vec![0]);
+    let answer = Answer::Status { alive, unknown };
+    let (post, from) = (asked, id(1));
+    world.input(0, Input::Answered { post, from, answer });
+    assert_eq!(world.reason(0, second), None);
+    world.run(secs(60));
+    assert_alive(&world, second);
+}
+
+#[test]
+fn a_check_asks_everybody() {
+    for by in 0..3 {
+        let mut world = World::new(3);
+        let group = world.group();
+        let ticket = Ticket(3);
+        world.command(by, Command::Check { ticket, group });
+        world.run(Duration::from_millis(10));
+        let members = if by == 0 {
+            vec![(id(1), true), (id(2), true)]
+        } else {
+            vec![(id(0), true)]
+        };
+        let alive = Some(true);
+        assert_eq!(
+            world.events(by).last(),
+            Some(&&Event::Checked { ticket, alive, members })
+        );
+        assert_alive(&world, group);
+    }
+}
+
+#[test]
+fn a_check_of_a_member_that_does_not_answer_fails_the_group() {
+    let mut world = World::new(3);
+    let group = world.group();
+    world.deaf.insert((2, 0));
+    let ticket = Ticket(3);
+    world.command(0, Command::Check { ticket, group });
+    world.run(secs(2));
+    let members = vec![(id(1), true), (id(2), false)];
+    let alive = Some(false);
+    assert!(world.events(0).contains(&&Event::Checked { ticket, alive, members }));
+    assert_eq!(world.reason(0, group), Some(Reason::MemberUnreachable { peer: id(2) }));
+    world.command(0, Command::Check { ticket, group });
+    let (alive, members) = (None, Vec::new());
+    assert_eq!(
+        world.events(0).last(),
+        Some(&&Event::Checked { ticket, alive, members })
+    );
+}
+
+#[test]
+fn an_abandoned_epoch_is_released_once_and_a_broken_one_not_at_all() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let mut out = Vec::new();
+    let (path, cause) = (world.path(group, 1, 1), Cause::LinkDown);
+    let context = Context::default();
+    let broken = Input::Tree(fatebound_tree::Event::Broken { path, cause });
+    world.peers[0].groups.handle(world.now, broken, context, &mut out);
+    let releases = |out: &[Output]| {
+        out.iter()
+            .filter(|output| matches!(output, Output::Release { .. }))
+            .count()
+    };
+    assert_eq!(releases(&out), 0);
+    let later = world.now + secs(3);
+    world.peers[0].groups.handle(later, Input::Wake, context, &mut out);
+    assert_eq!(releases(&out), 1, "path_timeout");
+}
+
+/// Any mixture of signals, cuts, breaks, suspicions, lost mail and restarts: each live peer that joined is told at most once, everybody is told if
+/// anybody is, and afterwards nothing is under way.
+#[test]
+fn random_faults_keep_the_promises() {
+    use rand::RngExt;
+    for seed in 0..150 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut world = World::new(5);
+        let groups: Vec<GroupId> = (0..4).map(|n| world.create(n, &[0, 1, 2, 3, 4], None)).collect();
+        world.run(Duration::from_millis(rng.random_range(0..50)));
+        for _ in 0..rng.random_range(1..6) {
+            let (a, b) = (rng.random_range(0..5), rng.random_range(0..5));
+            let group = groups[rng.random_range(0..groups.len())];
+            match rng.random_range(0..6) {
+                0 => world.signal(a, group),
+                1 if a != b => world.break_paths(a, b),
+                2 if a != b => world.cut(a, b),
+                3 if a != b => {
+                    world.deaf.insert((a, b));
+                }
+                4 => {
+                    let path = world.path(group, a, 1);
+                    world.tree(b, fatebound_tree::Event::Suspected { path });
+                }
+                // Mail gets lost; the tree's own words do not.
+                _ => world
+                    .queue
+                    .retain(|_, (_, input)| matches!(input, Input::Tree(_)) || rng.random_range(0..4) > 0),
+            }
+            world.run(Duration::from_millis(rng.random_range(0..3000)));
+        }
+        // A tree that lost a path tells its ends in the end; and so does every cut link.
+        for a in 0..5 {
+            for b in 0..a {
+                world.break_paths(a, b);
+            }
+        }
+        world.run(secs(120));
+        for group in groups {
+            let failed: Vec<bool> = (0..5).map(|peer| world.failed(peer, group).is_some()).collect();
+            let here: Vec<bool> = (0..5)
+                .map(|peer| world.peers[peer].groups.view(&group).is_some())
+                .collect();
+            assert!(
+                !failed.contains(&true) || !here.contains(&true),
+                "seed {seed}: {failed:?} {here:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What can be read without changing anything.
+
+use std::collections::BTreeMap;
+
+use fatebound_overlay::PeerId;
+use fatebound_tree::GroupId;
+
+use crate::groups::Groups;
+use crate::io::GroupView;
+use crate::reason::Reason;
+use crate::table::{Far, Group};
+
+/// Counts since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Groups of our own whose members all accepted.
+    pub created: u64,
+    /// Groups of others that this peer became a member of.
+    pub joined: u64,
+    /// Root: paths that broke.
+    pub repairs_begun: u64,
+    /// Root: paths that broke and came up again.
+    pub repairs_ended: u64,
+    /// Groups that failed here, by [`Reason::kind`]; withdrawn invitations included.
+    pub failures: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    pub(crate) fn failed(&mut self, reason: &Reason) {
+        *self.failures.entry(reason.kind()).or_default() += 1;
+    }
+}
+
+impl Groups {
+    /// One group.
+    pub fn view(&self, group: &GroupId) -> Option<GroupView> {
+        self.view_at(self.table.find(group)?)
+    }
+
+    /// The groups that this peer is in, in the order in which they came, at most `limit`. Costs a walk over all.
+    pub fn views(&self, limit: usize) -> Vec<GroupView> {
+        let slots = self.table.slots();
+        slots
+            .into_iter()
+            .take(limit)
+            .filter_map(|slot| self.view_at(slot))
+            .collect()
+    }
+
+    /// Groups that this peer is the root of.
+    pub fn as_root(&self) -> usize {
+        self.table.roots()
+    }
+
+    /// Groups that this peer is another member of.
+    pub fn as_member(&self) -> usize {
+        self.table.len() - self.table.roots()
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn view_at(&self, slot: u32) -> Option<GroupView> {
+        let group = self.table.group(slot)?;
+        let id = self.table.id(group);
+        let hops = |far: &Far| far.live.then_some(far.hops);
+        let repairing = |far: &&Far| far.work.as_ref().is_some_and(|work| work.repair);
+        let at_root = if group.root { &*group.far } else { &[] };
+        Some(GroupView {
+            group: id,
+            root: group.root,
+            members: self.members(id.root, group),
+            tag: group.tag.as_deref().map(str::to_owned),
+            timings: self.table.timings(group),
+            hops: at_root.iter().map(hops).collect(),
+            repairing: at_root.iter().filter(repairing).count(),
+            complete: !self.creations.contains_key(&slot),
+        })
+    }
+
+    /// The root first; at a member of a large group only the root and this peer are known.
+    fn members(&self, root: PeerId, group: &Group) -> Vec<PeerId> {
+        let peers = &self.table.peers;
+        let mut members = vec![root];
+        if group.root {
+            members.extend(group.far.iter().map(|far| peers.get(far.peer)));
+        } else if group.listed.is_empty() {
+            members.push(self.us);
+        } else {
+            members.extend(group.listed.iter().map(|ix| peers.get(*ix)));
+        }
+        members
+    }
+}
