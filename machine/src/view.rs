@@ -1,0 +1,85 @@
+//! What can be read about a peer without changing it: for status pages, tests and the simulator's checkers.
+
+use std::time::Duration;
+
+use fatebound_overlay::PeerId;
+
+/// A peer at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Who.
+    pub peer: PeerId,
+    /// Its life.
+    pub incarnation: u64,
+    /// Whether it has joined the overlay.
+    pub joined: bool,
+    /// Links that are up and alive.
+    pub links_alive: usize,
+    /// Links that are up and doubtful.
+    pub links_doubtful: usize,
+    /// Groups that this peer is the root of.
+    pub groups_as_root: usize,
+    /// Groups that it is another member of.
+    pub groups_as_member: usize,
+    /// Segments of paths kept, own ones and carried ones.
+    pub paths: usize,
+    /// Of these, those that it merely carries.
+    pub paths_as_delegate: usize,
+    /// The bound of its configuration.
+    pub notification_bound: Duration,
+    /// What has happened so far.
+    pub counters: Counters,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Pings sent.
+    pub pings_sent: u64,
+    /// Pings not answered in time.
+    pub pings_missed: u64,
+    /// Frames sent on links, pings and answers included.
+    pub frames_sent: u64,
+    /// Bytes of these.
+    pub bytes_sent: u64,
+    /// Frames and requests received that did not decode or broke a rule.
+    pub garbage: u64,
+    /// Joint sets whose digests differed.
+    pub digest_mismatches: u64,
+    /// Links that went down, those not counted that either end closed in an orderly way: by its shutdown, or unneeded.
+    pub links_lost: u64,
+    /// Paths that broke at a root and were repaired.
+    pub repairs: u64,
+    /// Messages and orders thrown away: too many, too long, without a way on, or for a session, link or question that is gone.
+    pub dropped: u64,
+}
+
+/// A neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// Who.
+    pub peer: PeerId,
+    /// Whether its link is doubtful.
+    pub doubtful: bool,
+    /// Whether the overlay of this end or of the other wants the link; otherwise only paths keep it.
+    pub wanted: bool,
+    /// Paths over the link.
+    pub paths: u32,
+    /// Smoothed round trip, once measured.
+    pub round_trip: Option<Duration>,
+    /// The neighbour's incarnation.
+    pub incarnation: u64,
+}
+
+/// Where this peer stands and whom it routes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutesView {
+    /// Its key, hexadecimal.
+    pub key: String,
+    /// The leaf set's lower side, nearest first.
+    pub below: Vec<PeerId>,
+    /// The leaf set's upper side, nearest first.
+    pub above: Vec<PeerId>,
+    /// Rows of the routing table; each entry with its digit.
+    pub rows: Vec<Vec<(u8, PeerId)>>,
+}
