@@ -1,0 +1,511 @@
+//! Peers, their hosts, and the queue of what happens next.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use fatebound_machine::fng::{self, Reason, Refusal, Ticket};
+use fatebound_machine::overlay::{Keypair, Multiaddr, PeerId, Time};
+use fatebound_machine::tree::GroupId;
+use fatebound_machine::{Command, Config, Event, Input, Machine, Profile};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::carriage::{Cargo, End, Pending, address_of, pair};
+use crate::network::{Latency, Network};
+
+/// A peer of a [`World`], by the order of spawning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerIndex(pub usize);
+
+/// Why [`World::create`] has no group to return.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// These members did not accept.
+    #[error("members did not accept: {refusals:?}")]
+    Refused {
+        /// The group's id, which everybody who heard of it is being notified about.
+        group: Option<GroupId>,
+        /// Who, and why.
+        refusals: Vec<(PeerId, Refusal)>,
+    },
+    /// The root did not answer, it crashed or was paused.
+    #[error("the root gave no answer")]
+    NoAnswer,
+}
+
+/// What a host's process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    /// Stopped by SIGSTOP: the kernel still acknowledges, the process takes nothing.
+    Paused,
+    /// The process is dead; the host says so to whoever asks.
+    Crashed,
+    /// The host is gone, silently.
+    Vanished,
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) keypair: Keypair,
+    pub(crate) state: State,
+    /// Counts the lives of the process: what was meant for an earlier one does not reach this one.
+    pub(crate) life: u32,
+    pub(crate) started: Time,
+    pub(crate) machine: Option<Machine>,
+    /// What arrived while paused.
+    pub(crate) inbox: VecDeque<Input>,
+    pub(crate) wake: Option<Time>,
+    pub(crate) events: Vec<(Time, Event)>,
+    pub(crate) next_session: u64,
+    pub(crate) next_request: u64,
+    pub(crate) bootstrap: Vec<Multiaddr>,
+}
+
+/// What is scheduled.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Arrives {
+        at: PeerIndex,
+        from: PeerIndex,
+        cargo: Box<Cargo>,
+    },
+    Wake {
+        peer: PeerIndex,
+        life: u32,
+    },
+    DialTimeout {
+        from: End,
+        tried: usize,
+    },
+    RequestTimeout {
+        from: End,
+    },
+}
+
+/// Peers and the network between them, in virtual time.
+pub struct World {
+    pub(crate) config: Config,
+    pub(crate) now: Time,
+    /// Numbers what is scheduled, so that simultaneous things happen in the order in which they were scheduled.
+    pub(crate) order: u64,
+    pub(crate) queue: BTreeMap<(Time, u64), Happening>,
+    pub(crate) network: Network<(PeerIndex, PeerIndex, Box<Cargo>)>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) by_id: BTreeMap<PeerId, PeerIndex>,
+    /// Open sessions: each end, and the other.
+    pub(crate) sessions: BTreeMap<End, End>,
+    /// Connections by unordered pair: who dialled and where.
+    pub(crate) connections: BTreeMap<(PeerIndex, PeerIndex), (PeerIndex, Multiaddr)>,
+    pub(crate) dials: BTreeMap<End, Pending>,
+    pub(crate) requests: BTreeMap<End, PeerIndex>,
+    /// Requests that arrived and were not answered yet: the number at the answerer, and the asker's end.
+    pub(crate) asked: BTreeMap<End, End>,
+    pub(crate) rng: StdRng,
+    pub(crate) tickets: u64,
+    pub(crate) dial_timeout: Duration,
+}
+
+impl World {
+    /// An empty world with this preset; wide-area delays for `wan` and `fuse`, a rack's otherwise.
+    pub fn new(seed: u64, profile: Profile) -> World {
+        let latency = match profile {
+            Profile::Local | Profile::Lan => Latency::RACK,
+            Profile::Wan | Profile::Fuse => Latency::INTERNET,
+        };
+        World::with_config(seed, Config::preset(profile), latency)
+    }
+
+    /// An empty world with any configuration and any delays.
+    pub fn with_config(seed: u64, config: Config, latency: Latency) -> World {
+        let mut rng = StdRng::seed_from_u64(seed);
+        World {
+            dial_timeout: 3 * config.overlay.ping_timeout,
+            config,
+            now: Time::ZERO,
+            order: 0,
+            queue: BTreeMap::new(),
+            network: Network::new(rng.next_u64(), latency),
+            peers: Vec::new(),
+            by_id: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            rng,
+            tickets: 0,
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Adds a host and starts its peer, which joins through these peers.
+    pub fn spawn(&mut self, bootstrap: &[PeerIndex]) -> PeerIndex {
+        let index = PeerIndex(self.peers.len());
+        let keypair = self.new_keypair();
+        self.by_id.insert(keypair.public().to_peer_id(), index);
+        self.peers.push(Peer {
+            keypair,
+            state: State::Crashed,
+            life: 0,
+            started: self.now,
+            machine: None,
+            inbox: VecDeque::new(),
+            wake: None,
+            events: Vec::new(),
+            next_session: 0,
+            next_request: 0,
+            bootstrap: bootstrap.iter().map(|&peer| address_of(peer)).collect(),
+        });
+        self.start(index);
+        index
+    }
+
+    /// The name of a peer that nobody has ever heard of.
+    pub fn stranger(&mut self) -> PeerId {
+        self.new_keypair().public().to_peer_id()
+    }
+
+    fn new_keypair(&mut self) -> Keypair {
+        let mut secret = [0; 32];
+        self.rng.fill_bytes(&mut secret);
+        Keypair::ed25519_from_bytes(secret).expect("32 bytes are an Ed25519 secret")
+    }
+
+    /// Spawns `count` peers that join through the first, and runs until all have joined and the overlay is quiet.
+    ///
+    /// # Panics
+    /// When they have not joined within a virtual minute: the overlay is broken then.
+    pub fn spawn_overlay(&mut self, count: usize) -> Vec<PeerIndex> {
+        let mut peers = Vec::new();
+        for _ in 0..count {
+            let bootstrap: Vec<_> = peers.first().copied().into_iter().collect();
+            peers.push(self.spawn(&bootstrap));
+            self.run_for(Duration::from_millis(20));
+        }
+        let limit = Duration::from_secs(60);
+        let joined = self.run_until(limit, |world| {
+            peers
+                .iter()
+                .all(|&peer| world.machine(peer).is_some_and(|machine| machine.status().joined))
+        });
+        assert!(joined, "not every peer joined within {limit:?}");
+        self.run_for(self.config.overlay.link_interval);
+        peers
+    }
+
+    /// A peer's name.
+    pub fn id(&self, peer: PeerIndex) -> PeerId {
+        self.peers[peer.0].keypair.public().to_peer_id()
+    }
+
+    /// The peer's machine while its process lives.
+    pub fn machine(&self, peer: PeerIndex) -> Option<&Machine> {
+        self.peers[peer.0].machine.as_ref()
+    }
+
+    /// Everything the peer has told its application, in all its lives.
+    pub fn events(&self, peer: PeerIndex) -> &[(Time, Event)] {
+        &self.peers[peer.0].events
+    }
+
+    /// When, and why, the peer told its application that the group failed: P2 says that this is at most once per life.
+    pub fn notified(&self, peer: PeerIndex, group: &GroupId) -> Vec<(Time, Reason)> {
+        let failed = |(at, event): &(Time, Event)| match event {
+            Event::Group(fng::Event::Failed { group: failed, reason }) if failed == group => {
+                Some((*at, reason.clone()))
+            }
+            _ => None,
+        };
+        self.events(peer).iter().filter_map(failed).collect()
+    }
+
+    /// Gives a peer an order; ignored if it does not run.
+    pub fn command(&mut self, peer: PeerIndex, command: Command) {
+        self.input(peer, Input::Command(command));
+    }
+
+    /// Creates a group with `root` and `members` and waits for the outcome.
+    ///
+    /// # Errors
+    /// As the root says.
+    pub fn create(&mut self, root: PeerIndex, members: &[PeerIndex]) -> Result<GroupId, Box<CreateError>> {
+        let ids = members.iter().map(|&member| self.id(member)).collect();
+        self.create_with_ids(root, ids)
+    }
+
+    /// As [`World::create`], with any ids.
+    ///
+    /// # Errors
+    /// As the root says.
+    pub fn create_with_ids(&mut self, root: PeerIndex, members: Vec<PeerId>) -> Result<GroupId, Box<CreateError>> {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let seen = self.events(root).len();
+        self.command(
+            root,
+            Command::Group(fng::Command::Create {
+                ticket,
+                members,
+                tag: None,
+                state: b"state".to_vec(),
+                timeout: None,
+            }),
+        );
+        let limit = 2 * self.config.groups.create_timeout;
+        self.run_until(limit, |world| world.outcome(root, seen, ticket).is_some());
+        self.outcome(root, seen, ticket)
+            .unwrap_or_else(|| Err(Box::new(CreateError::NoAnswer)))
+    }
+
+    fn outcome(&self, root: PeerIndex, seen: usize, wanted: Ticket) -> Option<Result<GroupId, Box<CreateError>>> {
+        self.events(root)[seen..].iter().find_map(|(_, event)| match event {
+            Event::Group(fng::Event::Created { ticket, group }) if *ticket == wanted => Some(Ok(*group)),
+            Event::Group(fng::Event::CreateFailed {
+                ticket,
+                group,
+                refusals,
+                ..
+            }) if *ticket == wanted => Some(Err(Box::new(CreateError::Refused {
+                group: *group,
+                refusals: refusals.clone(),
+            }))),
+            _ => None,
+        })
+    }
+
+    /// A member signals.
+    pub fn signal(&mut self, peer: PeerIndex, group: &GroupId) {
+        self.command(
+            peer,
+            Command::Group(fng::Command::Signal {
+                group: *group,
+                text: "signal".into(),
+            }),
+        );
+    }
+
+    /// A member lets a group fail in silence.
+    pub fn fall_silent(&mut self, peer: PeerIndex, group: &GroupId) {
+        self.command(peer, Command::Group(fng::Command::FallSilent { group: *group }));
+    }
+
+    /// Kills the process: its host resets its sessions and refuses dials.
+    pub fn crash(&mut self, peer: PeerIndex) {
+        self.end(peer, State::Crashed);
+        let ends: Vec<(End, End)> = self
+            .sessions
+            .iter()
+            .filter(|(end, _)| end.peer == peer)
+            .map(|(end, other)| (*end, *other))
+            .collect();
+        for (end, other) in ends {
+            self.sessions.remove(&end);
+            self.ship(peer, other.peer, Cargo::Closed { to: other });
+        }
+        let waiting: Vec<End> = self
+            .requests
+            .iter()
+            .filter(|(_, to)| **to == peer)
+            .map(|(end, _)| *end)
+            .collect();
+        for end in waiting {
+            self.ship(peer, end.peer, Cargo::Reset { to: end });
+        }
+    }
+
+    /// The host loses power: nobody hears anything.
+    pub fn vanish(&mut self, peer: PeerIndex) {
+        self.end(peer, State::Vanished);
+        self.sessions.retain(|end, _| end.peer != peer);
+    }
+
+    fn end(&mut self, peer: PeerIndex, state: State) {
+        let life = &mut self.peers[peer.0];
+        life.state = state;
+        life.machine = None;
+        life.inbox.clear();
+        life.wake = None;
+        self.connections.retain(|&(a, b), _| a != peer && b != peer);
+        self.dials.retain(|end, _| end.peer != peer);
+        self.requests.retain(|end, _| end.peer != peer);
+    }
+
+    /// Starts a crashed or vanished peer again: same identity, same address, a new life.
+    pub fn restart(&mut self, peer: PeerIndex) {
+        self.start(peer);
+    }
+
+    /// Stops the process without killing it.
+    pub fn pause(&mut self, peer: PeerIndex) {
+        if self.peers[peer.0].state == State::Running {
+            self.peers[peer.0].state = State::Paused;
+        }
+    }
+
+    /// Lets a paused process go on: it first takes what has waited.
+    pub fn resume(&mut self, peer: PeerIndex) {
+        if self.peers[peer.0].state != State::Paused {
+            return;
+        }
+        self.peers[peer.0].state = State::Running;
+        for input in std::mem::take(&mut self.peers[peer.0].inbox) {
+            self.input(peer, input);
+        }
+        self.input(peer, Input::Wake);
+    }
+
+    /// Cuts both directions between two hosts.
+    pub fn cut(&mut self, a: PeerIndex, b: PeerIndex) {
+        self.network.cut(a, b);
+        self.network.cut(b, a);
+    }
+
+    /// Cuts one direction.
+    pub fn cut_one_way(&mut self, from: PeerIndex, to: PeerIndex) {
+        self.network.cut(from, to);
+    }
+
+    /// Cuts every wire between the two sets.
+    pub fn partition(&mut self, one: &[PeerIndex], other: &[PeerIndex]) {
+        for &a in one {
+            for &b in other {
+                self.cut(a, b);
+            }
+        }
+    }
+
+    /// Mends every wire; what TCP still holds arrives.
+    pub fn heal(&mut self) {
+        for (from, to) in self.network.cuts() {
+            for (at, (from, to, cargo)) in self.network.mend(self.now, from, to) {
+                self.schedule(at, Happening::Arrives { at: to, from, cargo });
+            }
+        }
+    }
+
+    /// Breaks every session between two peers; both notice at once.
+    pub fn break_sessions(&mut self, a: PeerIndex, b: PeerIndex) {
+        self.connections.remove(&pair(a, b));
+        let ends: Vec<End> = self
+            .sessions
+            .iter()
+            .filter(|(end, other)| pair(end.peer, other.peer) == pair(a, b))
+            .map(|(end, _)| *end)
+            .collect();
+        for end in ends {
+            self.lose(end);
+        }
+    }
+
+    /// Runs for so long.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Runs until the condition holds, at most for so long; says whether it held. The condition is looked at after every event.
+    pub fn run_until(&mut self, limit: Duration, condition: impl Fn(&World) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            if condition(self) {
+                return true;
+            }
+            if !self.step(end) {
+                self.now = end;
+                return condition(self);
+            }
+        }
+    }
+
+    /// The next thing happens, if it does so until `end`.
+    fn step(&mut self, end: Time) -> bool {
+        let Some(next) = self.queue.first_entry().filter(|next| next.key().0 <= end) else {
+            return false;
+        };
+        self.now = next.key().0.max(self.now);
+        let happening = next.remove();
+        self.happen(happening);
+        true
+    }
+
+    pub(crate) fn schedule(&mut self, at: Time, happening: Happening) {
+        self.order += 1;
+        self.queue.insert((at, self.order), happening);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrives { at, from, cargo } => self.arrive(at, from, *cargo),
+            Happening::Wake { peer, life } => self.wake(peer, life),
+            Happening::DialTimeout { from, tried } => self.dial_timed_out(from, tried),
+            Happening::RequestTimeout { from } => self.request_failed(from, Vec::new()),
+        }
+    }
+
+    fn start(&mut self, index: PeerIndex) {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let peer = &mut self.peers[index.0];
+        let machine = Machine::new(&self.config, &peer.keypair, seed).expect("the world's configuration is valid");
+        peer.state = State::Running;
+        peer.life += 1;
+        peer.started = self.now;
+        peer.machine = Some(machine);
+        let bootstrap = peer.bootstrap.clone();
+        self.input(index, Input::Listening(vec![address_of(index)]));
+        self.command(index, Command::Join { bootstrap });
+    }
+
+    /// Hands an input to a peer and carries out what comes of it.
+    pub(crate) fn input(&mut self, index: PeerIndex, input: Input) {
+        let now = self.now;
+        let peer = &mut self.peers[index.0];
+        match peer.state {
+            State::Running => {}
+            State::Paused => return peer.inbox.push_back(input),
+            State::Crashed | State::Vanished => return,
+        }
+        let Some(machine) = peer.machine.as_mut() else { return };
+        let mut outputs = Vec::new();
+        machine.handle(
+            Time::from_nanos(now.since(peer.started).as_nanos() as u64),
+            input,
+            &mut outputs,
+        );
+        let deadline = machine.deadline().map(|at| peer.started + at.elapsed());
+        let life = peer.life;
+        for output in outputs {
+            self.carry_out(index, output);
+        }
+        self.set_wake(index, life, deadline);
+    }
+
+    fn set_wake(&mut self, index: PeerIndex, life: u32, deadline: Option<Time>) {
+        let peer = &mut self.peers[index.0];
+        let Some(at) = deadline.map(|at| at.max(self.now)) else {
+            return;
+        };
+        if peer.life == life && peer.wake.is_none_or(|wake| at < wake) {
+            peer.wake = Some(at);
+            self.schedule(at, Happening::Wake { peer: index, life });
+        }
+    }
+
+    fn wake(&mut self, index: PeerIndex, life: u32) {
+        let now = self.now;
+        let peer = &mut self.peers[index.0];
+        if peer.life != life || peer.wake.is_none_or(|wake| wake > now) {
+            return;
+        }
+        peer.wake = None;
+        if peer.state == State::Running {
+            self.input(index, Input::Wake);
+        }
+    }
+}
