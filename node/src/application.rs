@@ -1,0 +1,394 @@
+//! Between the handles that an application holds and the machine: orders in, replies, handlers and events out.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use fatebound_machine::fng::{self, GroupId, Reason, Refusal, Ticket};
+use fatebound_machine::overlay::{Multiaddr, PeerId};
+use fatebound_machine::{Command, Event as MachineEvent, Machine};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::error::{CreateGroupError, SignalError, Stopped};
+use crate::event::{EventKind, EventLog};
+use crate::failures::{Failure, Handler, SharedFailures};
+
+/// Accepted invitations at most that wait for the machine's word that we are members.
+const MAX_UNDECIDED: usize = 64;
+
+/// What a handle asks of the node.
+pub(crate) enum Order {
+    /// Join through these.
+    Join { bootstrap: Vec<Multiaddr> },
+    /// Create a group.
+    Create(Box<Creation>),
+    /// Fail a group that lives here.
+    Signal {
+        group: GroupId,
+        text: String,
+        reply: oneshot::Sender<Result<(), SignalError>>,
+    },
+    /// Fail a group here and say nothing about it.
+    FallSilent {
+        group: GroupId,
+        reply: oneshot::Sender<Result<(), SignalError>>,
+    },
+    /// Ask every member.
+    Check {
+        group: GroupId,
+        reply: oneshot::Sender<CheckReport>,
+    },
+    /// Find a peer.
+    Locate {
+        peer: PeerId,
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    /// Take addresses of a peer as hearsay.
+    Introduce { peer: PeerId, addresses: Vec<Multiaddr> },
+    /// Wait for invitations with this tag.
+    Accept {
+        tag: String,
+        offers: mpsc::Sender<Offer>,
+        reply: oneshot::Sender<()>,
+    },
+    /// Look at the machine.
+    Read(Box<dyn FnOnce(&Machine) + Send>),
+    /// Stop.
+    Shutdown,
+}
+
+/// A group to be created.
+pub(crate) struct Creation {
+    pub(crate) members: Vec<PeerId>,
+    /// Addresses of members, as hearsay.
+    pub(crate) introductions: Vec<(PeerId, Multiaddr)>,
+    pub(crate) tag: Option<String>,
+    pub(crate) state: Vec<u8>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) reply: CreateReply,
+}
+
+/// Where the end of a creation is awaited.
+type CreateReply = oneshot::Sender<Result<GroupId, CreateGroupError>>;
+
+/// An accepted invitation on its way to whoever waits for its tag.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) group: GroupId,
+    pub(crate) members: Vec<PeerId>,
+    pub(crate) tag: String,
+    pub(crate) state: Vec<u8>,
+}
+
+/// What a check of a group found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Whether the group lives; `None`: it does not live here.
+    pub alive: Option<bool>,
+    /// Each member that was asked, and whether it answered that it lives and knows the group.
+    pub members: Vec<(PeerId, bool)>,
+}
+
+/// Everything that waits for a word of the machine.
+pub(crate) struct Application {
+    peer: PeerId,
+    failures: SharedFailures,
+    log: EventLog,
+    /// `None` once the peer has stopped: who still waits for it then hears so.
+    joined: Option<watch::Sender<bool>>,
+    next_ticket: u64,
+    creations: HashMap<Ticket, (Vec<Handler>, CreateReply)>,
+    checks: HashMap<Ticket, oneshot::Sender<CheckReport>>,
+    locates: HashMap<PeerId, Vec<oneshot::Sender<Vec<Multiaddr>>>>,
+    waiters: HashMap<String, Vec<mpsc::Sender<Offer>>>,
+    /// Places held for accepted invitations until the machine says that we are members, which it does at once.
+    accepted: HashMap<GroupId, (mpsc::OwnedPermit<Offer>, Offer)>,
+}
+
+impl Application {
+    pub(crate) fn new(
+        peer: PeerId,
+        failures: SharedFailures,
+        log: EventLog,
+        joined: watch::Sender<bool>,
+    ) -> Application {
+        Application {
+            peer,
+            failures,
+            log,
+            joined: Some(joined),
+            next_ticket: 0,
+            creations: HashMap::new(),
+            checks: HashMap::new(),
+            locates: HashMap::new(),
+            waiters: HashMap::new(),
+            accepted: HashMap::new(),
+        }
+    }
+
+    /// Takes an order; what the machine has to do for it goes to `commands`.
+    pub(crate) fn order(&mut self, order: Order, machine: &Machine, commands: &mut Vec<Command>) {
+        match order {
+            Order::Join { bootstrap } => commands.push(Command::Join { bootstrap }),
+            Order::Create(creation) => self.create(*creation, commands),
+            Order::Signal { group, text, reply } => {
+                self.end(reply, group, fng::Command::Signal { group, text }, commands);
+            }
+            Order::FallSilent { group, reply } => {
+                self.end(reply, group, fng::Command::FallSilent { group }, commands);
+            }
+            Order::Check { group, reply } => {
+                let ticket = self.ticket();
+                self.checks.insert(ticket, reply);
+                commands.push(Command::Group(fng::Command::Check { ticket, group }));
+            }
+            Order::Locate { peer, reply } => {
+                self.locates.entry(peer).or_default().push(reply);
+                commands.push(Command::Locate { peer });
+            }
+            Order::Introduce { peer, addresses } => commands.push(Command::Introduce { peer, addresses }),
+            Order::Accept { tag, offers, reply } => self.accept(tag, offers, reply),
+            Order::Read(read) => read(machine),
+            Order::Shutdown => commands.push(Command::Shutdown),
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    fn create(&mut self, creation: Creation, commands: &mut Vec<Command>) {
+        let ticket = self.ticket();
+        for (peer, address) in creation.introductions {
+            commands.push(Command::Introduce {
+                peer,
+                addresses: vec![address],
+            });
+        }
+        self.creations.insert(ticket, (creation.handlers, creation.reply));
+        commands.push(Command::Group(fng::Command::Create {
+            ticket,
+            members: creation.members,
+            tag: creation.tag,
+            state: creation.state,
+            timeout: creation.timeout,
+        }));
+    }
+
+    /// Signals, or falls silent, if the group lives here.
+    fn end(
+        &self,
+        reply: oneshot::Sender<Result<(), SignalError>>,
+        group: GroupId,
+        command: fng::Command,
+        commands: &mut Vec<Command>,
+    ) {
+        let lives = self.failures.lock().lives(&group);
+        if lives {
+            commands.push(Command::Group(command));
+        }
+        let _ = reply.send(if lives { Ok(()) } else { Err(SignalError::NotKnown) });
+    }
+
+    fn accept(&mut self, tag: String, offers: mpsc::Sender<Offer>, reply: oneshot::Sender<()>) {
+        for waiters in self.waiters.values_mut() {
+            waiters.retain(|waiter| !waiter.is_closed());
+        }
+        self.waiters.retain(|_, waiters| !waiters.is_empty());
+        self.waiters.entry(tag).or_default().push(offers);
+        let _ = reply.send(());
+    }
+
+    /// Takes an event of the machine; what the machine has to do for it goes to `commands`.
+    pub(crate) fn event(&mut self, event: MachineEvent, commands: &mut Vec<Command>) {
+        match event {
+            MachineEvent::Joined => {
+                if let Some(joined) = &self.joined {
+                    joined.send_replace(true);
+                }
+                self.log(EventKind::Joined);
+            }
+            MachineEvent::LinkUp { peer } => self.log(EventKind::LinkUp { peer }),
+            MachineEvent::LinkDoubtful { peer } => self.log(EventKind::LinkDoubtful { peer }),
+            MachineEvent::LinkCleared { peer } => self.log(EventKind::LinkCleared { peer }),
+            MachineEvent::LinkDown { peer, reason } => self.log(EventKind::LinkDown { peer, reason }),
+            MachineEvent::Located { peer, addresses } => {
+                for reply in self.locates.remove(&peer).unwrap_or_default() {
+                    let _ = reply.send(addresses.clone());
+                }
+            }
+            MachineEvent::Group(event) => self.group_event(event, commands),
+            MachineEvent::Stopped => {}
+        }
+    }
+
+    fn log(&mut self, kind: EventKind) {
+        self.log.push(kind, SystemTime::now());
+    }
+
+    fn group_event(&mut self, event: fng::Event, commands: &mut Vec<Command>) {
+        match event {
+            fng::Event::Creating { ticket, group } => self.creating(ticket, group),
+            fng::Event::Created { ticket, group } => self.created(ticket, group, commands),
+            fng::Event::CreateFailed {
+                ticket,
+                group,
+                refusals,
+                error,
+            } => {
+                self.create_failed(ticket, group, refusals, error);
+            }
+            fng::Event::Invited {
+                group,
+                members,
+                tag,
+                state,
+                decide,
+            } => {
+                self.invited(group, members, tag, state, decide, commands);
+            }
+            fng::Event::Joined { group } => self.group_joined(group),
+            fng::Event::Failed { group, reason } => {
+                self.failures.lock().fail(Failure {
+                    group,
+                    reason: reason.clone(),
+                    time: SystemTime::now(),
+                });
+                self.log(EventKind::GroupFailed { group, reason });
+            }
+            fng::Event::Repairing { path, cause } => self.log(EventKind::Repairing { path, cause }),
+            fng::Event::Repaired { path } => self.log(EventKind::Repaired { path }),
+            fng::Event::Checked { ticket, alive, members } => {
+                if let Some(reply) = self.checks.remove(&ticket) {
+                    let _ = reply.send(CheckReport { alive, members });
+                }
+            }
+        }
+    }
+
+    /// The id is known: from here on the creation's handlers run if it fails (claim 4).
+    fn creating(&mut self, ticket: Ticket, group: GroupId) {
+        let mut failures = self.failures.lock();
+        failures.watch(group);
+        if let Some((handlers, _)) = self.creations.get_mut(&ticket) {
+            for handler in handlers.drain(..) {
+                failures.register(group, handler, SystemTime::now());
+            }
+        }
+    }
+
+    fn created(&mut self, ticket: Ticket, group: GroupId, commands: &mut Vec<Command>) {
+        self.log(EventKind::GroupCreated { group });
+        let Some((_, reply)) = self.creations.remove(&ticket) else {
+            return;
+        };
+        if reply.send(Ok(group)).is_err() {
+            let text = "its creator did not wait for the creation".to_owned();
+            commands.push(Command::Group(fng::Command::Signal { group, text }));
+        }
+    }
+
+    fn create_failed(
+        &mut self,
+        ticket: Ticket,
+        group: Option<GroupId>,
+        refusals: Vec<(PeerId, Refusal)>,
+        error: Option<fng::CreateError>,
+    ) {
+        let Some((_, reply)) = self.creations.remove(&ticket) else {
+            return;
+        };
+        let error = match (error, group) {
+            (Some(error), _) => CreateGroupError::Refused(error),
+            (None, Some(group)) => CreateGroupError::Incomplete { group, refusals },
+            (None, None) => CreateGroupError::Stopped(Stopped),
+        };
+        let _ = reply.send(Err(error));
+    }
+
+    /// An invitation without a tag is everybody's; one with a tag goes to whoever waits for it, and is declined if nobody does.
+    fn invited(
+        &mut self,
+        group: GroupId,
+        members: Vec<PeerId>,
+        tag: Option<String>,
+        state: Vec<u8>,
+        decide: bool,
+        commands: &mut Vec<Command>,
+    ) {
+        let refusal = match (&tag, decide) {
+            (Some(tag), true) => self
+                .offer(Offer {
+                    group,
+                    members: members.clone(),
+                    tag: tag.clone(),
+                    state,
+                })
+                .err(),
+            _ => None,
+        };
+        self.log(EventKind::Invited {
+            group,
+            members,
+            tag,
+            accepted: refusal.is_none(),
+        });
+        if decide {
+            commands.push(Command::Group(fng::Command::Decide { group, refusal }));
+        }
+    }
+
+    /// Holds a place for the offer with somebody who waits for its tag.
+    fn offer(&mut self, offer: Offer) -> Result<(), Refusal> {
+        // The machine takes a decision at once, so more than a few open ones are invitations that came to nothing.
+        if self.accepted.len() >= MAX_UNDECIDED {
+            self.accepted.clear();
+        }
+        let waiters = self.waiters.get(&offer.tag).map_or(&[][..], Vec::as_slice);
+        let mut refusal = Refusal::NobodyWaits { tag: offer.tag.clone() };
+        for waiter in waiters {
+            match waiter.clone().try_reserve_owned() {
+                Ok(permit) => {
+                    self.accepted.insert(offer.group, (permit, offer));
+                    return Ok(());
+                }
+                Err(mpsc::error::TrySendError::Full(_)) => refusal = Refusal::Busy,
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
+            }
+        }
+        Err(refusal)
+    }
+
+    fn group_joined(&mut self, group: GroupId) {
+        self.failures.lock().watch(group);
+        self.log(EventKind::GroupJoined { group });
+        if let Some((permit, offer)) = self.accepted.remove(&group) {
+            permit.send(offer);
+        }
+    }
+
+    /// The node has stopped: nobody watches over the groups that are left, so whoever waits for their failure is told. Everybody
+    /// who waits for anything else hears that nothing more will come, even if the swarm around this peer goes on.
+    pub(crate) fn stop(&mut self) {
+        let reason = Reason::Shutdown { by: self.peer };
+        self.failures.lock().fail_all(&reason, SystemTime::now());
+        self.log(EventKind::Stopped);
+        self.log.close();
+        self.joined = None;
+        self.creations.clear();
+        self.checks.clear();
+        self.locates.clear();
+        self.waiters.clear();
+        self.accepted.clear();
+    }
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,293 @@
+//! The behaviour: one peer of Fatebound inside a libp2p swarm.
+//!
+//! It owns the machine and moves things between its three neighbours: what the [`Carrier`] reports goes in as inputs, what comes
+//! out goes back to the carrier or, if it is an event, to the [`Application`]; orders of the application's handles become commands. All of
+//! it goes through one first-in first-out worklist, so that nothing recurses.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use fatebound_machine::overlay::{Multiaddr, PeerId, Time};
+use fatebound_machine::{Command, Event as MachineEvent, Input, Machine, Output};
+use futures::FutureExt;
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::behaviour::FromSwarm;
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
+
+use crate::application::{Application, Order};
+use crate::carrier::Carrier;
+use crate::identity::DataDir;
+
+/// Orders taken in one poll at most, so that a busy application does not keep the swarm from its connections.
+const ORDERS_PER_POLL: usize = 32;
+/// How long an orderly stop may take before it is one without order.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long the last frames may take to leave.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the swarm is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The peer has stopped and said goodbye: the swarm may go.
+    Stopped,
+}
+
+/// Fatebound as one more behaviour of your swarm; [`crate::Builder::into_behaviour`] makes it, together with the [`crate::Node`] that steers it.
+pub struct Behaviour {
+    machine: Machine,
+    carrier: Carrier,
+    application: Application,
+    orders: mpsc::Receiver<Order>,
+    listening: watch::Sender<Vec<Multiaddr>>,
+    /// [`Time::ZERO`].
+    start: Instant,
+    wake: Option<Pin<Box<Sleep>>>,
+    stopping: Stopping,
+    output: Vec<Output>,
+    /// Held until the peer has stopped.
+    keep: Option<Keep>,
+}
+
+/// What is released, in this order, when the peer has stopped.
+#[derive(Debug)]
+pub(crate) struct Keep {
+    pub(crate) _directory: Option<DataDir>,
+    pub(crate) _alive: watch::Sender<()>,
+}
+
+/// How far an orderly stop has come.
+#[derive(Debug)]
+enum Stopping {
+    No,
+    /// The machine says goodbye.
+    Machine(Pin<Box<Sleep>>),
+    /// What it said is on its way.
+    Flushing(Pin<Box<Sleep>>),
+    Stopped,
+}
+
+impl Behaviour {
+    pub(crate) fn new(
+        machine: Machine,
+        carrier: Carrier,
+        application: Application,
+        orders: mpsc::Receiver<Order>,
+        listening: watch::Sender<Vec<Multiaddr>>,
+        keep: Keep,
+    ) -> Behaviour {
+        Behaviour {
+            machine,
+            carrier,
+            application,
+            orders,
+            listening,
+            start: Instant::now(),
+            wake: None,
+            stopping: Stopping::No,
+            output: Vec::new(),
+            keep: Some(keep),
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.start.elapsed()
+    }
+
+    /// Gives the machine an input, and carries out what follows from it, until quiet.
+    fn feed(&mut self, input: Input) {
+        let mut work = VecDeque::from([input]);
+        while let Some(input) = work.pop_front() {
+            if matches!(self.stopping, Stopping::Stopped) {
+                return;
+            }
+            let now = self.now();
+            tracing::trace!(%now, ?input);
+            let mut output = std::mem::take(&mut self.output);
+            self.machine.handle(now, input, &mut output);
+            let mut commands = Vec::new();
+            for output in output.drain(..) {
+                self.carry_out(output, &mut commands);
+            }
+            self.output = output;
+            work.extend(commands.into_iter().map(Input::Command));
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, commands: &mut Vec<Command>) {
+        tracing::trace!(?output);
+        match output {
+            Output::Event(MachineEvent::Stopped) => {
+                self.stopping = Stopping::Flushing(Box::pin(tokio::time::sleep(FLUSH_LIMIT)));
+            }
+            Output::Event(event) => self.application.event(event, commands),
+            output => self.carrier.execute(output),
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        if matches!(order, Order::Shutdown) {
+            return self.shutdown();
+        }
+        let mut commands = Vec::new();
+        self.application.order(order, &self.machine, &mut commands);
+        for command in commands {
+            self.feed(Input::Command(command));
+        }
+    }
+
+    fn shutdown(&mut self) {
+        if matches!(self.stopping, Stopping::No) {
+            self.stopping = Stopping::Machine(Box::pin(tokio::time::sleep(STOP_LIMIT)));
+            self.feed(Input::Command(Command::Shutdown));
+        }
+    }
+
+    /// Takes some orders; the last handle gone is an order to stop.
+    fn poll_orders(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..ORDERS_PER_POLL {
+            match self.orders.poll_recv(cx) {
+                Poll::Ready(Some(order)) => self.order(order),
+                Poll::Ready(None) => return self.shutdown(),
+                Poll::Pending => return,
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// Wakes the machine if its deadline has come; says whether it had.
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> bool {
+        // Nothing moves a stopped machine's deadline any more.
+        let running = !matches!(self.stopping, Stopping::Stopped);
+        let Some(deadline) = self.machine.deadline().filter(|_| running) else {
+            return false;
+        };
+        let at = tokio::time::Instant::from_std(self.start + deadline.elapsed());
+        let wake = self.wake.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if wake.deadline() != at {
+            wake.as_mut().reset(at);
+        }
+        let due = wake.poll_unpin(cx).is_ready();
+        if due {
+            self.feed(Input::Wake);
+        }
+        due
+    }
+
+    /// Whether the stop is complete just now.
+    fn poll_stopped(&mut self, cx: &mut Context<'_>) -> bool {
+        let done = match &mut self.stopping {
+            Stopping::No | Stopping::Stopped => false,
+            Stopping::Machine(limit) => limit.poll_unpin(cx).is_ready(),
+            Stopping::Flushing(limit) => self.carrier.is_flushed() || limit.poll_unpin(cx).is_ready(),
+        };
+        if done {
+            self.stopping = Stopping::Stopped;
+            self.orders.close();
+            while self.orders.try_recv().is_ok() {}
+            self.application.stop();
+            self.keep = None;
+        }
+        done
+    }
+
+    fn update_listening(&self, event: &FromSwarm<'_>) {
+        match event {
+            FromSwarm::NewListenAddr(event) => self.listening.send_modify(|all| all.push(event.addr.clone())),
+            FromSwarm::ExpiredListenAddr(event) => {
+                self.listening.send_modify(|all| all.retain(|one| one != event.addr));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = THandler<Carrier>;
+    type ToSwarm = Notice;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.carrier
+            .handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.carrier
+            .handle_established_outbound_connection(connection, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.update_listening(&event);
+        self.carrier.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        self.carrier.on_connection_handler_event(peer, connection, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Notice, THandlerInEvent<Self>>> {
+        loop {
+            match self.carrier.poll(cx) {
+                Poll::Ready(ToSwarm::GenerateEvent(input)) => {
+                    self.feed(input);
+                    continue;
+                }
+                // Only the event that was taken above could need a mapping.
+                Poll::Ready(action) => return Poll::Ready(action.map_out(|_| Notice::Stopped)),
+                Poll::Pending => {}
+            }
+            if self.poll_wake(cx) {
+                continue;
+            }
+            self.poll_orders(cx);
+            if self.carrier.has_work() {
+                continue;
+            }
+            if self.poll_stopped(cx) {
+                return Poll::Ready(ToSwarm::GenerateEvent(Notice::Stopped));
+            }
+            // Orders may have moved the deadline.
+            if !self.poll_wake(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// A swarm that is dropped without a stop takes its peer along; whoever waits for a failure is told all the same.
+impl Drop for Behaviour {
+    fn drop(&mut self) {
+        if !matches!(self.stopping, Stopping::Stopped) {
+            self.application.stop();
+        }
+    }
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Behaviour")
+            .field("peer", &self.machine.peer())
+            .finish_non_exhaustive()
+    }
+}

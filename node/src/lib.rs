@@ -1,0 +1,97 @@
+//! Failure notification groups for peer-to-peer systems, on libp2p.
+//!
+//! Among many peers something always fails halfway: this one crashed, that one cannot be reached from there, a third has given up. Fatebound
+//! turns "one of us has failed" into "every one of us knows it": create a group over some peers, and once anything is wrong with any of them, or
+//! any of them says so, *every* live member is told, exactly once and within a time that can be computed, whatever the network does.
+//! What a failure means, and what to do about it, stays with you: tear down, clean up, start again with a new group.
+//!
+//! Three calls are all of it: [`Node::create_group`], [`Group::on_failure`], [`Group::signal`].
+//!
+//! ```
+//! use fatebound::{Multiaddr, Node, Profile};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Three peers; in real life each is a process on a machine of its own.
+//! let listen: Multiaddr = "/ip4/127.0.0.1/tcp/0".parse()?;
+//! let peer = || Node::builder().profile(Profile::Local).listen(listen.clone());
+//! let alice = peer().start().await?;
+//! let there = alice.listen_addresses()[0].clone();
+//! let bob = peer().bootstrap(there.clone()).start().await?;
+//! let carol = peer().bootstrap(there).start().await?;
+//! bob.joined().await?;
+//! carol.joined().await?;
+//!
+//! // Create: returns when all members have accepted.
+//! let group = alice.create_group([bob.peer_id(), carol.peer_id()]).await?;
+//!
+//! // Register: every member may, at any time, even after the failure.
+//! let (told, mut news) = tokio::sync::mpsc::unbounded_channel();
+//! carol.on_failure(group.id(), move |failure| drop(told.send(failure.reason.to_string())));
+//!
+//! // Signal: any member may.
+//! bob.signal(group.id(), "my disk is full").await?;
+//! assert!(news.recv().await.unwrap().ends_with("signalled: my disk is full"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A member that crashes, hangs, or loses its network signals just as well. Living groups cost nothing, however many there are: peers watch their few
+//! overlay neighbours, and groups share what these see.
+//!
+//! # Beyond the three calls
+//!
+//! - [`Group::guard`] ties a group to an attempt of yours, [`Group::check`] asks every member now, [`Node::fall_silent`] lets a group
+//!   die of silence.
+//! - [`Node::accept`] receives invitations by tag, with the creator's bytes.
+//! - [`Node::events`] is everything that happens, [`Node::status`], [`Node::peers`] and [`Node::routes`] are how things stand.
+//! - [`Builder::into_behaviour`] puts all this into a libp2p swarm of your own.
+//!
+//! # Inside
+//!
+//! The protocol is a machine without input or output (`fatebound_machine`); this crate gives it sockets, timers and an API. See `docs/protocol.md`
+//! for what is promised and why it holds.
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod asks;
+mod behaviour;
+mod builder;
+mod carrier;
+mod create;
+mod dials;
+mod error;
+mod event;
+mod failures;
+mod frame;
+mod group;
+mod handler;
+mod identity;
+mod invitation;
+mod node;
+mod queue;
+mod session;
+mod stack;
+mod transport;
+
+pub use application::CheckReport;
+pub use behaviour::{Behaviour, Notice};
+pub use builder::Builder;
+pub use create::{CreateGroup, Member};
+pub use error::{CreateGroupError, SignalError, StartError, Stopped};
+pub use event::{Event, EventKind, Events, Lagged};
+pub use failures::Failure;
+pub use fatebound_machine::fng::{CreateError, GroupId, GroupView, ParseGroupIdError, Reason, Refusal, Timings};
+pub use fatebound_machine::overlay::{ConfigError, DownReason, Keypair, Multiaddr, PeerId};
+pub use fatebound_machine::tree::{Cause, PathId};
+pub use fatebound_machine::{Config, Counters, PeerView, Profile, RoutesView, Status};
+pub use group::Group;
+pub use identity::{DataDir, IdentityError};
+pub use invitation::{Invitation, Invitations};
+pub use node::Node;
+
+/// The README's example, run like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

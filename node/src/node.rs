@@ -1,0 +1,260 @@
+//! The handle of a node: cheap to clone, usable from anywhere.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use fatebound_machine::fng::{GroupId, GroupView};
+use fatebound_machine::overlay::{Multiaddr, PeerId};
+use fatebound_machine::{Machine, PeerView, RoutesView, Status};
+use libp2p::multiaddr::Protocol;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::application::{CheckReport, Order};
+use crate::builder::Builder;
+use crate::create::{CreateGroup, Member};
+use crate::error::{SignalError, Stopped};
+use crate::event::{Event, Events};
+use crate::failures::{Failure, Handler, SharedFailures};
+use crate::group::Group;
+use crate::invitation::Invitations;
+
+/// Invitations that wait for one acceptor at most; a further one is declined.
+const OFFERS: usize = 64;
+
+/// A running node. Clones are the same node; when the last of them and of its [`Group`]s is dropped, it stops as by [`Node::shutdown`].
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Parts>);
+
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) peer: PeerId,
+    pub(crate) tick: Duration,
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) failures: SharedFailures,
+    pub(crate) listening: watch::Receiver<Vec<Multiaddr>>,
+    pub(crate) joined: watch::Receiver<bool>,
+    pub(crate) events: broadcast::WeakSender<Event>,
+    pub(crate) done: watch::Receiver<()>,
+}
+
+impl Node {
+    pub(crate) fn new(parts: Parts) -> Node {
+        Node(Arc::new(parts))
+    }
+
+    /// Settings for a new node.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Who this node is.
+    pub fn peer_id(&self) -> PeerId {
+        self.0.peer
+    }
+
+    /// Where this node listens now, each address with `/p2p/…` at its end: what others give to [`Builder::bootstrap`].
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        let listening = self.0.listening.borrow();
+        listening
+            .iter()
+            .map(|address| address.clone().with(Protocol::P2p(self.0.peer)))
+            .collect()
+    }
+
+    /// Joins the overlay through one of these addresses, trying until one answers; without any, this node is the first of its overlay. [`Builder::start`]
+    /// has done so already.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn join(&self, bootstrap: Vec<Multiaddr>) -> Result<(), Stopped> {
+        self.order(Order::Join { bootstrap }).await
+    }
+
+    /// Waits until this node has joined its overlay. It tries for as long as it takes, so put a time limit around this where you need one.
+    ///
+    /// # Errors
+    /// The node has stopped before.
+    pub async fn joined(&self) -> Result<(), Stopped> {
+        let mut joined = self.0.joined.clone();
+        joined.wait_for(|joined| *joined).await.map(drop).map_err(|_| Stopped)
+    }
+
+    /// Creates a group of this node and these members: await what this returns. Members are given by [`PeerId`], or by an address that ends in
+    /// `/p2p/…`.
+    ///
+    /// ```no_run
+    /// # async fn example(node: fatebound::Node, peer: fatebound::PeerId) -> Result<(), fatebound::CreateGroupError> {
+    /// let group = node
+    ///     .create_group([peer])
+    ///     .tag("replicas of shard 7")
+    ///     .on_failure(|failure| println!("{failure}"))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn create_group<M: Into<Member>>(&self, members: impl IntoIterator<Item = M>) -> CreateGroup {
+        CreateGroup::new(self.clone(), members.into_iter().map(Into::into).collect())
+    }
+
+    /// Runs `handler` when this group fails, exactly once: at once if it has failed already or does not live here (then with the reason,
+    /// or `NotKnown` if that is forgotten). It may block: it runs on one of the runtime's threads for
+    /// blocking work. A panic in it is caught and logged.
+    pub fn on_failure(&self, group: GroupId, handler: impl FnOnce(Failure) + Send + 'static) {
+        self.register(group, Handler::new(handler));
+    }
+
+    pub(crate) fn register(&self, group: GroupId, handler: Handler) {
+        self.0.failures.lock().register(group, handler, SystemTime::now());
+    }
+
+    /// Fails a group that this node is a member of: every member is notified, this one included.
+    ///
+    /// # Errors
+    /// See [`SignalError`]; nothing has changed then.
+    pub async fn signal(&self, group: GroupId, reason: impl Into<String>) -> Result<(), SignalError> {
+        let text = reason.into();
+        self.ask(|reply| Order::Signal { group, text, reply }).await?
+    }
+
+    /// Fails a group here and tells nobody: the others notice the silence, within the bound. Every other group goes on.
+    ///
+    /// # Errors
+    /// See [`SignalError`]; nothing has changed then.
+    pub async fn fall_silent(&self, group: GroupId) -> Result<(), SignalError> {
+        self.ask(|reply| Order::FallSilent { group, reply }).await?
+    }
+
+    /// Asks every other member, end to end, whether it lives and knows the group; at a member that is not the root, the root is asked. Who
+    /// does not answer in time fails the group.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn check(&self, group: GroupId) -> Result<CheckReport, Stopped> {
+        self.ask(|reply| Order::Check { group, reply }).await
+    }
+
+    /// A handle of a group that lives here.
+    pub fn group(&self, group: GroupId) -> Option<Group> {
+        let lives = self.0.failures.lock().lives(&group);
+        lives.then(|| Group::new(self.clone(), group))
+    }
+
+    /// The ids of all groups that live here, in no order. The node's work is not interrupted for it.
+    pub fn group_ids(&self) -> Vec<GroupId> {
+        self.0.failures.lock().living()
+    }
+
+    /// The groups that live here, at most `limit`, in the order in which they came.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn groups(&self, limit: usize) -> Result<Vec<GroupView>, Stopped> {
+        self.read(move |machine| machine.groups(limit)).await
+    }
+
+    /// What is known here about one group; `None`: it does not live here.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn group_view(&self, group: GroupId) -> Result<Option<GroupView>, Stopped> {
+        self.read(move |machine| machine.group(&group)).await
+    }
+
+    /// Whether paths of this group end here or run through this node; as a mere delegate it knows nothing else of the group.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn carries(&self, group: GroupId) -> Result<bool, Stopped> {
+        self.read(move |machine| machine.carries(&group)).await
+    }
+
+    /// The node at a glance.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn status(&self) -> Result<Status, Stopped> {
+        self.read(Machine::status).await
+    }
+
+    /// Its neighbours.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn peers(&self) -> Result<Vec<PeerView>, Stopped> {
+        self.read(Machine::peers).await
+    }
+
+    /// Its place in the overlay.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn routes(&self) -> Result<RoutesView, Stopped> {
+        self.read(Machine::routes).await
+    }
+
+    /// The addresses of a peer, as the overlay knows them; empty if nobody does.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn locate(&self, peer: PeerId) -> Result<Vec<Multiaddr>, Stopped> {
+        self.ask(|reply| Order::Locate { peer, reply }).await
+    }
+
+    /// Tells this node where a peer may be found, as hearsay: for peers that the overlay does not know.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn introduce(&self, peer: PeerId, addresses: Vec<Multiaddr>) -> Result<(), Stopped> {
+        self.order(Order::Introduce { peer, addresses }).await
+    }
+
+    /// Waits for invitations with this tag: they are accepted from now on, for as long as the stream lives, and come out of it. (Invitations
+    /// without a tag are always accepted and show up among the [`Node::events`]; those whose tag nobody waits for are declined.) Among several
+    /// who wait for one tag, the first with room gets the invitation.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn accept(&self, tag: impl Into<String>) -> Result<Invitations, Stopped> {
+        let (offers, offers_out) = mpsc::channel(OFFERS);
+        let tag = tag.into();
+        self.ask(|reply| Order::Accept { tag, offers, reply }).await?;
+        Ok(Invitations::new(self.clone(), offers_out))
+    }
+
+    /// Everything that happens here from now on. Bounded: a reader that is slow is told how many events it has missed.
+    pub fn events(&self) -> Events {
+        Events::new(self.0.events.upgrade().map(|sender| sender.subscribe()))
+    }
+
+    /// Stops in an orderly manner, and returns when all is done, its sockets and its data directory free: groups that this node is a member of
+    /// fail for their members at once, paths that it merely carries are handed on. Stopping twice is no error.
+    pub async fn shutdown(&self) {
+        let mut done = self.0.done.clone();
+        if self.order(Order::Shutdown).await.is_ok() {
+            tracing::debug!("the node stops");
+        }
+        // Nothing is ever sent: the channel closes.
+        let _ = done.changed().await;
+    }
+
+    pub(crate) fn tick(&self) -> Duration {
+        self.0.tick
+    }
+
+    /// Gives an order, waiting for room.
+    pub(crate) async fn order(&self, order: Order) -> Result<(), Stopped> {
+        self.0.orders.send(order).await.map_err(|_| Stopped)
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.order(order(reply)).await?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Machine) -> T + Send + 'static) -> Result<T, Stopped> {
+        let order =
+            |reply: oneshot::Sender<T>| Order::Read(Box::new(move |machine: &Machine| drop(reply.send(look(machine)))));
+        self.ask(order).await
+    }
+}
