@@ -1,0 +1,179 @@
+//! The API's paths about groups.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use data_encoding::BASE64;
+use serde::Deserialize;
+
+use super::model::{Checked, CreateRequest, Created, GroupInfo, Groups, SignalRequest, Signalled};
+use super::problem::{Kind, More, Problem};
+use super::server::{Node, body};
+
+/// Groups in one listing unless the asker says otherwise.
+const DEFAULT_LIMIT: usize = 1000;
+/// Groups in one listing at most: the node stands still while it looks at them.
+const MAX_LIMIT: usize = 10_000;
+/// Candidates named when a prefix is ambiguous.
+pub const MAX_CANDIDATES: usize = 10;
+
+type Body = Result<Bytes, BytesRejection>;
+
+/// `GET /v1/groups?all=true&limit=N`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    /// Also those that failed lately.
+    #[serde(default)]
+    all: bool,
+    limit: Option<usize>,
+}
+
+/// Lists groups, those that live first.
+pub async fn list(
+    State(local): Node,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Groups>, Problem> {
+    let Query(query) = query.map_err(|rejection| Problem::new(Kind::InvalidRequest, &rejection))?;
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    local.groups(limit, query.all).await.map(Json)
+}
+
+/// Creates a group; answers when every member has accepted, or not.
+pub async fn create(State(local): Node, bytes: Body) -> Result<(StatusCode, Json<Created>), Problem> {
+    let request: CreateRequest = body(bytes)?;
+    let state = state(&request)?;
+    let created = local.create(request, state).await?;
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Shows a group, also one that has failed.
+pub async fn show(State(local): Node, Path(group): Path<String>) -> Result<Json<GroupInfo>, Problem> {
+    local.show(&group).await.map(Json)
+}
+
+/// Fails a group.
+pub async fn signal(State(local): Node, Path(group): Path<String>, bytes: Body) -> Result<Json<Signalled>, Problem> {
+    let request: SignalRequest = body(bytes)?;
+    local.signal(&group, request.reason).await.map(Json)
+}
+
+/// Asks every member.
+pub async fn check(State(local): Node, Path(group): Path<String>) -> Result<Json<Checked>, Problem> {
+    local.check(&group).await.map(Json)
+}
+
+/// The application state of a creation, in either form.
+fn state(request: &CreateRequest) -> Result<Vec<u8>, Problem> {
+    match (&request.state, &request.state_base64) {
+        (None, None) => Ok(Vec::new()),
+        (Some(text), None) => Ok(text.clone().into_bytes()),
+        (None, Some(text)) => BASE64
+            .decode(text.as_bytes())
+            .map_err(|error| Problem::new(Kind::InvalidRequest, &format!("state_base64: {error}"))),
+        (Some(_), Some(_)) => Err(Problem::new(
+            Kind::InvalidRequest,
+            "state and state_base64 exclude each other",
+        )),
+    }
+}
+
+/// The one group among `known` ids that begins with `prefix`.
+///
+/// # Errors
+/// None does, or several do: these are listed.
+pub fn resolve(prefix: &str, known: impl Iterator<Item = String>) -> Result<String, Problem> {
+    let mut found: BTreeSet<String> = known.filter(|id| id.starts_with(prefix)).take(MAX_CANDIDATES).collect();
+    match found.len() {
+        0 => Err(Problem::new(
+            Kind::GroupNotKnown,
+            &format!("no group here begins with {prefix}"),
+        )),
+        1 => Ok(found.pop_first().unwrap_or_default()),
+        _ => Err(ambiguous(prefix, found)),
+    }
+}
+
+fn ambiguous(prefix: &str, found: BTreeSet<String>) -> Problem {
+    let shortest = 1 + shared(&found);
+    let shown: Vec<&str> = found
+        .iter()
+        .map(|id| id.get(..shortest.max(12)).unwrap_or(id))
+        .collect();
+    let detail = format!("several groups here begin with {prefix}: {}", shown.join(", "));
+    Problem::new(Kind::GroupAmbiguous, &detail).with(More {
+        candidates: found.into_iter().collect(),
+        ..More::default()
+    })
+}
+
+/// How many characters any two of these ids share at most; neighbours in their order share most.
+fn shared(ids: &BTreeSet<String>) -> usize {
+    let pairs = ids.iter().zip(ids.iter().skip(1));
+    let shared = pairs.map(|(a, b)| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count());
+    shared.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(prefix: &str, ids: &[&str]) -> Result<String, Problem> {
+        resolve(prefix, ids.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn an_unambiguous_prefix_is_enough() {
+        assert_eq!(resolved("ab", &["abc", "xyz"]).unwrap(), "abc");
+        assert_eq!(resolved("abc", &["abc", "abd"]).unwrap(), "abc");
+    }
+
+    #[test]
+    fn a_group_that_is_listed_twice_is_one() {
+        assert_eq!(resolved("ab", &["abc", "abc"]).unwrap(), "abc");
+    }
+
+    #[test]
+    fn an_unknown_one_is_said_so() {
+        assert!(resolved("q", &["abc"]).unwrap_err().is(Kind::GroupNotKnown));
+    }
+
+    #[test]
+    fn an_ambiguous_one_names_its_candidates_apart() {
+        let problem = resolved("commonprefix", &["commonprefix-ab", "commonprefix-ac", "x"]).unwrap_err();
+        assert!(problem.is(Kind::GroupAmbiguous));
+        assert_eq!(problem.status, 409);
+        assert_eq!(problem.more.candidates, ["commonprefix-ab", "commonprefix-ac"]);
+        assert!(
+            problem.detail.ends_with("commonprefix-ab, commonprefix-ac"),
+            "{}",
+            problem.detail
+        );
+    }
+
+    #[test]
+    fn the_candidates_are_bounded() {
+        let ids: Vec<String> = (0..100).map(|at| format!("a{at}")).collect();
+        assert_eq!(
+            resolve("a", ids.into_iter()).unwrap_err().more.candidates.len(),
+            MAX_CANDIDATES
+        );
+    }
+
+    #[test]
+    fn state_is_text_or_base64() {
+        let request = |state: Option<&str>, state_base64: Option<&str>| CreateRequest {
+            state: state.map(str::to_owned),
+            state_base64: state_base64.map(str::to_owned),
+            ..CreateRequest::default()
+        };
+        assert_eq!(state(&request(Some("é"), None)).unwrap(), "é".as_bytes());
+        assert_eq!(state(&request(None, Some("AP8="))).unwrap(), [0, 255]);
+        assert!(state(&request(None, Some("%"))).is_err());
+        assert!(state(&request(Some(""), Some(""))).is_err());
+    }
+}

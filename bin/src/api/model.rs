@@ -1,0 +1,345 @@
+//! What the API's bodies look like: one type per body, used by the node that writes it and by the client that reads it.
+//!
+//! Ids are strings. Times in milliseconds end in `_ms`. 64-bit numbers that are names, not counts, are hexadecimal strings,
+//! because JavaScript would round them. Readers must ignore fields that they do not know.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::peer_arg::PeerArg;
+
+/// `GET /v1/node`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its `PeerId`.
+    pub peer: String,
+    /// Its life, hexadecimal.
+    pub incarnation: String,
+    /// The program's version.
+    pub version: String,
+    /// The overlay's name.
+    pub network: Option<String>,
+    /// Its preset of timings.
+    pub profile: String,
+    /// Where it listens, each ending in `/p2p/<PeerId>`.
+    pub listen: Vec<String>,
+    /// Since when it runs.
+    pub uptime_ms: f64,
+    /// Whether it has joined the overlay.
+    pub joined: bool,
+    /// Its links.
+    pub links: Links,
+    /// Its groups.
+    pub groups: GroupCounts,
+    /// Its segments of paths.
+    pub paths: PathCounts,
+    /// The bound of its configuration, whatever a group's paths.
+    pub notification_bound_ms: f64,
+    /// Counts since its start.
+    pub counters: Counters,
+}
+
+/// Links by state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Links {
+    /// Up and alive.
+    pub alive: usize,
+    /// Up and doubtful.
+    pub doubtful: usize,
+}
+
+/// Groups by role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupCounts {
+    /// This node is the root.
+    pub root: usize,
+    /// This node is another member.
+    pub member: usize,
+}
+
+/// Paths by role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathCounts {
+    /// All.
+    pub total: usize,
+    /// Those that this node merely carries.
+    pub delegate: usize,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Pings sent.
+    pub pings_sent: u64,
+    /// Pings not answered in time.
+    pub pings_missed: u64,
+    /// Frames sent on links.
+    pub frames_sent: u64,
+    /// Bytes of these.
+    pub bytes_sent: u64,
+    /// Frames and requests that did not decode or broke a rule.
+    pub garbage: u64,
+    /// Joint sets whose digests differed.
+    pub digest_mismatches: u64,
+    /// Links that went down unwanted.
+    pub links_lost: u64,
+    /// Paths that broke at a root and were repaired.
+    pub repairs: u64,
+    /// Messages and orders thrown away: too many, too long, without a way on, or for what is gone.
+    pub dropped: u64,
+}
+
+/// `GET /v1/peers`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Peers {
+    /// The neighbours.
+    pub peers: Vec<PeerInfo>,
+}
+
+/// One neighbour.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// Who.
+    pub peer: String,
+    /// `alive` or `doubtful`.
+    pub link: String,
+    /// Whether the overlay wants the link; otherwise only paths keep it.
+    pub wanted: bool,
+    /// Paths over the link.
+    pub paths: u32,
+    /// Smoothed round trip, once measured.
+    pub round_trip_ms: Option<f64>,
+    /// The neighbour's life, hexadecimal.
+    pub incarnation: String,
+}
+
+/// `GET /v1/routes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Routes {
+    /// The node's key, hexadecimal.
+    pub key: String,
+    /// The leaf set's lower side, nearest first.
+    pub below: Vec<String>,
+    /// The leaf set's upper side, nearest first.
+    pub above: Vec<String>,
+    /// The routing table's rows.
+    pub rows: Vec<Vec<RouteEntry>>,
+}
+
+/// One entry of a row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RouteEntry {
+    /// The digit that it stands for.
+    pub digit: u8,
+    /// Who.
+    pub peer: String,
+}
+
+/// `POST /v1/groups`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRequest {
+    /// The other members: PeerIds, or multiaddresses that end in one.
+    pub members: Vec<PeerArg>,
+    /// What kind of group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Application state, when it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Application state, when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_base64: Option<String>,
+    /// How long the creation may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// The answer to a creation that succeeded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Created {
+    /// The group's id.
+    pub group: String,
+    /// Its root: this node.
+    pub root: String,
+    /// All members, the root first.
+    pub members: Vec<String>,
+    /// How long it took.
+    pub created_ms: f64,
+}
+
+/// One member that did not accept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalInfo {
+    /// Who.
+    pub peer: String,
+    /// Why, for programs: `kind` and what belongs to it.
+    #[serde(flatten)]
+    pub refusal: Value,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// `GET /v1/groups`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Groups {
+    /// The groups.
+    pub groups: Vec<GroupInfo>,
+    /// Whether there are more than were asked for.
+    pub truncated: bool,
+}
+
+/// `GET /v1/groups/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GroupInfo {
+    /// The group's id.
+    pub group: String,
+    /// `alive`, `creating` or `failed`.
+    pub state: GroupState,
+    /// `root`, `member`, or `delegate` (this node carries paths of the group for others); unknown for a failed group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Its root.
+    pub root: String,
+    /// Its members as far as known here, the root first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
+    /// Its tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// At the root: hops of each member's live path, in the order of `members` without the root; null while a path is not up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<Option<u8>>,
+    /// At the root: paths under repair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repairing: Option<usize>,
+    /// Within this time of the first failure every live member is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification_bound_ms: Option<f64>,
+    /// When `state` is `failed`: why and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Event>,
+}
+
+/// What is known of a group's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupState {
+    /// Every member has accepted; at a delegate: paths of it run through this node.
+    Alive,
+    /// Not every member has accepted yet.
+    Creating,
+    /// Over.
+    Failed,
+}
+
+/// `POST /v1/groups/{id}/signal`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalRequest {
+    /// Why, for every member to read.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The answer to a signal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Signalled {
+    /// The group's id.
+    pub group: String,
+    /// The group had failed before: this signal changed nothing.
+    pub already_failed: bool,
+}
+
+/// The answer to `POST /v1/groups/{id}/check`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checked {
+    /// The group's id.
+    pub group: String,
+    /// Whether it lives.
+    pub alive: bool,
+    /// The members that were asked, and what they answered.
+    #[serde(default)]
+    pub members: Vec<CheckedMember>,
+    /// When it does not live, and as far as known: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Event>,
+}
+
+/// One member's answer to a check.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckedMember {
+    /// Who.
+    pub peer: String,
+    /// Whether it answered that it lives and knows the group.
+    pub alive: bool,
+}
+
+/// One event of the node: the `data` of a server-sent event, whose name is `event` and whose id is `<incarnation>.<seq>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// What happened: `failed`, `created`, `member` (of a group that somebody else created), `link_up`, … or `gap`.
+    pub event: String,
+    /// The group that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The peer that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Why, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Value>,
+    /// What it means, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// For `gap`: how many events were lost; absent when nobody can know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed: Option<u64>,
+    /// 1, 2, 3 … within the node's life; for `gap` that of the last event lost.
+    pub seq: u64,
+    /// When the node learnt of it, RFC 3339.
+    pub time: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_failed_event_is_the_contract() {
+        let event = Event {
+            event: "failed".into(),
+            group: Some("g".into()),
+            peer: None,
+            reason: Some(json!({"kind": "member_unreachable", "peer": "p"})),
+            message: None,
+            missed: None,
+            seq: 17,
+            time: "2026-11-21T05:00:00.000Z".into(),
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event":"failed","group":"g","reason":{"kind":"member_unreachable","peer":"p"},"seq":17,"time":"2026-11-21T05:00:00.000Z"}"#
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_flat() {
+        let refusal = RefusalInfo {
+            peer: "p".into(),
+            refusal: json!({"kind": "busy"}),
+            message: "declined".into(),
+        };
+        assert_eq!(
+            serde_json::to_value(refusal).unwrap(),
+            json!({"peer": "p", "kind": "busy", "message": "declined"})
+        );
+    }
+
+    #[test]
+    fn requests_refuse_what_they_do_not_know() {
+        assert!(serde_json::from_str::<CreateRequest>(r#"{"members":[],"timout_ms":3}"#).is_err());
+        assert!(serde_json::from_str::<SignalRequest>("{}").is_ok());
+    }
+}

@@ -1,0 +1,171 @@
+//! Errors of the API: RFC 9457 problem documents with a stable `type`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::model::RefusalInfo;
+
+/// What went wrong. The names are the last part of the document's `type`, and final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No such path.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The body is not what this path takes.
+    InvalidRequest,
+    /// The body is longer than this path takes.
+    BodyTooLarge,
+    /// No group of this name is known here.
+    GroupNotKnown,
+    /// Several groups begin like this.
+    GroupAmbiguous,
+    /// Not every member accepted.
+    CreationFailed,
+    /// The creation itself was refused: nothing has happened.
+    CreationRefused,
+    /// The node is stopping.
+    Stopping,
+}
+
+impl Kind {
+    /// The name in the document's `type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::NotFound => "not-found",
+            Kind::MethodNotAllowed => "method-not-allowed",
+            Kind::InvalidRequest => "invalid-request",
+            Kind::BodyTooLarge => "body-too-large",
+            Kind::GroupNotKnown => "group-not-known",
+            Kind::GroupAmbiguous => "group-ambiguous",
+            Kind::CreationFailed => "creation-failed",
+            Kind::CreationRefused => "creation-refused",
+            Kind::Stopping => "stopping",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Kind::NotFound | Kind::GroupNotKnown => StatusCode::NOT_FOUND,
+            Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::InvalidRequest => StatusCode::BAD_REQUEST,
+            Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::GroupAmbiguous | Kind::CreationFailed => StatusCode::CONFLICT,
+            Kind::CreationRefused => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Kind::NotFound => "There is nothing at this path",
+            Kind::MethodNotAllowed => "This path does not take this method",
+            Kind::InvalidRequest => "The request makes no sense",
+            Kind::BodyTooLarge => "The request body is too large",
+            Kind::GroupNotKnown => "The group is not known here",
+            Kind::GroupAmbiguous => "Several groups begin like this",
+            Kind::CreationFailed => "Not every member accepted",
+            Kind::CreationRefused => "The creation was refused, nothing has happened",
+            Kind::Stopping => "The node is stopping",
+        }
+    }
+}
+
+/// What every `type` begins with.
+pub const TYPE_PREFIX: &str = "urn:fatebound:error:";
+
+/// A problem document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable; programs compare this.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This very problem, for people.
+    pub detail: String,
+    /// What belongs to some kinds only.
+    #[serde(flatten)]
+    pub more: Box<More>,
+}
+
+/// What belongs to some kinds of problem only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct More {
+    /// `creation-failed`: the group, which has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// `creation-failed`: each member that did not accept, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<RefusalInfo>,
+    /// `group-ambiguous`: some of the groups that begin like this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
+}
+
+impl Problem {
+    /// A problem of this kind, in these words.
+    pub fn new(kind: Kind, detail: &(impl ToString + ?Sized)) -> Problem {
+        Problem {
+            kind: format!("{TYPE_PREFIX}{}", kind.name()),
+            title: kind.title().to_owned(),
+            status: kind.status().as_u16(),
+            detail: detail.to_string(),
+            more: Box::default(),
+        }
+    }
+
+    /// … with what belongs to its kind.
+    pub fn with(self, more: More) -> Problem {
+        Problem {
+            more: Box::new(more),
+            ..self
+        }
+    }
+
+    /// Whether it is of this kind.
+    pub fn is(&self, kind: Kind) -> bool {
+        self.kind.strip_prefix(TYPE_PREFIX) == Some(kind.name())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        let media_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_has_its_type_and_nothing_empty() {
+        let problem = Problem::new(Kind::GroupNotKnown, "no group here begins with abc");
+        assert_eq!(
+            serde_json::to_value(&problem).unwrap(),
+            serde_json::json!({
+                "type": "urn:fatebound:error:group-not-known",
+                "title": "The group is not known here",
+                "status": 404,
+                "detail": "no group here begins with abc",
+            })
+        );
+        assert!(problem.is(Kind::GroupNotKnown));
+        assert!(!problem.is(Kind::NotFound));
+    }
+
+    #[test]
+    fn the_response_says_what_it_is() {
+        let response = Problem::new(Kind::GroupAmbiguous, "").into_response();
+        assert_eq!(response.status(), StatusCode::CONFLICT);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+}

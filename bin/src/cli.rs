@@ -1,0 +1,380 @@
+//! The command line: what can be said, and what its defaults are.
+//!
+//! Flags read `FATEBOUND_…` from the environment where scripts and services want to set them once; a flag wins.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use fatebound::{Multiaddr, Profile};
+
+use crate::api::peer_arg::PeerArg;
+
+/// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fatebound",
+    version,
+    arg_required_else_help = true,
+    infer_subcommands = false,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a node: the long-running part; everything else talks to it
+    #[command(visible_alias = "agent")]
+    Node(NodeArgs),
+    /// Print the PeerId of a data directory (created when missing)
+    Id(IdArgs),
+    /// The node at a glance
+    Status(ClientArgs),
+    /// The node's neighbours and its links to them
+    #[command(visible_alias = "members")]
+    Peers(ClientArgs),
+    /// Where the node stands on the ring, and whom it routes through
+    Routes(ClientArgs),
+    /// What the node is: identity, addresses, profile, bound, counters
+    Info(ClientArgs),
+    /// Create, watch, check and fail groups
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// Show it: a whole overlay on this machine, as real processes, some of which are killed
+    Demo(DemoArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// `fatebound group …`.
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Create a group with this node as its root; returns once every member has accepted
+    Create(CreateArgs),
+    /// Fail a group, for a reason of your own
+    Signal {
+        /// The group's id, or an unambiguous prefix of it.
+        group: String,
+        /// Why; every member may read it.
+        #[arg(long, value_name = "TEXT", default_value = "no reason given")]
+        reason: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Ask every member, end to end, whether it lives and knows the group; exit code 3 when the group has failed
+    Check(OneGroupArgs),
+    /// List the groups that this node is in
+    List {
+        /// Also those that failed lately.
+        #[arg(long)]
+        all: bool,
+        /// So many at most, up to 10000
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        limit: usize,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Show one group; exit code 3 when it has failed
+    Show(OneGroupArgs),
+    /// Stream the events of groups
+    Watch(WatchArgs),
+}
+
+/// Whom a client talks to, and how it speaks.
+#[derive(Clone, Debug, Args)]
+pub struct ClientArgs {
+    /// The node's API socket [default: unix:$XDG_RUNTIME_DIR/fatebound.sock, else unix:/run/fatebound.sock]
+    #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH", value_parser = parse_api)]
+    pub api: Option<PathBuf>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fatebound node`.
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// Where the node keeps its key [default: $XDG_STATE_HOME/fatebound, else ~/.local/state/fatebound]
+    #[arg(long, env = "FATEBOUND_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Timings: for one machine, for a data centre, or for the open Internet
+    #[arg(long, env = "FATEBOUND_PROFILE", value_enum, default_value_t = ProfileArg::Lan)]
+    pub profile: ProfileArg,
+    /// Listen here; port 0 picks a free one; may be given several times
+    #[arg(
+        long,
+        env = "FATEBOUND_LISTEN",
+        value_name = "MULTIADDR",
+        value_delimiter = ',',
+        default_value = "/ip4/0.0.0.0/tcp/0"
+    )]
+    pub listen: Vec<Multiaddr>,
+    /// Join the overlay through this peer; may be given several times; without any, be the first
+    #[arg(long, env = "FATEBOUND_BOOTSTRAP", value_name = "MULTIADDR", value_delimiter = ',')]
+    pub bootstrap: Vec<Multiaddr>,
+    /// The overlay's name: peers of other networks are refused
+    #[arg(long, env = "FATEBOUND_NETWORK", value_name = "NAME")]
+    pub network: Option<String>,
+    /// Serve the local API here [default: unix:$XDG_RUNTIME_DIR/fatebound.sock, else unix:/run/fatebound.sock]
+    #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH", value_parser = parse_api)]
+    pub api: Option<PathBuf>,
+    /// How to log, on standard error
+    #[arg(long, env = "FATEBOUND_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Stop when standard input ends: ties the node to the program that started it
+    #[arg(long)]
+    pub stop_with_stdin: bool,
+}
+
+/// `fatebound id`.
+#[derive(Clone, Debug, Args)]
+pub struct IdArgs {
+    /// The data directory [default: $XDG_STATE_HOME/fatebound, else ~/.local/state/fatebound]
+    #[arg(long, env = "FATEBOUND_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fatebound group create`.
+#[derive(Clone, Debug, Args)]
+pub struct CreateArgs {
+    /// The other members: a PeerId, or a multiaddress that ends in /p2p/<PeerId>.
+    #[arg(required = true, value_name = "PEER")]
+    pub peers: Vec<PeerArg>,
+    /// What kind of group: the invitation goes to whoever waits for this tag
+    #[arg(long)]
+    pub tag: Option<String>,
+    /// Application state for every member: a text, @FILE, or - for standard input
+    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
+    pub state: Option<String>,
+    /// How long one attempt may take [default: by the profile]
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Try again until all accept, for at most this long
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub wait: Option<Duration>,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// A command about one group.
+#[derive(Clone, Debug, Args)]
+pub struct OneGroupArgs {
+    /// The group's id, or an unambiguous prefix of it.
+    pub group: String,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `fatebound group watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Which groups; without any, all of this node.
+    #[arg(value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// End with exit code 3 as soon as one of them fails, or at once if one has failed already
+    #[arg(long)]
+    pub until_failed: bool,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `fatebound demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// How many nodes to start
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=512))]
+    pub nodes: u32,
+    /// How many groups to create
+    #[arg(long, value_name = "G", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub groups: u32,
+    /// How many nodes to kill
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub kill: u32,
+    /// Members of each group
+    #[arg(long, value_name = "S", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..))]
+    pub size: u32,
+    /// Draw the same groups and the same victims again
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl DemoArgs {
+    /// What no single flag can see.
+    ///
+    /// # Errors
+    /// The line to print, with exit code 2.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.size > self.nodes {
+            return Err(format!(
+                "--size {} needs at least as many nodes, and --nodes is {}",
+                self.size, self.nodes
+            ));
+        }
+        if self.kill >= self.nodes {
+            return Err(format!(
+                "--kill {} leaves no survivor of --nodes {}",
+                self.kill, self.nodes
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The presets on offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileArg {
+    /// A data centre.
+    Lan,
+    /// The open Internet.
+    Wan,
+    /// One machine or one rack.
+    Local,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Profile {
+        match profile {
+            ProfileArg::Lan => Profile::Lan,
+            ProfileArg::Wan => Profile::Wan,
+            ProfileArg::Local => Profile::Local,
+        }
+    }
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `unix:PATH`.
+pub fn parse_api(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("the path is missing after unix:".to_owned()),
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Err("expected unix:PATH".to_owned()),
+    }
+}
+
+/// A duration with its unit, as in `1.5s` or `2m 30s`; zero is none.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error} (as in 500ms, 3s, 2m)"))?;
+    if duration.is_zero() {
+        return Err("must be longer than nothing".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    const PEER: &str = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
+
+    fn parse(line: &str) -> Result<Command, ErrorKind> {
+        let words = std::iter::once("fatebound").chain(line.split_whitespace());
+        Cli::try_parse_from(words)
+            .map(|cli| cli.command)
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn names_that_users_know() {
+        assert!(matches!(parse("agent"), Ok(Command::Node(_))));
+        assert!(matches!(parse("members"), Ok(Command::Peers(_))));
+    }
+
+    #[test]
+    fn a_node_has_defaults() {
+        let Ok(Command::Node(args)) = parse("node") else {
+            panic!("a node")
+        };
+        assert_eq!(args.profile, ProfileArg::Lan);
+        assert_eq!(args.listen, ["/ip4/0.0.0.0/tcp/0".parse().unwrap()]);
+        assert!(args.bootstrap.is_empty());
+    }
+
+    #[test]
+    fn listen_replaces_its_default_and_repeats() {
+        let line = "node --listen /ip4/127.0.0.1/tcp/0 --listen /ip4/127.0.0.1/tcp/4001 --api unix:/tmp/x.sock";
+        let Ok(Command::Node(args)) = parse(line) else {
+            panic!("a node")
+        };
+        assert_eq!(args.listen.len(), 2);
+        assert_eq!(args.api, Some(PathBuf::from("/tmp/x.sock")));
+    }
+
+    #[test]
+    fn a_creation_takes_peers_with_and_without_addresses() {
+        let line = format!("group create {PEER} /ip4/127.0.0.1/tcp/4001/p2p/{PEER} --timeout 1.5s --state - --wait 1m");
+        let Ok(Command::Group(GroupCommand::Create(args))) = parse(&line) else {
+            panic!("a creation")
+        };
+        assert_eq!(args.peers.len(), 2);
+        assert_eq!(args.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(args.state.as_deref(), Some("-"));
+        assert_eq!(args.wait, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_bad_usage() {
+        for line in [
+            "group create",
+            "group create nobody",
+            "group create /ip4/127.0.0.1/tcp/4001",
+            "node --profile moon",
+            "node --api 127.0.0.1:80",
+            "node --api unix:",
+            "node --listen nowhere",
+            "demo --nodes 1",
+            "demo --nodes 513",
+            "demo --size 1",
+            "group create --timeout 0s x",
+            "group watch --until-failed=maybe",
+            "fly",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        assert_eq!(
+            parse("").unwrap_err(),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        );
+    }
+
+    #[test]
+    fn a_demo_that_leaves_nobody_is_refused() {
+        let validate = |line: &str| match parse(line) {
+            Ok(Command::Demo(args)) => args.validate(),
+            _ => panic!("{line}"),
+        };
+        assert_eq!(validate("demo"), Ok(()));
+        assert_eq!(validate("demo --nodes 2 --size 2 --kill 1"), Ok(()));
+        assert!(validate("demo --nodes 4 --kill 4").is_err());
+        assert!(validate("demo --nodes 4 --size 5").is_err());
+    }
+}

@@ -1,0 +1,332 @@
+//! `group create | signal | check | list | show`.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+use serde::Serialize;
+
+use super::status::label;
+use super::{Api, CallError};
+use crate::api::model::{
+    Checked, CreateRequest, Created, GroupInfo, GroupState, Groups, RefusalInfo, SignalRequest, Signalled,
+};
+use crate::api::problem::{Kind, Problem};
+use crate::cli::{ClientArgs, CreateArgs, OneGroupArgs};
+use crate::exit::{Exit, Failure, Outcome, complain};
+use crate::output::{Cell, Output, Style, Table, millis, short, short_peer};
+
+/// Bytes of state that are read at most: a little more than any node takes, so that the node can say so.
+const MAX_STATE: u64 = 64 * 1024;
+/// Between two attempts of a creation that waits.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// `fatebound group create`
+pub async fn create(args: &CreateArgs) -> Outcome {
+    let output = Output::new(args.client.json);
+    let api = Api::of(&args.client)?;
+    let request = request(args)?;
+    match attempts(&api, &request, args.wait).await {
+        Ok(created) if output.is_json() => output.object(&created).map(|()| Exit::Done),
+        Ok(created) => output.line(&created.group).map(|()| Exit::Done),
+        Err(CallError::Problem(problem)) if is_creation(&problem) => report_refused(output, &problem),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn request(args: &CreateArgs) -> Result<CreateRequest, Failure> {
+    let (state, state_base64) = match args.state.as_deref().map(read_state).transpose()? {
+        None => (None, None),
+        Some(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(BASE64.encode(error.as_bytes()))),
+        },
+    };
+    Ok(CreateRequest {
+        members: args.peers.clone(),
+        tag: args.tag.clone(),
+        state,
+        state_base64,
+        timeout_ms: args.timeout.map(whole_ms),
+    })
+}
+
+fn read_state(text: &str) -> Result<Vec<u8>, Failure> {
+    let read = |source: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        source.take(MAX_STATE).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    match text.strip_prefix('@') {
+        _ if text == "-" => {
+            read(&mut std::io::stdin()).map_err(|error| Failure::error(format!("cannot read standard input: {error}")))
+        }
+        Some(file) => std::fs::File::open(file)
+            .and_then(|mut file| read(&mut file))
+            .map_err(|error| Failure::error(format!("cannot read the state from {file}: {error}"))),
+        None => Ok(text.as_bytes().to_vec()),
+    }
+}
+
+/// At least one millisecond: zero would mean the default.
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// One attempt, or with `wait` as many as it takes until all accept.
+async fn attempts(api: &Api, request: &CreateRequest, wait: Option<Duration>) -> Result<Created, CallError> {
+    // Longer than the clock can count is for ever.
+    let until = wait.map(|wait| Instant::now().checked_add(wait));
+    loop {
+        let error = match api.post("/v1/groups", request).await {
+            Ok(created) => return Ok(created),
+            Err(error) => error,
+        };
+        let again = matches!(&error, CallError::Problem(problem) if problem.is(Kind::CreationFailed));
+        let over = match until {
+            None => true,
+            Some(None) => false,
+            Some(Some(until)) => Instant::now() + RETRY >= until,
+        };
+        if !again || over {
+            return Err(error);
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+fn is_creation(problem: &Problem) -> bool {
+    problem.is(Kind::CreationFailed) || problem.is(Kind::CreationRefused)
+}
+
+/// A failed creation, for programs.
+#[derive(Serialize)]
+struct Refused<'a> {
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    refusals: &'a [RefusalInfo],
+}
+
+fn report_refused(output: Output, problem: &Problem) -> Outcome {
+    if output.is_json() {
+        output.object(&Refused {
+            error: &problem.detail,
+            group: problem.more.group.as_deref(),
+            refusals: &problem.more.refusals,
+        })?;
+        return Ok(Exit::CreationFailed);
+    }
+    complain(format_args!("fatebound: {}", problem.detail));
+    for refusal in &problem.more.refusals {
+        complain(format_args!("  {}  {}", refusal.peer, refusal.message));
+    }
+    Ok(Exit::CreationFailed)
+}
+
+/// `fatebound group signal`
+pub async fn signal(group: &str, reason: &str, args: &ClientArgs) -> Outcome {
+    let output = Output::new(args.json);
+    let request = SignalRequest {
+        reason: reason.to_owned(),
+    };
+    let signalled: Signalled = Api::of(args)?
+        .post(&format!("{}/signal", path(group)?), &request)
+        .await?;
+    if output.is_json() {
+        output.object(&signalled)?;
+    } else if signalled.already_failed {
+        complain(format_args!("the group {} had failed already", short(&signalled.group)));
+    } else {
+        output.line(&format!("signalled {}", short(&signalled.group)))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `fatebound group check`
+pub async fn check(args: &OneGroupArgs) -> Outcome {
+    let output = Output::new(args.client.json);
+    let path = format!("{}/check", path(&args.group)?);
+    let checked: Checked = Api::of(&args.client)?.post(&path, &serde_json::json!({})).await?;
+    let exit = if checked.alive { Exit::Done } else { Exit::GroupFailed };
+    if output.is_json() {
+        return output.object(&checked).map(|()| exit);
+    }
+    let mut table = Table::new(&[]);
+    table.row([
+        short(&checked.group).into(),
+        state(if checked.alive {
+            GroupState::Alive
+        } else {
+            GroupState::Failed
+        }),
+    ]);
+    for member in &checked.members {
+        let answer = match member.alive {
+            true => Cell::styled(Style::Green, "alive"),
+            false => Cell::styled(Style::Red, "no answer"),
+        };
+        table.row([member.peer.clone().into(), answer]);
+    }
+    if let Some(reason) = checked.failure.and_then(|failure| failure.message) {
+        table.row(["".into(), reason.into()]);
+    }
+    output.table(&table).map(|()| exit)
+}
+
+/// `fatebound group list`
+pub async fn list(all: bool, limit: usize, args: &ClientArgs) -> Outcome {
+    let output = Output::new(args.json);
+    let listing: Groups = Api::of(args)?
+        .get(&format!("/v1/groups?limit={limit}&all={all}"))
+        .await?;
+    if listing.truncated {
+        complain("fatebound: there are more groups than these; see --limit");
+    }
+    if output.is_json() {
+        return listing
+            .groups
+            .iter()
+            .try_for_each(|group| output.object(group))
+            .map(|()| Exit::Done);
+    }
+    let mut table = Table::new(&["GROUP", "STATE", "ROLE", "ROOT", "MEMBERS", "TAG"]);
+    for group in &listing.groups {
+        table.row([
+            short(&group.group).into(),
+            state(group.state),
+            group.role.clone().unwrap_or_default().into(),
+            short_peer(&group.root).into(),
+            Cell::number(if group.members.is_empty() {
+                "-".to_owned()
+            } else {
+                group.members.len().to_string()
+            }),
+            group.tag.clone().unwrap_or_default().into(),
+        ]);
+    }
+    if table.is_empty() {
+        complain("no groups");
+        return Ok(Exit::Done);
+    }
+    output.table(&table).map(|()| Exit::Done)
+}
+
+/// `fatebound group show`
+pub async fn show(args: &OneGroupArgs) -> Outcome {
+    let output = Output::new(args.client.json);
+    let group: GroupInfo = Api::of(&args.client)?.get(&path(&args.group)?).await?;
+    let exit = match group.state {
+        GroupState::Failed => Exit::GroupFailed,
+        GroupState::Alive | GroupState::Creating => Exit::Done,
+    };
+    if output.is_json() {
+        return output.object(&group).map(|()| exit);
+    }
+    output.table(&shown(&group)).map(|()| exit)
+}
+
+fn shown(group: &GroupInfo) -> Table {
+    let mut table = Table::new(&[]);
+    table.row([label("group"), group.group.clone().into()]);
+    table.row([label("state"), state(group.state)]);
+    if let Some(failure) = &group.failure {
+        table.row([label("reason"), failure.message.clone().unwrap_or_default().into()]);
+        table.row([label("time"), failure.time.clone().into()]);
+    }
+    if let Some(role) = &group.role {
+        table.row([label("role"), role.clone().into()]);
+    }
+    if let Some(tag) = &group.tag {
+        table.row([label("tag"), tag.clone().into()]);
+    }
+    table.row([label("root"), group.root.clone().into()]);
+    for (at, member) in group.members.iter().filter(|member| **member != group.root).enumerate() {
+        table.row([label("member"), format!("{member}{}", hops(group.hops.get(at))).into()]);
+    }
+    if let Some(bound) = group.notification_bound_ms {
+        table.row([label("bound"), millis(bound).into()]);
+    }
+    table
+}
+
+fn hops(hops: Option<&Option<u8>>) -> String {
+    match hops {
+        None => String::new(),
+        Some(None) => "  (path being made)".to_owned(),
+        Some(Some(1)) => "  (1 hop)".to_owned(),
+        Some(Some(hops)) => format!("  ({hops} hops)"),
+    }
+}
+
+fn state(state: GroupState) -> Cell {
+    match state {
+        GroupState::Alive => Cell::styled(Style::Green, "alive"),
+        GroupState::Creating => Cell::styled(Style::Yellow, "creating"),
+        GroupState::Failed => Cell::styled(Style::Red, "failed"),
+    }
+}
+
+/// The API's path of the group that the user means.
+///
+/// # Errors
+/// What cannot be the beginning of an id is bad usage.
+pub fn path(group: &str) -> Result<String, Failure> {
+    if group.is_empty() || group.len() > 160 || !group.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(Failure::usage(format!(
+            "{group:?} is no group id, nor the beginning of one"
+        )));
+    }
+    Ok(format!("/v1/groups/{group}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_letters_and_digits() {
+        assert_eq!(path("7xK").unwrap(), "/v1/groups/7xK");
+        for text in ["", "a/b", "../node", "ä", &"z".repeat(161)] {
+            assert_eq!(path(text).unwrap_err().exit, Exit::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn state_comes_from_the_line_or_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("state");
+        std::fs::write(&file, [0, 255]).unwrap();
+        assert_eq!(read_state("text").unwrap(), b"text");
+        assert_eq!(read_state(&format!("@{}", file.display())).unwrap(), [0, 255]);
+        let failure = read_state("@/nowhere").unwrap_err();
+        assert!(
+            failure.message.starts_with("cannot read the state from /nowhere"),
+            "{}",
+            failure.message
+        );
+    }
+
+    #[test]
+    fn a_refused_creation_is_the_contract() {
+        let refusals = [RefusalInfo {
+            peer: "p".into(),
+            refusal: serde_json::json!({"kind": "unreachable"}),
+            message: "could not be reached in time".into(),
+        }];
+        let refused = Refused {
+            error: "1 of 2 members did not accept",
+            group: None,
+            refusals: &refusals,
+        };
+        assert_eq!(
+            serde_json::to_string(&refused).unwrap(),
+            r#"{"error":"1 of 2 members did not accept","refusals":[{"peer":"p","kind":"unreachable","message":"could not be reached in time"}]}"#
+        );
+    }
+
+    #[test]
+    fn a_timeout_is_never_nothing() {
+        assert_eq!(whole_ms(Duration::from_micros(1)), 1);
+        assert_eq!(whole_ms(Duration::from_millis(1500)), 1500);
+    }
+}

@@ -1,0 +1,175 @@
+//! The commands that talk to a running node.
+
+pub mod groups;
+pub mod sse;
+pub mod status;
+pub mod watch;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use reqwest::{Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::problem::{Kind, Problem};
+use crate::cli::ClientArgs;
+use crate::exit::{Exit, Failure};
+use crate::paths;
+
+/// A node's local API, over its Unix socket.
+#[derive(Clone, Debug)]
+pub struct Api {
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub enum CallError {
+    /// No node answers there, or it went away before it had answered.
+    Unreachable(String),
+    /// The node said no.
+    Problem(Problem),
+    /// The answer is not of this API.
+    Foreign(String),
+}
+
+impl Api {
+    /// The node that these arguments mean. Nothing is sent yet.
+    pub fn of(args: &ClientArgs) -> Result<Api, Failure> {
+        Api::at(&args.api.clone().unwrap_or_else(paths::default_socket))
+    }
+
+    /// The node that serves here. Nothing is sent yet.
+    pub fn at(socket: &Path) -> Result<Api, Failure> {
+        let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build();
+        Ok(Api {
+            http: client.map_err(|error| Failure::error(format!("no HTTP client: {error}")))?,
+            socket: socket.to_owned(),
+        })
+    }
+
+    /// `GET`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.call(self.http.get(url(path))).await
+    }
+
+    /// `POST`.
+    pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
+        self.call(self.http.post(url(path)).json(body)).await
+    }
+
+    /// Opens an event stream; once this returns, no later event is missed.
+    pub async fn events(&self, path: &str) -> Result<sse::Events, CallError> {
+        let response = self.send(self.http.get(url(path))).await?;
+        Ok(sse::Events::new(response))
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, CallError> {
+        let body = self.send(request).await?.bytes().await;
+        let body = body.map_err(|error| self.unreachable(&error))?;
+        serde_json::from_slice(&body).map_err(|error| CallError::Foreign(error.to_string()))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, CallError> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.problem(response).await)
+    }
+
+    async fn problem(&self, response: Response) -> CallError {
+        let status = response.status();
+        let Ok(body) = response.bytes().await else {
+            return CallError::Foreign(status.to_string());
+        };
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => CallError::Problem(problem),
+            Err(_) => CallError::Foreign(status.to_string()),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CallError {
+        CallError::Unreachable(format!(
+            "no node can be reached at unix:{} ({}); is `fatebound node` running?",
+            self.socket.display(),
+            innermost(error)
+        ))
+    }
+}
+
+/// The host means nothing on a Unix socket.
+fn url(path: &str) -> String {
+    format!("http://localhost{path}")
+}
+
+/// The last cause says what happened; those above it only say who noticed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Unreachable(text) => f.write_str(text),
+            CallError::Problem(problem) => f.write_str(&problem.detail),
+            CallError::Foreign(text) => write!(f, "the answer is not one of a fatebound node: {text}"),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Failure {
+        let exit = match &error {
+            CallError::Unreachable(_) => Exit::NodeUnreachable,
+            CallError::Problem(problem) => exit_of(problem),
+            CallError::Foreign(_) => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+fn exit_of(problem: &Problem) -> Exit {
+    if problem.is(Kind::CreationFailed) || problem.is(Kind::CreationRefused) {
+        return Exit::CreationFailed;
+    }
+    match StatusCode::from_u16(problem.status) {
+        Ok(StatusCode::SERVICE_UNAVAILABLE) => Exit::NodeUnreachable,
+        _ => Exit::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(error: CallError) -> Exit {
+        Failure::from(error).exit
+    }
+
+    #[test]
+    fn every_error_has_its_exit_code() {
+        let problem = |kind| CallError::Problem(Problem::new(kind, "x"));
+        assert_eq!(exit(CallError::Unreachable("x".into())), Exit::NodeUnreachable);
+        assert_eq!(exit(CallError::Foreign("x".into())), Exit::Error);
+        assert_eq!(exit(problem(Kind::CreationFailed)), Exit::CreationFailed);
+        assert_eq!(exit(problem(Kind::CreationRefused)), Exit::CreationFailed);
+        assert_eq!(exit(problem(Kind::GroupNotKnown)), Exit::Error);
+        assert_eq!(exit(problem(Kind::Stopping)), Exit::NodeUnreachable);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_not_there_is_unreachable() {
+        let dir = tempfile::tempdir().unwrap();
+        let api = Api::at(&dir.path().join("api")).unwrap();
+        let failure = Failure::from(api.get::<serde_json::Value>("/v1/node").await.unwrap_err());
+        assert_eq!(failure.exit, Exit::NodeUnreachable);
+        assert!(failure.message.contains("No such file"), "{}", failure.message);
+    }
+}

@@ -1,0 +1,177 @@
+//! `status`, `info`, `peers`, `routes`: what the node sees.
+
+use crate::api::model::{NodeInfo, Peers, RouteEntry, Routes};
+use crate::cli::ClientArgs;
+use crate::client::Api;
+use crate::exit::{Exit, Failure, Outcome, complain};
+use crate::output::{Cell, Output, Style, Table, millis, short_peer};
+
+/// `fatebound status`: is it well?
+pub async fn status(args: &ClientArgs) -> Outcome {
+    let (output, node) = node(args).await?;
+    if output.is_json() {
+        return output.object(&node).map(|()| Exit::Done);
+    }
+    let joined = if node.joined {
+        Cell::styled(Style::Green, "joined")
+    } else {
+        Cell::styled(Style::Yellow, "joining")
+    };
+    let mut table = Table::new(&[]);
+    table.row([label("peer"), node.peer.into()]);
+    table.row([label("state"), joined]);
+    table.row([
+        label("links"),
+        format!("{} alive, {} doubtful", node.links.alive, node.links.doubtful).into(),
+    ]);
+    table.row([
+        label("groups"),
+        format!("{} as root, {} as member", node.groups.root, node.groups.member).into(),
+    ]);
+    table.row([
+        label("paths"),
+        format!(
+            "{}, {} of them carried for others",
+            node.paths.total, node.paths.delegate
+        )
+        .into(),
+    ]);
+    table.row([label("up for"), uptime(node.uptime_ms).into()]);
+    output.table(&table).map(|()| Exit::Done)
+}
+
+/// `fatebound info`: what is it?
+pub async fn info(args: &ClientArgs) -> Outcome {
+    let (output, node) = node(args).await?;
+    if output.is_json() {
+        return output.object(&node).map(|()| Exit::Done);
+    }
+    let mut table = Table::new(&[]);
+    table.row([label("peer"), node.peer.into()]);
+    table.row([label("incarnation"), node.incarnation.into()]);
+    table.row([label("version"), node.version.into()]);
+    table.row([
+        label("network"),
+        node.network.unwrap_or_else(|| "(default)".to_owned()).into(),
+    ]);
+    table.row([label("profile"), node.profile.into()]);
+    for address in node.listen {
+        table.row([label("listening"), address.into()]);
+    }
+    table.row([label("bound"), millis(node.notification_bound_ms).into()]);
+    let counters = node.counters;
+    table.row([
+        label("pings"),
+        format!("{} sent, {} missed", counters.pings_sent, counters.pings_missed).into(),
+    ]);
+    table.row([
+        label("sent"),
+        format!("{} frames, {} bytes", counters.frames_sent, counters.bytes_sent).into(),
+    ]);
+    table.row([label("links lost"), counters.links_lost.to_string().into()]);
+    table.row([label("repairs"), counters.repairs.to_string().into()]);
+    table.row([label("garbage"), counters.garbage.to_string().into()]);
+    table.row([label("mismatches"), counters.digest_mismatches.to_string().into()]);
+    table.row([label("dropped"), counters.dropped.to_string().into()]);
+    output.table(&table).map(|()| Exit::Done)
+}
+
+/// `fatebound peers`
+pub async fn peers(args: &ClientArgs) -> Outcome {
+    let output = Output::new(args.json);
+    let Peers { peers } = Api::of(args)?.get("/v1/peers").await?;
+    if output.is_json() {
+        return peers
+            .iter()
+            .try_for_each(|peer| output.object(peer))
+            .map(|()| Exit::Done);
+    }
+    let mut table = Table::new(&["PEER", "LINK", "RTT", "PATHS", "KEPT FOR"]);
+    for peer in peers {
+        let style = if peer.link == "alive" {
+            Style::Green
+        } else {
+            Style::Yellow
+        };
+        let kept = if peer.wanted { "routes" } else { "paths" };
+        let round_trip = peer.round_trip_ms.map_or_else(|| "-".to_owned(), millis);
+        table.row([
+            peer.peer.into(),
+            Cell::styled(style, peer.link),
+            Cell::number(round_trip),
+            Cell::number(peer.paths.to_string()),
+            kept.into(),
+        ]);
+    }
+    if table.is_empty() {
+        complain("no neighbours");
+        return Ok(Exit::Done);
+    }
+    output.table(&table).map(|()| Exit::Done)
+}
+
+/// `fatebound routes`
+pub async fn routes(args: &ClientArgs) -> Outcome {
+    let output = Output::new(args.json);
+    let routes: Routes = Api::of(args)?.get("/v1/routes").await?;
+    if output.is_json() {
+        return output.object(&routes).map(|()| Exit::Done);
+    }
+    let mut table = Table::new(&[]);
+    table.row([label("key"), routes.key.into()]);
+    table.row([label("below"), list(&routes.below).into()]);
+    table.row([label("above"), list(&routes.above).into()]);
+    for (at, row) in routes.rows.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
+        table.row([label(&format!("row {at}")), entries(row).into()]);
+    }
+    output.table(&table).map(|()| Exit::Done)
+}
+
+async fn node(args: &ClientArgs) -> Result<(Output, NodeInfo), Failure> {
+    let node = Api::of(args)?.get("/v1/node").await?;
+    Ok((Output::new(args.json), node))
+}
+
+/// The left column of a listing.
+pub fn label(text: &str) -> Cell {
+    Cell::styled(Style::Dim, text)
+}
+
+fn list(peers: &[String]) -> String {
+    let short: Vec<&str> = peers.iter().map(|peer| short_peer(peer)).collect();
+    if short.is_empty() {
+        "-".to_owned()
+    } else {
+        short.join(" ")
+    }
+}
+
+fn entries(row: &[RouteEntry]) -> String {
+    let entries: Vec<String> = row
+        .iter()
+        .map(|entry| format!("{}:{}", entry.digit, short_peer(&entry.peer)))
+        .collect();
+    entries.join(" ")
+}
+
+fn uptime(ms: f64) -> String {
+    let seconds = std::time::Duration::from_secs((ms / 1000.0) as u64);
+    humantime::format_duration(seconds).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_short_and_never_empty() {
+        assert_eq!(list(&[]), "-");
+        assert_eq!(list(&["12D3KooWabcdefgh".into(), "x".into()]), "abcdefgh x");
+        let entry = RouteEntry {
+            digit: 3,
+            peer: "12D3KooWabcdefgh".into(),
+        };
+        assert_eq!(entries(&[entry]), "3:abcdefgh");
+        assert_eq!(uptime(61_999.0), "1m 1s");
+    }
+}

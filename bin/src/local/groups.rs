@@ -1,0 +1,261 @@
+//! Groups of the node inside this process: found by any unambiguous beginning of their id, also when they failed a moment ago.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use fatebound::{CreateGroupError, GroupId, GroupView, Member, PeerId, Reason, Refusal, SignalError};
+
+use super::{Local, stopping, views};
+use crate::api::groups::{MAX_CANDIDATES, resolve};
+use crate::api::log::{FAILED, News, stamped};
+use crate::api::model::{
+    Checked, CheckedMember, CreateRequest, Created, Event, GroupInfo, GroupState, Groups, RefusalInfo, Signalled,
+};
+use crate::api::problem::{Kind, More, Problem};
+use crate::output::as_ms;
+
+/// A failure that the node knows is in the log this much later at the latest; beyond it, its reason is unknown.
+const FAILURE_SETTLES: Duration = Duration::from_millis(100);
+
+/// A group that was asked for.
+#[derive(Debug)]
+pub enum Found {
+    /// It lives here, or is being created.
+    Live(Box<GroupInfo>),
+    /// It has failed.
+    Failed(Arc<Event>),
+}
+
+impl Local {
+    /// The group that begins like this. A whole id that nobody here knows names a failed group: it failed too long ago, or before this
+    /// node's last start.
+    pub async fn find(&self, text: &str) -> Result<Found, Problem> {
+        let group = self.identify(text).await?;
+        self.look_up(&group).await
+    }
+
+    /// Groups that live here, and with `all` also those that failed lately.
+    pub async fn groups(&self, limit: usize, all: bool) -> Result<Groups, Problem> {
+        let views = self.node.groups(limit + 1).await.map_err(stopping)?;
+        let mut groups: Vec<GroupInfo> = views.iter().map(|view| self.view(view)).collect();
+        if all {
+            let room = (limit + 1).saturating_sub(groups.len());
+            groups.extend(self.log.failures("", room).iter().map(failed));
+        }
+        let truncated = groups.len() > limit;
+        groups.truncate(limit);
+        Ok(Groups { groups, truncated })
+    }
+
+    /// One group: alive, failed, or one of which this node carries paths for others.
+    pub async fn show(&self, text: &str) -> Result<GroupInfo, Problem> {
+        let group = self.identify(text).await?;
+        match self.look_up(&group).await? {
+            Found::Live(view) => Ok(*view),
+            Found::Failed(_) if self.node.carries(group).await.map_err(stopping)? => Ok(carried(&group)),
+            Found::Failed(event) => Ok(failed(&event)),
+        }
+    }
+
+    /// Creates a group with this node as its root.
+    pub async fn create(&self, request: CreateRequest, state: Vec<u8>) -> Result<Created, Problem> {
+        let begun = Instant::now();
+        let members = request
+            .members
+            .into_iter()
+            .map(|member| member.address.map_or(Member::Peer(member.peer), Member::Address));
+        let mut creation = self.node.create_group(members).state(state);
+        if let Some(tag) = request.tag {
+            creation = creation.tag(tag);
+        }
+        if let Some(timeout) = request.timeout_ms {
+            creation = creation.timeout(Duration::from_millis(timeout));
+        }
+        let group = creation.await.map_err(|error| refused(&error))?;
+        let created_ms = as_ms(begun.elapsed());
+        let members = self
+            .node
+            .group_view(group.id())
+            .await
+            .map_err(stopping)?
+            .map(|view| views::group(&view).members);
+        Ok(Created {
+            group: group.id().to_string(),
+            root: self.peer(),
+            members: members.unwrap_or_default(),
+            created_ms,
+        })
+    }
+
+    /// Fails a group.
+    pub async fn signal(&self, text: &str, reason: String) -> Result<Signalled, Problem> {
+        let group = self.identify(text).await?;
+        let already_failed = match self.node.signal(group, reason).await {
+            Ok(()) => false,
+            Err(SignalError::NotKnown) => true,
+            Err(SignalError::Stopped(stopped)) => return Err(stopping(stopped)),
+        };
+        Ok(Signalled {
+            group: group.to_string(),
+            already_failed,
+        })
+    }
+
+    /// Asks every member of a group whether it lives and knows the group.
+    pub async fn check(&self, text: &str) -> Result<Checked, Problem> {
+        let group = self.identify(text).await?;
+        let report = self.node.check(group).await.map_err(stopping)?;
+        let alive = report.alive.unwrap_or(false);
+        let member = |(peer, alive): (PeerId, bool)| CheckedMember {
+            peer: peer.to_string(),
+            alive,
+        };
+        let failure = match alive {
+            true => None,
+            false => match self.look_up(&group).await? {
+                Found::Failed(event) => Some(Event::clone(&event)),
+                Found::Live(_) => None,
+            },
+        };
+        Ok(Checked {
+            group: group.to_string(),
+            alive,
+            members: report.members.into_iter().map(member).collect(),
+            failure,
+        })
+    }
+
+    /// The one id that begins like this.
+    async fn identify(&self, text: &str) -> Result<GroupId, Problem> {
+        if let Ok(group) = text.parse() {
+            return Ok(group);
+        }
+        let live = self.node.group_ids();
+        let failures = self
+            .log
+            .failures(text, MAX_CANDIDATES)
+            .into_iter()
+            .filter_map(|event| event.group.clone());
+        let prefix = text.to_owned();
+        // There may be very many, and the node has other things to do meanwhile.
+        let search = move || {
+            let live = live.iter().map(ToString::to_string);
+            resolve(&prefix, live.chain(failures))
+        };
+        let id = tokio::task::spawn_blocking(search)
+            .await
+            .map_err(|error| Problem::new(Kind::Stopping, &error))??;
+        id.parse().map_err(|error| Problem::new(Kind::GroupNotKnown, &error))
+    }
+
+    async fn look_up(&self, group: &GroupId) -> Result<Found, Problem> {
+        if let Some(view) = self.node.group_view(*group).await.map_err(stopping)? {
+            return Ok(Found::Live(Box::new(self.view(&view))));
+        }
+        let id = group.to_string();
+        let until = Instant::now() + FAILURE_SETTLES;
+        // The node knows of a failure a moment before the log does.
+        loop {
+            let head = self.log.head();
+            if let Some(event) = self.log.failure(&id) {
+                return Ok(Found::Failed(event));
+            }
+            if tokio::time::timeout_at(until.into(), self.log.wait(head))
+                .await
+                .is_err()
+            {
+                return Ok(Found::Failed(Arc::new(self.forgotten(group))));
+            }
+        }
+    }
+
+    /// The failure of a group whose reason nobody here knows. Its number is that of the last event: a reader that comes back goes on behind it.
+    fn forgotten(&self, group: &GroupId) -> Event {
+        let news = News {
+            reason: serde_json::to_value(Reason::NotKnown).ok(),
+            ..News::named(FAILED).group(group).message(Reason::NotKnown.to_string())
+        };
+        stamped(news, self.log.head() - 1, SystemTime::now())
+    }
+
+    /// A group's view with its own bound, if its root is here and its paths are up.
+    fn view(&self, view: &GroupView) -> GroupInfo {
+        let mut info = views::group(view);
+        info.notification_bound_ms = Some(as_ms(self.bound(view)));
+        info
+    }
+
+    /// By the hops of the group's longest path and the detours that its repair may take, if they are known here; else by the hop limit
+    /// (protocol §7: a group's own bound uses the hops that its `Confirm`s counted, plus detours).
+    fn bound(&self, view: &GroupView) -> Duration {
+        let up: Option<Vec<u8>> = view.hops.iter().copied().collect();
+        let longest = up.and_then(|hops| hops.into_iter().max());
+        let limit = view.timings.hop_limit;
+        let hops = longest.map_or(limit, |hops| {
+            hops.saturating_add(self.config.overlay.detours).min(limit)
+        });
+        view.timings.notification_bound(hops, self.config.groups.tick)
+    }
+}
+
+fn failed(event: &Arc<Event>) -> GroupInfo {
+    let group = event.group.clone().unwrap_or_default();
+    let root = group.parse::<GroupId>().map(|group| group.root.to_string());
+    GroupInfo {
+        failure: Some(Event::clone(event)),
+        ..bare(group, root.unwrap_or_default(), GroupState::Failed)
+    }
+}
+
+/// What a delegate knows: that the group has paths.
+fn carried(group: &GroupId) -> GroupInfo {
+    GroupInfo {
+        role: Some("delegate".to_owned()),
+        ..bare(group.to_string(), group.root.to_string(), GroupState::Alive)
+    }
+}
+
+fn bare(group: String, root: String, state: GroupState) -> GroupInfo {
+    GroupInfo {
+        group,
+        state,
+        role: None,
+        root,
+        members: Vec::new(),
+        tag: None,
+        hops: Vec::new(),
+        repairing: None,
+        notification_bound_ms: None,
+        failure: None,
+    }
+}
+
+fn refused(error: &CreateGroupError) -> Problem {
+    match error {
+        CreateGroupError::Incomplete { group, refusals } => {
+            Problem::new(Kind::CreationFailed, &incomplete(refusals.len())).with(More {
+                group: Some(group.to_string()),
+                refusals: refusals.iter().map(refusal).collect(),
+                ..More::default()
+            })
+        }
+        CreateGroupError::Stopped(stopped) => stopping(*stopped),
+        CreateGroupError::NoPeer { .. } => Problem::new(Kind::InvalidRequest, &error),
+        CreateGroupError::Refused(why) => Problem::new(Kind::CreationRefused, &why),
+    }
+}
+
+fn incomplete(refusals: usize) -> String {
+    match refusals {
+        1 => "the group was not created: one member did not accept".to_owned(),
+        more => format!("the group was not created: {more} members did not accept"),
+    }
+}
+
+fn refusal((peer, refusal): &(PeerId, Refusal)) -> RefusalInfo {
+    RefusalInfo {
+        peer: peer.to_string(),
+        refusal: serde_json::to_value(refusal).unwrap_or_default(),
+        message: refusal.to_string(),
+    }
+}

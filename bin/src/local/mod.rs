@@ -1,0 +1,147 @@
+//! The node inside this process, as the API sees it: the library's types become the API's bodies here, and nowhere else.
+
+mod groups;
+mod news;
+mod views;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fatebound::{Config, Events, Multiaddr, Node, Profile, Stopped};
+
+pub use groups::Found;
+
+use crate::api::log::EventLog;
+use crate::api::model::{NodeInfo, PeerInfo, Routes};
+use crate::api::problem::{Kind, Problem};
+use crate::exit::Failure;
+
+/// What a node needs to start.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Where its key lives.
+    pub data_dir: PathBuf,
+    /// Its timings.
+    pub profile: Profile,
+    /// Where it listens.
+    pub listen: Vec<Multiaddr>,
+    /// Whom it joins through.
+    pub bootstrap: Vec<Multiaddr>,
+    /// The overlay's name.
+    pub network: Option<String>,
+}
+
+/// The running node, and what has happened on it lately.
+#[derive(Debug)]
+pub struct Local {
+    node: Node,
+    log: Arc<EventLog>,
+    started: Instant,
+    profile: Profile,
+    config: Config,
+}
+
+impl Local {
+    /// Starts the node; it may not have joined yet.
+    ///
+    /// # Errors
+    /// One line that says why nothing was started.
+    pub async fn start(start: Start) -> Result<Local, Failure> {
+        let mut builder = Node::builder().data_dir(&start.data_dir).profile(start.profile);
+        for address in start.listen {
+            builder = builder.listen(address);
+        }
+        for address in start.bootstrap {
+            builder = builder.bootstrap(address);
+        }
+        let mut config = Config::preset(start.profile);
+        if let Some(network) = start.network {
+            config.overlay.network.clone_from(&network);
+            builder = builder.network(network);
+        }
+        let node = builder.start().await.map_err(Failure::error)?;
+        let events = node.events();
+        let life = node.status().await.map_err(Failure::error)?.incarnation;
+        let log = Arc::new(EventLog::new(views::hexadecimal(life)));
+        tokio::spawn(pump(events, Arc::clone(&log)));
+        Ok(Local {
+            node,
+            log,
+            started: Instant::now(),
+            profile: start.profile,
+            config,
+        })
+    }
+
+    /// Who this is.
+    pub fn peer(&self) -> String {
+        self.node.peer_id().to_string()
+    }
+
+    /// Where it listens, each ending in `/p2p/<PeerId>`.
+    pub fn listening(&self) -> Vec<String> {
+        self.node.listen_addresses().iter().map(ToString::to_string).collect()
+    }
+
+    /// Until the node has joined the overlay; false if it stopped instead.
+    pub async fn joined(&self) -> bool {
+        self.node.joined().await.is_ok()
+    }
+
+    /// Stops in an orderly way. Readers of the log get everything up to the end.
+    pub async fn shutdown(&self) {
+        self.node.shutdown().await;
+        self.stopped().await;
+    }
+
+    /// Until the node has stopped, for whatever reason, and the log has everything that happened.
+    pub async fn stopped(&self) {
+        self.log.closed().await;
+    }
+
+    /// What has happened lately.
+    pub fn log(&self) -> Arc<EventLog> {
+        Arc::clone(&self.log)
+    }
+
+    /// The node at a glance.
+    pub async fn info(&self) -> Result<NodeInfo, Problem> {
+        let status = self.node.status().await.map_err(stopping)?;
+        let mut info = views::node(&status);
+        info.network = Some(self.config.overlay.network.clone());
+        info.profile = self.profile.to_string();
+        info.listen = self.listening();
+        info.uptime_ms = crate::output::as_ms(self.started.elapsed());
+        Ok(info)
+    }
+
+    /// Its neighbours.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Problem> {
+        let peers = self.node.peers().await.map_err(stopping)?;
+        Ok(peers.iter().map(views::peer).collect())
+    }
+
+    /// Its routes.
+    pub async fn routes(&self) -> Result<Routes, Problem> {
+        self.node.routes().await.map(views::routes).map_err(stopping)
+    }
+}
+
+fn stopping(stopped: Stopped) -> Problem {
+    Problem::new(Kind::Stopping, &stopped)
+}
+
+/// Moves events from the node into the log, which ends with the node.
+async fn pump(mut events: Events, log: Arc<EventLog>) {
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                let (news, seq, time) = news::of(event);
+                log.append(news, seq, time);
+            }
+            Err(lagged) => log.lost(lagged.missed),
+        }
+    }
+    log.close();
+}

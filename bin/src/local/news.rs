@@ -1,0 +1,40 @@
+//! The node's events as the API tells them.
+
+use std::time::SystemTime;
+
+use fatebound::{Event, EventKind};
+
+use crate::api::log::{FAILED, News};
+
+/// The event, its number and its time.
+pub fn of(event: Event) -> (News, u64, SystemTime) {
+    let (seq, time) = (event.seq, event.time);
+    (news(event.kind), seq, time)
+}
+
+fn news(kind: EventKind) -> News {
+    match kind {
+        EventKind::Joined => News::named("joined"),
+        EventKind::Stopped => News::named("stopped"),
+        EventKind::LinkUp { peer } => News::named("link_up").peer(&peer),
+        EventKind::LinkDoubtful { peer } => News::named("link_doubtful").peer(&peer),
+        EventKind::LinkCleared { peer } => News::named("link_cleared").peer(&peer),
+        EventKind::LinkDown { peer, reason } => News::named("link_down").peer(&peer).message(format!("{reason:?}")),
+        EventKind::Invited { group, accepted, .. } => {
+            let message = if accepted { "accepted" } else { "declined" };
+            News::named("invited").group(&group).peer(&group.root).message(message)
+        }
+        EventKind::GroupJoined { group } => News::named("member").group(&group),
+        EventKind::GroupCreated { group } => News::named("created").group(&group),
+        EventKind::GroupFailed { group, reason } => News {
+            reason: serde_json::to_value(&reason).ok(),
+            ..News::named(FAILED).group(&group).message(reason.to_string())
+        },
+        EventKind::Repairing { path, cause } => News::named("repairing")
+            .group(&path.group)
+            .peer(&path.member)
+            .message(format!("{cause:?}")),
+        EventKind::Repaired { path } => News::named("repaired").group(&path.group).peer(&path.member),
+        _ => News::named("other"),
+    }
+}

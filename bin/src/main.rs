@@ -1,0 +1,25 @@
+//! The program `fatebound`: a node, and the clients of its local API.
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod cli;
+mod client;
+mod demo;
+mod exit;
+mod id;
+mod local;
+mod logging;
+mod node;
+mod output;
+mod paths;
+mod run;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    run::run(cli::Cli::parse())
+}

@@ -1,0 +1,144 @@
+//! `fatebound node`: the long-running part.
+//!
+//! Start the peer, say where it listens, serve the local API, and stop in an orderly way when asked: the groups of this node fail at
+//! once and the other nodes hear a goodbye, so that nobody waits for a time limit.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::api::server;
+use crate::api::socket::{self, Socket};
+use crate::cli::{LogFormat, NodeArgs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::local::{Local, Start};
+use crate::paths;
+use crate::signals::Signals;
+
+/// Answers that are under way when the node stops get this long.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// `fatebound node`
+pub async fn node(args: &NodeArgs) -> Outcome {
+    let mut signals = Signals::of_node();
+    // The file disappears with its guard, however this ends.
+    let Socket { listener, file: _file } =
+        socket::bind(&args.api.clone().unwrap_or_else(paths::default_socket)).map_err(Failure::error)?;
+    let local = tokio::select! {
+        local = Local::start(start(args)?) => Arc::new(local?),
+        exit = signals.next() => return Err(Failure::new(exit, "stopped while starting")),
+    };
+    let announcer = Announcer {
+        format: args.log_format,
+    };
+    for address in local.listening() {
+        announcer.say(
+            "listening",
+            &json!({"address": address}),
+            &format!("listening {address}"),
+        );
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let until = async { drop(stopped.await) };
+    let serving = tokio::spawn(server::run(listener, Arc::clone(&local), until));
+    let asked = run(&local, args, &announcer, &mut signals).await;
+    tokio::select! {
+        () = local.shutdown() => {}
+        again = signals.next() => return Ok(again),
+    }
+    drop(stop);
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+    if asked {
+        Ok(Exit::Done)
+    } else {
+        Err(Failure::error("the node has stopped by itself"))
+    }
+}
+
+fn start(args: &NodeArgs) -> Result<Start, Failure> {
+    Ok(Start {
+        data_dir: data_dir(args.data_dir.clone())?,
+        profile: args.profile.into(),
+        listen: args.listen.clone(),
+        bootstrap: args.bootstrap.clone(),
+        network: args.network.clone(),
+    })
+}
+
+/// The data directory that the user means.
+pub fn data_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    given.map_or_else(paths::default_data_dir, Ok)
+}
+
+/// Until somebody wants the node to stop; false if it stopped by itself.
+async fn run(local: &Local, args: &NodeArgs, announcer: &Announcer, signals: &mut Signals) -> bool {
+    let ready = async {
+        if local.joined().await {
+            announcer.say("ready", &json!({"peer": local.peer()}), "ready");
+        }
+        local.stopped().await;
+    };
+    tokio::select! {
+        () = ready => return false,
+        _ = signals.next() => tracing::info!("stopping: asked by a signal"),
+        () = stdin_ended(args.stop_with_stdin) => tracing::info!("stopping: standard input has ended"),
+    }
+    true
+}
+
+async fn stdin_ended(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (ended, wait) = oneshot::channel::<()>();
+    // A thread of its own: reading cannot be taken back, and the process does not wait for it.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(ended);
+    });
+    drop(wait.await);
+}
+
+/// What scripts wait for: on standard output as text, and as JSON on standard error if the log is JSON.
+struct Announcer {
+    format: LogFormat,
+}
+
+impl Announcer {
+    fn say(&self, event: &str, fields: &Value, line: &str) {
+        // Nobody may be listening; the node goes on all the same.
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        if self.format == LogFormat::Json {
+            // In one piece: standard error has no buffer, and half an object is none.
+            let line = format!("{}\n", announcement(event, fields));
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
+}
+
+fn announcement(event: &str, fields: &Value) -> Value {
+    let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+    let mut object = json!({"timestamp": time, "level": "INFO", "event": event});
+    if let (Some(object), Some(fields)) = (object.as_object_mut(), fields.as_object()) {
+        object.extend(fields.clone());
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_is_an_object_with_its_event() {
+        let object = announcement("listening", &json!({"address": "/ip4/127.0.0.1/tcp/1/p2p/x"}));
+        assert_eq!(object["event"], "listening");
+        assert_eq!(object["address"], "/ip4/127.0.0.1/tcp/1/p2p/x");
+        assert_eq!(object["level"], "INFO");
+    }
+}

@@ -1,0 +1,86 @@
+//! From the command line to the command: each gets the runtime that suits it.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cli::{Cli, Command, DemoArgs, GroupCommand};
+use crate::client::{groups, status, watch};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::{demo, id, logging, node};
+
+/// Runs what the command line says.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Node(args) => {
+            logging::for_node(args.log_format);
+            wait(Builder::new_multi_thread(), node::node(&args))
+        }
+        Command::Demo(args) => {
+            refuse_nonsense(&args);
+            logging::for_client();
+            wait(Builder::new_multi_thread(), demo::demo(&args))
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "fatebound", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+        Command::Id(args) => {
+            logging::for_client();
+            id::id(&args)
+        }
+        command => {
+            logging::for_client();
+            wait(Builder::new_current_thread(), client(command))
+        }
+    };
+    outcome.map_or_else(Failure::report, ExitCode::from)
+}
+
+async fn client(command: Command) -> Outcome {
+    match command {
+        Command::Status(args) => status::status(&args).await,
+        Command::Peers(args) => status::peers(&args).await,
+        Command::Routes(args) => status::routes(&args).await,
+        Command::Info(args) => status::info(&args).await,
+        Command::Group(command) => group(command).await,
+        Command::Node(_) | Command::Demo(_) | Command::Completions { .. } | Command::Id(_) => Ok(Exit::Done),
+    }
+}
+
+async fn group(command: GroupCommand) -> Outcome {
+    match command {
+        GroupCommand::Create(args) => groups::create(&args).await,
+        GroupCommand::Signal { group, reason, client } => groups::signal(&group, &reason, &client).await,
+        GroupCommand::Check(args) => groups::check(&args).await,
+        GroupCommand::List { all, limit, client } => groups::list(all, limit, &client).await,
+        GroupCommand::Show(args) => groups::show(&args).await,
+        GroupCommand::Watch(args) => watch::watch(&args).await,
+    }
+}
+
+/// Runs the command to its end. What it left behind, a blocked read of standard input say, is not waited for.
+fn wait(mut builder: Builder, command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime: Runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::error(format!("no runtime: {error}")))?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// What only several flags together show to be bad usage; ends the process as any other bad usage does.
+fn refuse_nonsense(args: &DemoArgs) {
+    if let Err(message) = args.validate() {
+        let mut command = Cli::command();
+        command.build();
+        let name = command.find_subcommand_mut("demo");
+        name.unwrap_or(&mut Cli::command())
+            .error(ErrorKind::ValueValidation, message)
+            .exit();
+    }
+}

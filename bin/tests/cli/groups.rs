@@ -1,0 +1,187 @@
+//! Groups on the command line: created, shown, checked, watched and failed, between real nodes.
+
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use crate::home::{Home, Running, code, error};
+
+const STRANGER: &str = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
+
+/// Two nodes that have joined each other. Each has a home of its own.
+struct Pair {
+    root: Home,
+    member: Home,
+    running: [Running; 2],
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let (root, member) = (Home::new(), Home::new());
+        let mut first = root.node("");
+        first.ready();
+        let mut second = member.node(&format!("--bootstrap {}", first.address()));
+        second.ready();
+        Pair {
+            root,
+            member,
+            running: [first, second],
+        }
+    }
+
+    fn member_id(&self) -> String {
+        text(&self.member.run("id"))
+    }
+
+    /// The id of a new group of both.
+    fn group(&self) -> String {
+        let created = self.root.run(&format!("group create {}", self.member_id()));
+        assert_eq!(code(&created), Some(0), "{}", error(&created));
+        text(&created)
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}{}", text(output), error(output)))
+}
+
+#[test]
+fn a_signal_reaches_who_watches_and_ends_with_exit_3() {
+    let pair = Pair::new();
+    let group = pair.group();
+    for home in [&pair.root, &pair.member] {
+        assert_eq!(code(&home.run(&format!("group show {group}"))), Some(0));
+        assert_eq!(code(&home.run(&format!("group check {}", &group[..8]))), Some(0));
+    }
+    let watch = format!("group watch {group} --until-failed --json");
+    let watching = pair.member.command(&watch).stdout(Stdio::piped()).spawn().unwrap();
+    let signalled = pair.root.run(&format!("group signal {} --reason enough", &group[..8]));
+    assert_eq!(code(&signalled), Some(0), "{}", error(&signalled));
+    let watched = watching.wait_with_output().unwrap();
+    assert_eq!(code(&watched), Some(3));
+    // The first line says from when on nothing is missed, the last one ends the watch.
+    let lines = text(&watched);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (Some(first), Some(event)) = (lines.first(), lines.last()) else {
+        panic!("{}", error(&watched));
+    };
+    assert_eq!(first["event"], "watching");
+    assert_eq!(
+        (&event["event"], &event["group"]),
+        (&"failed".into(), &group.clone().into())
+    );
+    assert_eq!(
+        (&event["reason"]["kind"], &event["reason"]["text"]),
+        (&"signalled".into(), &"enough".into())
+    );
+    assert!(event["seq"].is_u64() && event["time"].is_string());
+}
+
+#[test]
+fn a_group_that_has_failed_is_found_afterwards() {
+    let pair = Pair::new();
+    let group = pair.group();
+    assert_eq!(code(&pair.root.run(&format!("group signal {group}"))), Some(0));
+    for command in ["show", "check", "watch --until-failed"] {
+        for name in [&group, &group[..8]] {
+            let output = pair.root.run(&format!("group {command} {name}"));
+            assert_eq!(code(&output), Some(3), "{command} {name}: {}", error(&output));
+        }
+    }
+    let again = pair.root.run(&format!("group signal {group} --json"));
+    assert_eq!(json(&again)["already_failed"], true);
+    let listed = text(&pair.root.run("group list --all --json"));
+    assert!(listed.contains(&group) && listed.contains("\"failed\""), "{listed}");
+    assert_eq!(text(&pair.root.run("group list --json")), "");
+}
+
+#[test]
+fn a_creation_that_failed_names_each_member_and_why() {
+    let pair = Pair::new();
+    let line = format!("group create {} {STRANGER} --tag nobody --timeout 2s", pair.member_id());
+    let failed = pair.root.run(&line);
+    assert_eq!(code(&failed), Some(4));
+    assert!(failed.stdout.is_empty());
+    for peer in [STRANGER, &pair.member_id()] {
+        assert!(error(&failed).contains(peer), "{}", error(&failed));
+    }
+    let failed = pair.root.run(&format!("{line} --json"));
+    assert_eq!(code(&failed), Some(4));
+    let refusals = json(&failed)["refusals"].as_array().unwrap().clone();
+    assert!(
+        refusals.iter().any(|refusal| refusal["kind"] == "nobody_waits"),
+        "{refusals:?}"
+    );
+    assert!(
+        refusals.iter().any(|refusal| refusal["peer"] == STRANGER),
+        "{refusals:?}"
+    );
+}
+
+#[test]
+fn a_creation_tells_its_id_its_root_and_its_members() {
+    let pair = Pair::new();
+    let created = json(
+        &pair
+            .root
+            .run(&format!("group create {} --state hello --json", pair.member_id())),
+    );
+    let root = text(&pair.root.run("id"));
+    assert_eq!(created["root"], root);
+    assert_eq!(created["members"], serde_json::json!([root, pair.member_id()]));
+    assert!(created["created_ms"].is_f64() && created["group"].is_string());
+    let refused = pair
+        .root
+        .run(&format!("group create {STRANGER} --tag {}", "x".repeat(300)));
+    assert_eq!(code(&refused), Some(4), "{}", error(&refused));
+}
+
+#[test]
+fn an_id_that_nobody_here_knows_names_a_failed_group() {
+    let pair = Pair::new();
+    let group = pair.group();
+    let alone = Home::new();
+    let _running = alone.node("");
+    let shown = alone.run(&format!("group show {group} --json"));
+    assert_eq!(code(&shown), Some(3));
+    assert_eq!(json(&shown)["failure"]["reason"]["kind"], "not_known");
+}
+
+#[test]
+fn a_watcher_whose_node_is_lost_says_so() {
+    let mut pair = Pair::new();
+    let watching = pair
+        .member
+        .command("group watch")
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The watcher has its answer once a later caller has.
+    pair.member.run("status");
+    pair.running[1].child.kill().unwrap();
+    let watched = watching.wait_with_output().unwrap();
+    assert_eq!(code(&watched), Some(5), "{}", error(&watched));
+}
+
+#[test]
+fn a_small_demo_keeps_its_promise_and_cleans_up() {
+    let home = Home::new();
+    let demo = home
+        .command("demo --nodes 4 --groups 3 --size 3 --kill 1 --seed 7 --json")
+        .env("TMPDIR", home.path())
+        .output();
+    let demo = demo.unwrap();
+    assert_eq!(code(&demo), Some(0), "{}", error(&demo));
+    let last: Value = serde_json::from_str(text(&demo).lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["ok"]), (&"summary".into(), &true.into()));
+    assert_eq!(
+        std::fs::read_dir(home.path()).unwrap().count(),
+        0,
+        "nothing is left behind"
+    );
+}

@@ -1,0 +1,8 @@
+//! The built program, run as users and scripts run it.
+
+#[cfg(test)]
+mod groups;
+#[cfg(test)]
+mod home;
+#[cfg(test)]
+mod refusals;
