@@ -1,0 +1,271 @@
+//! One node process, and several.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Watch, program};
+
+/// How long a node may take to join an overlay on one machine: what a user would wait for.
+const JOIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// The file in a node's directory that takes its standard error.
+const LOG: &str = "stderr.log";
+
+/// What a finished client command left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its exit code.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Runs the program with these arguments to its end.
+    pub fn of(args: &[&str]) -> Outcome {
+        Outcome::of_command(Command::new(program()).args(args))
+    }
+
+    /// Runs any command to its end.
+    pub fn of_command(command: &mut Command) -> Outcome {
+        let output = command.stdin(Stdio::null()).output().expect("the program starts");
+        Outcome {
+            code: code(output.status),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The only line of standard output, as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(self.stdout.trim()).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}
+
+fn code(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .unwrap_or(-1)
+}
+
+/// A running `fatebound node`.
+pub struct Node {
+    child: Child,
+    args: Vec<String>,
+    directory: PathBuf,
+    /// Its `--api`.
+    pub api: String,
+    /// Its name.
+    pub peer: String,
+    /// A multiaddress of it, with `/p2p/…`.
+    pub address: String,
+}
+
+impl Node {
+    /// Starts a node in this directory and waits until it has joined.
+    #[track_caller]
+    pub fn start(directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
+        std::fs::create_dir_all(directory).expect("a directory for the node");
+        let api = format!("unix:{}", directory.join("api.sock").display());
+        let mut args: Vec<String> = ["node", "--profile", "local", "--listen", "/ip4/127.0.0.1/tcp/0"]
+            .map(String::from)
+            .to_vec();
+        args.extend([
+            "--data-dir".into(),
+            directory.display().to_string(),
+            "--api".into(),
+            api.clone(),
+        ]);
+        for address in bootstrap {
+            args.extend(["--bootstrap".into(), (*address).into()]);
+        }
+        args.extend(more.iter().map(|&arg| arg.into()));
+        let (child, address) = launch(&args, directory);
+        let peer = address.rsplit('/').next().expect("…/p2p/<PeerId>").to_string();
+        Node {
+            child,
+            args,
+            directory: directory.to_path_buf(),
+            api,
+            peer,
+            address,
+        }
+    }
+
+    /// Runs a client command against this node.
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        Outcome::of_command(Command::new(program()).args(args).args(["--api", &self.api]))
+    }
+
+    /// Runs a client command with `--json` that has to succeed.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        let outcome = self.run(&[args, &["--json"]].concat());
+        assert_eq!(outcome.code, 0, "{args:?}: {outcome:?}");
+        outcome.json()
+    }
+
+    /// Creates a group with these other members, which all have to accept.
+    #[track_caller]
+    pub fn create(&self, members: &[&Node]) -> String {
+        let peers: Vec<&str> = members.iter().map(|node| node.peer.as_str()).collect();
+        let created = self.json(&[&["group", "create"], &peers[..]].concat());
+        created["group"].as_str().expect("a group id").to_string()
+    }
+
+    /// Watches all groups here.
+    pub fn watch(&self) -> Watch {
+        Watch::start(&self.api)
+    }
+
+    /// The bound that this node promises.
+    pub fn bound(&self) -> Duration {
+        let milliseconds = self.json(&["status"])["notification_bound_ms"]
+            .as_f64()
+            .expect("a number");
+        Duration::from_secs_f64(milliseconds / 1000.0)
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill can be run");
+        assert!(status.success(), "kill -{signal}");
+    }
+
+    /// `kill -9`, and the process is gone when this returns.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("it has ended");
+    }
+
+    /// Waits until the process has ended by itself; returns its exit code.
+    pub fn wait(&mut self) -> i32 {
+        code(self.child.wait().expect("it has ended"))
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Starts a killed node again: the same data directory, so the same identity.
+    pub fn restart(&mut self) {
+        let (child, address) = launch(&self.args, &self.directory);
+        self.child = child;
+        self.address = address;
+    }
+
+    /// What it has logged so far, in all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join(LOG)).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("-- the log of {}:\n{}", self.peer, self.log());
+        }
+    }
+}
+
+/// Starts a node and reads its first lines: returns its address when it says `ready`.
+#[track_caller]
+fn launch(args: &[String], directory: &Path) -> (Child, String) {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join(LOG))
+        .expect("a log file");
+    let mut child = Command::new(program())
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .expect("the node starts");
+    let stdout = child.stdout.take().expect("piped");
+    let (send, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Nobody listens any more once the node is ready.
+            let _ = send.send(line);
+        }
+    });
+    let mut address = String::new();
+    loop {
+        let line = lines
+            .recv_timeout(JOIN_LIMIT)
+            .unwrap_or_else(|error| panic!("no `ready` from {args:?}: {error}"));
+        match line.strip_prefix("listening ") {
+            Some(listening) if address.is_empty() => address = listening.to_string(),
+            _ if line == "ready" => return (child, address),
+            _ => {}
+        }
+    }
+}
+
+/// Several nodes of one overlay, in one temporary directory.
+pub struct Cluster {
+    directory: TempDir,
+    /// The nodes, in the order of their start. All but the first joined through the first two.
+    pub nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// Starts so many nodes.
+    #[track_caller]
+    pub fn start(count: usize) -> Cluster {
+        Cluster::start_with(count, &[])
+    }
+
+    /// Starts so many nodes, each with these further arguments.
+    #[track_caller]
+    pub fn start_with(count: usize, more: &[&str]) -> Cluster {
+        let mut cluster = Cluster {
+            directory: TempDir::new().expect("a temporary directory"),
+            nodes: Vec::new(),
+        };
+        for _ in 0..count {
+            cluster.add(more);
+        }
+        cluster
+    }
+
+    /// Starts one more node.
+    #[track_caller]
+    pub fn add(&mut self, more: &[&str]) {
+        let directory = self.path(&format!("node-{}", self.nodes.len()));
+        let bootstrap: Vec<String> = self.nodes.iter().take(2).map(|node| node.address.clone()).collect();
+        let bootstrap: Vec<&str> = bootstrap.iter().map(String::as_str).collect();
+        self.nodes.push(Node::start(&directory, &bootstrap, more));
+    }
+
+    /// A path inside the cluster's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}

@@ -1,0 +1,206 @@
+//! The main job on real processes: whatever happens to one member, every other one is told, exactly once.
+//!
+//! Outcomes are deterministic; the only time limit is the promised bound, and it is never waited for in vain when things work.
+
+use fatebound_tests::{Cluster, Node, Watch};
+
+/// Watches the nodes with these indices.
+fn watch(cluster: &Cluster, indices: &[usize]) -> Vec<Watch> {
+    indices.iter().map(|&index| cluster.nodes[index].watch()).collect()
+}
+
+/// Creates a group: the first index is its root.
+#[track_caller]
+fn create(cluster: &Cluster, indices: &[usize]) -> String {
+    let others: Vec<&Node> = indices[1..].iter().map(|&index| &cluster.nodes[index]).collect();
+    cluster.nodes[indices[0]].create(&others)
+}
+
+/// Every watch sees the failure within the bound, and then sees a later failure of another group, before which a second word about
+/// the first would have come.
+#[track_caller]
+fn all_told_once(cluster: &Cluster, watches: &mut [Watch], members: &[usize], group: &str) {
+    let bound = cluster.nodes[members[0]].bound();
+    for watch in &mut *watches {
+        watch.failed(bound, group);
+    }
+    let fence = create(cluster, members);
+    if let Some(&first) = members.first() {
+        let done = cluster.nodes[first].run(&["group", "signal", &fence]);
+        assert_eq!(done.code, 0, "{done:?}");
+    }
+    for watch in watches {
+        watch.failed(bound, &fence);
+        assert_eq!(watch.failures(group), 1, "told more than once");
+    }
+}
+
+#[track_caller]
+fn alive(node: &Node, group: &str) {
+    let check = node.run(&["group", "check", group]);
+    assert_eq!(check.code, 0, "{check:?}");
+}
+
+#[test]
+fn a_killed_member_is_known_to_every_other() {
+    let mut cluster = Cluster::start(6);
+    let group = create(&cluster, &[0, 1, 2, 3]);
+    let mut watches = watch(&cluster, &[0, 1, 2]);
+    cluster.nodes[3].kill();
+    all_told_once(&cluster, &mut watches, &[0, 1, 2], &group);
+}
+
+#[test]
+fn a_killed_root_is_known_to_every_member() {
+    let mut cluster = Cluster::start(6);
+    let group = create(&cluster, &[5, 1, 2, 3]);
+    let mut watches = watch(&cluster, &[1, 2, 3]);
+    cluster.nodes[5].kill();
+    all_told_once(&cluster, &mut watches, &[1, 2, 3], &group);
+}
+
+#[test]
+fn several_killed_at_once_are_known_to_all_who_live() {
+    let mut cluster = Cluster::start(10);
+    let group = create(&cluster, &[0, 1, 2, 3, 4, 5]);
+    let untouched = create(&cluster, &[6, 7, 8]);
+    let mut watches = watch(&cluster, &[1, 3, 5]);
+    for index in [0, 2, 4] {
+        cluster.nodes[index].kill();
+    }
+    all_told_once(&cluster, &mut watches, &[1, 3, 5], &group);
+    alive(&cluster.nodes[6], &untouched);
+}
+
+/// P6: the old life's groups have failed; the new life is a peer like any other.
+#[test]
+fn a_member_that_restarts_within_a_second_has_failed_its_old_groups() {
+    let mut cluster = Cluster::start(6);
+    let group = create(&cluster, &[0, 1, 2, 3]);
+    let mut watches = watch(&cluster, &[0, 1, 2]);
+    let name = cluster.nodes[3].peer.clone();
+    cluster.nodes[3].kill();
+    cluster.nodes[3].restart();
+    assert_eq!(name, cluster.nodes[3].peer, "the same identity");
+    all_told_once(&cluster, &mut watches, &[0, 1, 2], &group);
+    let again = create(&cluster, &[0, 3]);
+    alive(&cluster.nodes[3], &again);
+}
+
+/// Scenario 16.
+#[test]
+fn a_stopped_member_is_told_once_when_it_goes_on() {
+    let cluster = Cluster::start(6);
+    let group = create(&cluster, &[0, 1, 2, 3]);
+    let mut watches = watch(&cluster, &[0, 1, 2]);
+    let mut sleeper = cluster.nodes[3].watch();
+    let bound = cluster.nodes[0].bound();
+    cluster.nodes[3].signal("STOP");
+    for watch in &mut watches {
+        watch.failed(bound, &group);
+    }
+    assert_eq!(sleeper.failures(&group), 0, "a stopped process cannot have spoken");
+    cluster.nodes[3].signal("CONT");
+    sleeper.failed(bound, &group);
+    let mut all = watches;
+    all.push(sleeper);
+    all_told_once(&cluster, &mut all, &[0, 1, 2, 3], &group);
+}
+
+/// P4.
+#[test]
+fn a_killed_delegate_is_known_to_nobody() {
+    let mut cluster = Cluster::start(64);
+    let members = [0, 9, 18, 27, 36, 45, 54, 63];
+    let group = create(&cluster, &members);
+    let bound = cluster.nodes[0].bound();
+    let mut watches = watch(&cluster, &members);
+    let carries = |node: &Node| {
+        let shown = node.run(&["group", "show", &group, "--json"]);
+        shown.code == 0 && shown.json()["role"] == "delegate"
+    };
+    let strangers = (0..64).filter(|index| !members.contains(index));
+    let delegates: Vec<usize> = strangers.filter(|&index| carries(&cluster.nodes[index])).collect();
+    assert!(
+        !delegates.is_empty(),
+        "no delegate carries the group: the test would show nothing"
+    );
+    for &delegate in &delegates {
+        cluster.nodes[delegate].kill();
+    }
+    // Alive end to end: every member answers its root. And it stays so: paths are whole again, without anybody being told.
+    alive(&cluster.nodes[0], &group);
+    let shown = |node: &Node| node.json(&["group", "show", &group]);
+    let end = std::time::Instant::now() + bound;
+    while shown(&cluster.nodes[0])["repairing"] != 0 {
+        assert!(
+            std::time::Instant::now() < end,
+            "not repaired: {}",
+            shown(&cluster.nodes[0])
+        );
+    }
+    for watch in &mut watches {
+        assert_eq!(watch.failures(&group), 0, "a stranger's death was a false alarm");
+    }
+    let signal = cluster.nodes[9].run(&["group", "signal", &group, "--reason", "enough"]);
+    assert_eq!(signal.code, 0, "{signal:?}");
+    all_told_once(&cluster, &mut watches, &members, &group);
+}
+
+#[test]
+fn a_failed_creation_names_each_member_and_tells_who_had_heard() {
+    let mut cluster = Cluster::start(5);
+    let mut heard = cluster.nodes[1].watch();
+    let stranger = "12D3KooWJWEKvSFbben74C7H4YtKjhPMTDxd7gP7zxWSUEeF27st";
+    cluster.nodes[3].kill();
+    let dead = cluster.nodes[3].peer.clone();
+    let (creator, accepting) = (&cluster.nodes[0], &cluster.nodes[1].peer);
+    let created = creator.run(&["group", "create", accepting, stranger, &dead, "--json"]);
+    assert_eq!(created.code, 4, "{created:?}");
+    let answer = created.json();
+    let refusals = answer["refusals"].as_array().expect("a list");
+    let kind = |peer: &str| {
+        let found = refusals.iter().find(|refusal| refusal["peer"] == peer);
+        found.map(|refusal| refusal["kind"].as_str().unwrap_or_default().to_string())
+    };
+    assert_eq!(kind(stranger).as_deref(), Some("unknown"), "{answer}");
+    assert_eq!(kind(&dead).as_deref(), Some("unreachable"), "{answer}");
+    assert_eq!(kind(accepting), None, "{answer}");
+    let group = answer["group"].as_str().expect("it got as far as an id").to_string();
+    heard.failed(creator.bound(), &group);
+
+    // A tag for which nobody waits is a refusal by the member itself.
+    let refused = creator.run(&["group", "create", accepting, "--tag", "nobody-waits", "--json"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert_eq!(refused.json()["refusals"][0]["kind"], "nobody_waits");
+}
+
+#[test]
+fn an_orderly_stop_is_known_at_once() {
+    let mut cluster = Cluster::start(5);
+    let group = create(&cluster, &[0, 1, 2]);
+    let mut watches = watch(&cluster, &[0, 1]);
+    cluster.nodes[2].signal("TERM");
+    assert_eq!(cluster.nodes[2].wait(), 0);
+    all_told_once(&cluster, &mut watches, &[0, 1], &group);
+}
+
+#[test]
+fn a_node_that_starts_before_its_bootstrap_peer_joins_when_that_comes_up() {
+    let mut cluster = Cluster::start(2);
+    let address = cluster.nodes[0].address.clone();
+    // Dead and reborn at another port, as 127.0.0.1:0 has it, is another address: so listen where the first life did.
+    let port = address.split('/').nth(4).expect("/ip4/…/tcp/<port>").to_string();
+    cluster.nodes[0].kill();
+    cluster.nodes[1].kill();
+    let directory = cluster.path("early");
+    std::thread::scope(|scope| {
+        let early = scope.spawn(|| Node::start(&directory, &[&address], &[]));
+        let first = cluster.path("node-0");
+        let listen = format!("/ip4/127.0.0.1/tcp/{port}");
+        let late = Node::start(&first, &[], &["--listen", &listen]);
+        let early = early.join().expect("the early node joins");
+        let group = early.create(&[&late]);
+        alive(&late, &group);
+    });
+}
