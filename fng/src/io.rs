@@ -317,6 +317,9 @@ pub struct GroupView {
     pub hops: Vec<Option<u8>>,
     /// At the root: paths under repair.
     pub repairing: usize,
+    /// Within this time of the first failure every live member is told (protocol.md §7): at the root by the hops of the group's paths, at a
+    /// member, which does not know them, by the most that its timings allow.
+    pub notification_bound: Duration,
     /// Whether every member has accepted.
     pub complete: bool,
 }

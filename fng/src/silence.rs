@@ -10,12 +10,9 @@ use indexmap::IndexMap;
 use crate::groups::{Groups, Step, Timer};
 use crate::io::Output;
 use crate::reason::Reason;
-use crate::table::Group;
 
 /// Groups that this peer keeps silent about: 4096.
 const MAX_SILENT: usize = 4096;
-/// Hops that detours may add to a path beyond those of the paths that are up: the overlay's default.
-const DETOURS: u8 = 3;
 
 /// The groups that this peer keeps silent about, the oldest first.
 #[derive(Debug, Default)]
@@ -50,16 +47,6 @@ impl Groups {
         if self.silent.groups.len() > MAX_SILENT {
             self.unsilence(step, 0);
         }
-    }
-
-    /// The group's own bound: with the hops that its paths have had, plus detours; a member does not know them.
-    fn bound(&self, group: &Group) -> std::time::Duration {
-        let timings = self.table.timings(group);
-        let hops = group.far.iter().map(|far| far.hops).max().filter(|hops| *hops > 0);
-        let hops = hops.map_or(timings.hop_limit, |hops| {
-            hops.saturating_add(DETOURS).min(timings.hop_limit)
-        });
-        timings.notification_bound(hops, self.config.tick)
     }
 
     /// The time of this silence is over.

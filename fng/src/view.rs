@@ -1,6 +1,7 @@
 //! What can be read without changing anything.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fatebound_overlay::PeerId;
 use fatebound_tree::GroupId;
@@ -9,6 +10,9 @@ use crate::groups::Groups;
 use crate::io::GroupView;
 use crate::reason::Reason;
 use crate::table::{Far, Group};
+
+/// Hops that detours may add to a path beyond those of the paths that are up: the overlay's default.
+const DETOURS: u8 = 3;
 
 /// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,8 +80,21 @@ impl Groups {
             timings: self.table.timings(group),
             hops: at_root.iter().map(hops).collect(),
             repairing: at_root.iter().filter(repairing).count(),
+            notification_bound: self.bound(group),
             complete: !self.creations.contains_key(&slot),
         })
+    }
+
+    /// "A group's own bound uses the hops that its `Confirm`s counted, plus detours" (protocol.md §7), once every path has been up; a member
+    /// does not know them and has to allow for the most.
+    pub(crate) fn bound(&self, group: &Group) -> Duration {
+        let timings = self.table.timings(group);
+        let counted = group.root && group.far.iter().all(|far| far.hops > 0);
+        let longest = group.far.iter().map(|far| far.hops).max().filter(|_| counted);
+        let hops = longest.map_or(timings.hop_limit, |hops| {
+            hops.saturating_add(DETOURS).min(timings.hop_limit)
+        });
+        timings.notification_bound(hops, self.config.tick)
     }
 
     /// The root first; at a member of a large group only the root and this peer are known.

@@ -138,7 +138,7 @@ impl Builder {
             _directory: directory,
             _alive: alive.clone(),
         };
-        let (behaviour, node) = connect(machine, carrier, keep, done, config.groups.tick);
+        let (behaviour, node) = connect(machine, carrier, keep, done);
         Ok(Assembled {
             keypair,
             dial_limit: limits.dial,
@@ -181,13 +181,7 @@ impl Limits {
 }
 
 /// Makes both ends of the channels between a behaviour and its node.
-fn connect(
-    machine: Machine,
-    carrier: Carrier,
-    keep: Keep,
-    done: watch::Receiver<()>,
-    tick: Duration,
-) -> (Behaviour, Node) {
+fn connect(machine: Machine, carrier: Carrier, keep: Keep, done: watch::Receiver<()>) -> (Behaviour, Node) {
     let peer = machine.peer();
     let failures = SharedFailures::default();
     let (orders, orders_in) = mpsc::channel(ORDERS);
@@ -196,7 +190,6 @@ fn connect(
     let (events, _) = broadcast::channel(CAPACITY);
     let node = Node::new(Parts {
         peer,
-        tick,
         orders,
         failures: failures.clone(),
         listening: listening_out,

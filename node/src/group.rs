@@ -93,14 +93,12 @@ impl Group {
         Ok(self.node.group_view(self.id).await?.map(|view| view.members))
     }
 
-    /// Within this time of the first failure every live member is told (protocol.md §7), with the root's timings and the
-    /// longest path that they allow; `None`: the group no longer lives here.
+    /// Within this time of the first failure every live member is told (protocol.md §7): at the root by the hops of the group's paths, at a
+    /// member, which does not know them, by the most that the root's timings allow; `None`: the group no longer lives here.
     ///
     /// # Errors
     /// The node has stopped.
     pub async fn notification_bound(&self) -> Result<Option<Duration>, Stopped> {
-        let view = self.node.group_view(self.id).await?;
-        let tick = self.node.tick();
-        Ok(view.map(|view| view.timings.notification_bound(view.timings.hop_limit, tick)))
+        Ok(self.node.group_view(self.id).await?.map(|view| view.notification_bound))
     }
 }

@@ -1,7 +1,7 @@
 //! The handle of a node: cheap to clone, usable from anywhere.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fatebound_machine::fng::{GroupId, GroupView};
 use fatebound_machine::overlay::{Multiaddr, PeerId};
@@ -28,7 +28,6 @@ pub struct Node(Arc<Parts>);
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) peer: PeerId,
-    pub(crate) tick: Duration,
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) failures: SharedFailures,
     pub(crate) listening: watch::Receiver<Vec<Multiaddr>>,
@@ -235,10 +234,6 @@ impl Node {
         }
         // Nothing is ever sent: the channel closes.
         let _ = done.changed().await;
-    }
-
-    pub(crate) fn tick(&self) -> Duration {
-        self.0.tick
     }
 
     /// Gives an order, waiting for room.

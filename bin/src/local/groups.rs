@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fatebound::{CreateGroupError, GroupId, GroupView, Member, PeerId, Reason, Refusal, SignalError};
+use fatebound::{CreateGroupError, GroupId, Member, PeerId, Reason, Refusal, SignalError};
 
 use super::{Local, stopping, views};
 use crate::api::groups::{MAX_CANDIDATES, resolve};
@@ -37,7 +37,7 @@ impl Local {
     /// Groups that live here, and with `all` also those that failed lately.
     pub async fn groups(&self, limit: usize, all: bool) -> Result<Groups, Problem> {
         let views = self.node.groups(limit + 1).await.map_err(stopping)?;
-        let mut groups: Vec<GroupInfo> = views.iter().map(|view| self.view(view)).collect();
+        let mut groups: Vec<GroupInfo> = views.iter().map(views::group).collect();
         if all {
             let room = (limit + 1).saturating_sub(groups.len());
             groups.extend(self.log.failures("", room).iter().map(failed));
@@ -150,7 +150,7 @@ impl Local {
 
     async fn look_up(&self, group: &GroupId) -> Result<Found, Problem> {
         if let Some(view) = self.node.group_view(*group).await.map_err(stopping)? {
-            return Ok(Found::Live(Box::new(self.view(&view))));
+            return Ok(Found::Live(Box::new(views::group(&view))));
         }
         let id = group.to_string();
         let until = Instant::now() + FAILURE_SETTLES;
@@ -176,25 +176,6 @@ impl Local {
             ..News::named(FAILED).group(group).message(Reason::NotKnown.to_string())
         };
         stamped(news, self.log.head() - 1, SystemTime::now())
-    }
-
-    /// A group's view with its own bound, if its root is here and its paths are up.
-    fn view(&self, view: &GroupView) -> GroupInfo {
-        let mut info = views::group(view);
-        info.notification_bound_ms = Some(as_ms(self.bound(view)));
-        info
-    }
-
-    /// By the hops of the group's longest path and the detours that its repair may take, if they are known here; else by the hop limit
-    /// (protocol §7: a group's own bound uses the hops that its `Confirm`s counted, plus detours).
-    fn bound(&self, view: &GroupView) -> Duration {
-        let up: Option<Vec<u8>> = view.hops.iter().copied().collect();
-        let longest = up.and_then(|hops| hops.into_iter().max());
-        let limit = view.timings.hop_limit;
-        let hops = longest.map_or(limit, |hops| {
-            hops.saturating_add(self.config.overlay.detours).min(limit)
-        });
-        view.timings.notification_bound(hops, self.config.groups.tick)
     }
 }
 

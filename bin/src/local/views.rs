@@ -96,7 +96,7 @@ pub fn group(view: &GroupView) -> GroupInfo {
         tag: view.tag.clone(),
         hops: view.hops.clone(),
         repairing: view.root.then_some(view.repairing),
-        notification_bound_ms: None,
+        notification_bound_ms: Some(as_ms(view.notification_bound)),
         failure: None,
     }
 }
