@@ -175,6 +175,15 @@ fn the_death_of_a_delegate_reaches_nobody_and_the_group_goes_on() {
         }
         world.run_for(bound());
         assert_lives(&world, &group, &members);
+        let root = world
+            .machine(members[0])
+            .and_then(|root| root.group(&group))
+            .expect("it lives");
+        assert!(
+            root.hops.iter().all(Option::is_some),
+            "paths are not repaired: {:?}",
+            root.hops
+        );
         world.signal(members[1], &group);
         assert_told(&mut world, &group, &members);
     }
