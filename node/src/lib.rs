@@ -54,6 +54,12 @@
 
 #![forbid(unsafe_code)]
 
+// A peer without one of its rules is for tests of the rules, and for nobody else.
+const _: () = assert!(
+    fatebound_machine::overlay::UNDONE.is_none(),
+    "FATEBOUND_UNDO is set: it takes a rule out of the protocol"
+);
+
 mod application;
 mod asks;
 mod behaviour;

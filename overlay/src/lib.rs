@@ -26,6 +26,7 @@ mod routed;
 mod routes;
 mod routing_table;
 mod time;
+mod undone;
 mod upkeep;
 mod view;
 
@@ -37,4 +38,5 @@ pub use libp2p_identity::{Keypair, PeerId};
 pub use multiaddr::Multiaddr;
 pub use overlay::Overlay;
 pub use time::Time;
+pub use undone::{UNDONE, undone};
 pub use view::{Counters, Neighbour};

@@ -8,6 +8,7 @@ use fatebound_machine::overlay::{DialFailure, DisconnectCause, Multiaddr, Opener
 use fatebound_machine::{Input, Output};
 
 use crate::PeerIndex;
+use crate::observe::{Observation, Words};
 use crate::world::{Happening, State, World};
 
 /// One end of a session or of a request: which peer, in which life, and that peer's own number.
@@ -55,6 +56,18 @@ pub(crate) enum Cargo {
     },
 }
 
+impl Cargo {
+    /// A copy of the bytes inside, if there are any that a peer wrote.
+    fn words(&self) -> Option<Words> {
+        match self {
+            Cargo::Frame { frame, .. } => Some(Words::Frame(frame.clone())),
+            Cargo::Request { body, .. } => Some(Words::Request(body.clone())),
+            Cargo::Response { body, .. } => Some(Words::Response(body.clone())),
+            Cargo::Dial { .. } | Cargo::Dialled { .. } | Cargo::Closed { .. } | Cargo::Reset { .. } => None,
+        }
+    }
+}
+
 /// What a dial is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
@@ -86,7 +99,13 @@ impl World {
                 body,
             } => self.request(index, request, peer, addresses, body),
             Output::Respond { request, body } => self.respond(index, request, body),
-            Output::Event(event) => self.peers[index.0].events.push((self.now, event)),
+            Output::Event(event) => {
+                self.saw(|| Observation::Told {
+                    peer: index,
+                    event: event.clone(),
+                });
+                self.peers[index.0].events.push((self.now, event));
+            }
         }
     }
 
@@ -113,6 +132,11 @@ impl World {
     }
 
     pub(crate) fn ship(&mut self, from: PeerIndex, to: PeerIndex, cargo: Cargo) {
+        if self.sees_messages()
+            && let Some(words) = cargo.words()
+        {
+            self.saw(|| Observation::Sent { from, to, words });
+        }
         if let Some((at, (from, to, cargo))) = self.network.put(self.now, from, to, (from, to, Box::new(cargo))) {
             self.schedule(at, Happening::Arrives { at: to, from, cargo });
         }
@@ -301,6 +325,11 @@ impl World {
     }
 
     pub(crate) fn arrive(&mut self, at: PeerIndex, from: PeerIndex, cargo: Cargo) {
+        if self.sees_messages()
+            && let Some(words) = cargo.words()
+        {
+            self.saw(|| Observation::Arrived { from, to: at, words });
+        }
         match cargo {
             Cargo::Dial {
                 from,

@@ -22,10 +22,12 @@
 
 mod carriage;
 mod network;
+mod observe;
 mod world;
 
 pub use fatebound_machine::fng::{Reason, Refusal};
 pub use fatebound_machine::tree::GroupId;
 pub use fatebound_machine::{Config, Profile};
 pub use network::{Latency, Network};
+pub use observe::{Disturbance, Observation, Observe, Words};
 pub use world::{CreateError, PeerIndex, World};

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::carriage::{Cargo, End, Pending, address_of, pair};
 use crate::network::{Latency, Network};
+use crate::observe::{Disturbance, Observation, Observe};
 
 /// A peer of a [`World`], by the order of spawning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +105,8 @@ pub struct World {
     pub(crate) rng: StdRng,
     pub(crate) tickets: u64,
     pub(crate) dial_timeout: Duration,
+    pub(crate) observing: Option<Observe>,
+    pub(crate) observations: Vec<(Time, Observation)>,
 }
 
 impl World {
@@ -135,6 +138,8 @@ impl World {
             asked: BTreeMap::new(),
             rng,
             tickets: 0,
+            observing: None,
+            observations: Vec::new(),
         }
     }
 
@@ -226,6 +231,12 @@ impl World {
 
     /// Gives a peer an order; ignored if it does not run.
     pub fn command(&mut self, peer: PeerIndex, command: Command) {
+        if self.peers[peer.0].state == State::Running {
+            self.saw(|| Observation::Ordered {
+                peer,
+                command: command.clone(),
+            });
+        }
         self.input(peer, Input::Command(command));
     }
 
@@ -325,6 +336,7 @@ impl World {
     }
 
     fn end(&mut self, peer: PeerIndex, state: State) {
+        self.saw(|| Observation::Disturbed(Disturbance::Ended(peer)));
         let life = &mut self.peers[peer.0];
         life.state = state;
         life.machine = None;
@@ -344,6 +356,7 @@ impl World {
     pub fn pause(&mut self, peer: PeerIndex) {
         if self.peers[peer.0].state == State::Running {
             self.peers[peer.0].state = State::Paused;
+            self.saw(|| Observation::Disturbed(Disturbance::Paused(peer)));
         }
     }
 
@@ -353,6 +366,7 @@ impl World {
             return;
         }
         self.peers[peer.0].state = State::Running;
+        self.saw(|| Observation::Disturbed(Disturbance::Resumed(peer)));
         for input in std::mem::take(&mut self.peers[peer.0].inbox) {
             self.input(peer, input);
         }
@@ -361,12 +375,14 @@ impl World {
 
     /// Cuts both directions between two hosts.
     pub fn cut(&mut self, a: PeerIndex, b: PeerIndex) {
+        self.saw(|| Observation::Disturbed(Disturbance::Network));
         self.network.cut(a, b);
         self.network.cut(b, a);
     }
 
     /// Cuts one direction.
     pub fn cut_one_way(&mut self, from: PeerIndex, to: PeerIndex) {
+        self.saw(|| Observation::Disturbed(Disturbance::Network));
         self.network.cut(from, to);
     }
 
@@ -381,6 +397,7 @@ impl World {
 
     /// Mends every wire; what TCP still holds arrives.
     pub fn heal(&mut self) {
+        self.saw(|| Observation::Disturbed(Disturbance::Network));
         for (from, to) in self.network.cuts() {
             for (at, (from, to, cargo)) in self.network.mend(self.now, from, to) {
                 self.schedule(at, Happening::Arrives { at: to, from, cargo });
@@ -390,6 +407,7 @@ impl World {
 
     /// Breaks every session between two peers; both notice at once.
     pub fn break_sessions(&mut self, a: PeerIndex, b: PeerIndex) {
+        self.saw(|| Observation::Disturbed(Disturbance::Network));
         self.connections.remove(&pair(a, b));
         let ends: Vec<End> = self
             .sessions
@@ -458,6 +476,7 @@ impl World {
         peer.started = self.now;
         peer.machine = Some(machine);
         let bootstrap = peer.bootstrap.clone();
+        self.saw(|| Observation::Disturbed(Disturbance::Started(index)));
         self.input(index, Input::Listening(vec![address_of(index)]));
         self.command(index, Command::Join { bootstrap });
     }
