@@ -1,0 +1,1 @@
+//! Rules of groups (protocol.md §6, §8).

@@ -1,0 +1,1 @@
+//! Rules of the overlay (protocol.md §3).

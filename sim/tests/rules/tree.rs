@@ -1,0 +1,1 @@
+//! Rules of joint sets and paths (protocol.md §4, §5).
