@@ -8,7 +8,7 @@ use fatebound_machine::overlay::{DialFailure, DisconnectCause, Multiaddr, Opener
 use fatebound_machine::{Input, Output};
 
 use crate::PeerIndex;
-use crate::observe::{Observation, Words};
+use crate::observe::{Observation, Signal, Words};
 use crate::world::{Happening, State, World};
 
 /// One end of a session or of a request: which peer, in which life, and that peer's own number.
@@ -57,14 +57,24 @@ pub(crate) enum Cargo {
 }
 
 impl Cargo {
-    /// A copy of the bytes inside, if there are any that a peer wrote.
-    fn words(&self) -> Option<Words> {
-        match self {
-            Cargo::Frame { frame, .. } => Some(Words::Frame(frame.clone())),
-            Cargo::Request { body, .. } => Some(Words::Request(body.clone())),
-            Cargo::Response { body, .. } => Some(Words::Response(body.clone())),
-            Cargo::Dial { .. } | Cargo::Dialled { .. } | Cargo::Closed { .. } | Cargo::Reset { .. } => None,
-        }
+    /// What an onlooker sees of it.
+    fn words(&self) -> Words {
+        let signal = match self {
+            Cargo::Frame { frame, .. } => return Words::Frame(frame.clone()),
+            Cargo::Request { body, .. } => return Words::Request(body.clone()),
+            Cargo::Response { body, .. } => return Words::Response(body.clone()),
+            Cargo::Dial { new: false, .. } => Signal::Open,
+            Cargo::Dial {
+                purpose: Purpose::Verify { .. },
+                ..
+            } => Signal::Verify,
+            Cargo::Dial { .. } => Signal::Dial,
+            Cargo::Dialled { outcome: Ok(_), .. } => Signal::Accept,
+            Cargo::Dialled { .. } => Signal::Refuse,
+            Cargo::Closed { .. } => Signal::Close,
+            Cargo::Reset { .. } => Signal::Reset,
+        };
+        Words::Host(signal)
     }
 }
 
@@ -132,9 +142,8 @@ impl World {
     }
 
     pub(crate) fn ship(&mut self, from: PeerIndex, to: PeerIndex, cargo: Cargo) {
-        if self.sees_messages()
-            && let Some(words) = cargo.words()
-        {
+        if self.sees_messages() {
+            let words = cargo.words();
             self.saw(|| Observation::Sent { from, to, words });
         }
         if let Some((at, (from, to, cargo))) = self.network.put(self.now, from, to, (from, to, Box::new(cargo))) {
@@ -325,9 +334,8 @@ impl World {
     }
 
     pub(crate) fn arrive(&mut self, at: PeerIndex, from: PeerIndex, cargo: Cargo) {
-        if self.sees_messages()
-            && let Some(words) = cargo.words()
-        {
+        if self.sees_messages() {
+            let words = cargo.words();
             self.saw(|| Observation::Arrived { from, to: at, words });
         }
         match cargo {

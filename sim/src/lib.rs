@@ -23,11 +23,15 @@
 mod carriage;
 mod network;
 mod observe;
+mod script;
+mod trace;
 mod world;
 
 pub use fatebound_machine::fng::{Reason, Refusal};
 pub use fatebound_machine::tree::GroupId;
 pub use fatebound_machine::{Config, Profile};
 pub use network::{Latency, Network};
-pub use observe::{Disturbance, Observation, Observe, Words};
+pub use observe::{Disturbance, Observation, Observe, Signal, Words};
+pub use script::{Script, ScriptError};
+pub use trace::{Filter, Kind, Line, Tracer};
 pub use world::{CreateError, PeerIndex, World};

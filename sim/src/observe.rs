@@ -47,7 +47,7 @@ pub enum Observation {
     Disturbed(Disturbance),
 }
 
-/// Encoded words between two peers.
+/// Encoded words between two peers, or between their hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Words {
     /// A frame of a session.
@@ -56,6 +56,27 @@ pub enum Words {
     Request(Vec<u8>),
     /// A one-shot answer.
     Response(Vec<u8>),
+    /// What the hosts below the peers say to each other about connections.
+    Host(Signal),
+}
+
+/// What a host says to another, below all protocol of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It dials, for a session or a question.
+    Dial,
+    /// It opens another session on a connection that is up.
+    Open,
+    /// It dials to prove an address.
+    Verify,
+    /// It accepts what was dialled or opened.
+    Accept,
+    /// It does not.
+    Refuse,
+    /// It closes a session.
+    Close,
+    /// It resets a question: nobody there will answer.
+    Reset,
 }
 
 /// What ended, started, or stopped, as far as the promises care.

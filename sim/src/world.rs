@@ -150,8 +150,13 @@ impl World {
 
     /// Adds a host and starts its peer, which joins through these peers.
     pub fn spawn(&mut self, bootstrap: &[PeerIndex]) -> PeerIndex {
-        let index = PeerIndex(self.peers.len());
         let keypair = self.new_keypair();
+        self.spawn_as(keypair, bootstrap)
+    }
+
+    /// As [`World::spawn`], with a chosen identity: it decides where on the ring the peer stands.
+    pub fn spawn_as(&mut self, keypair: Keypair, bootstrap: &[PeerIndex]) -> PeerIndex {
+        let index = PeerIndex(self.peers.len());
         self.by_id.insert(keypair.public().to_peer_id(), index);
         self.peers.push(Peer {
             keypair,

@@ -1,0 +1,419 @@
+//! Where a script is played: a world, its tracer, and one method for each command.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use fatebound_machine::fng::{self, Ticket};
+use fatebound_machine::{Command, Config, Profile};
+
+use super::conditions::Condition;
+use super::words::{Words, duration};
+use super::{places, show};
+use crate::trace::{Filter, Kind, Line, Tracer};
+use crate::world::World;
+use crate::{GroupId, Latency, Observe, PeerIndex};
+
+/// How long `until` waits unless the script says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tickets of a script's own creations begin here, away from the world's.
+const TICKETS: u64 = 1 << 32;
+
+/// The state between two commands.
+#[derive(Default)]
+pub(super) struct Stage {
+    play: Option<Play>,
+}
+
+struct Play {
+    world: World,
+    record: RefCell<Record>,
+    tickets: u64,
+}
+
+/// What has been traced of the current command.
+pub(super) struct Record {
+    pub(super) tracer: Tracer,
+    /// Observations that have been traced.
+    seen: usize,
+    /// All lines of the current command, shown or not.
+    pub(super) lines: Vec<Line>,
+}
+
+impl Record {
+    fn catch_up(&mut self, world: &World) {
+        for (at, observation) in &world.observations[self.seen..] {
+            self.lines.extend(self.tracer.line(world, *at, observation));
+        }
+        self.seen = world.observations.len();
+    }
+
+    fn shown(&self) -> Vec<String> {
+        let shown = self.lines.iter().filter(|line| self.tracer.filter().shows(line));
+        shown.map(|line| self.tracer.stamp(line)).collect()
+    }
+}
+
+impl Stage {
+    /// Carries out one command; returns its lines.
+    pub(super) fn play(&mut self, command: &str) -> Result<Vec<String>, String> {
+        let mut words = Words::of(command);
+        let verb = words.next("a command")?;
+        if verb == "world" {
+            self.play = Some(Play::new(&mut words)?);
+            return words.end().map(|()| Vec::new());
+        }
+        let play = self.play.as_mut().ok_or("`world` comes first")?;
+        play.world.take_observations();
+        let record = play.record.get_mut();
+        record.lines.clear();
+        record.seen = 0;
+        let mut lines = play.carry_out(verb, &mut words)?;
+        words.end()?;
+        play.catch_up();
+        let mut all = play.record.borrow().shown();
+        all.append(&mut lines);
+        Ok(all)
+    }
+
+    /// What the current command has shown so far: for errors.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.play
+            .as_ref()
+            .map_or(Vec::new(), |play| play.record.borrow().shown())
+    }
+}
+
+impl Play {
+    /// `world seed 3 profile local latency 1ms leaves 1 digits 1`: an empty world.
+    fn new(words: &mut Words<'_>) -> Result<Play, String> {
+        let (mut seed, mut profile) = (0, Profile::Local);
+        let mut latency = Duration::from_millis(1);
+        let (mut leaves, mut digits) = (None, None);
+        while let Some(word) = words.peek() {
+            words.next("a setting")?;
+            match word {
+                "seed" => seed = words.number("a seed")?,
+                "profile" => profile = words.next("a profile")?.parse()?,
+                "latency" => latency = words.duration()?,
+                "leaves" => leaves = Some(words.number("leaves per side")?),
+                "digits" => digits = Some(words.number("bits per digit")?),
+                _ => {
+                    return Err(format!(
+                        "expected seed, profile, latency, leaves or digits, found `{word}`"
+                    ));
+                }
+            }
+        }
+        let mut config = Config::preset(profile);
+        config.overlay.leaves_per_side = leaves.unwrap_or(config.overlay.leaves_per_side);
+        config.overlay.digit_bits = digits.unwrap_or(config.overlay.digit_bits);
+        config.validate().map_err(|error| error.to_string())?;
+        let latency = Latency {
+            least: latency,
+            most: latency,
+            jitter: Duration::ZERO,
+        };
+        let mut world = World::with_config(seed, config, latency);
+        world.observe(Observe::Messages);
+        let tracer = Tracer::new(&world, Filter::default());
+        let record = RefCell::new(Record {
+            tracer,
+            seen: 0,
+            lines: Vec::new(),
+        });
+        Ok(Play {
+            world,
+            record,
+            tickets: TICKETS,
+        })
+    }
+
+    fn carry_out(&mut self, verb: &str, words: &mut Words<'_>) -> Result<Vec<String>, String> {
+        match verb {
+            "overlay" => self.overlay(words)?,
+            "spawn" => self.spawn(words)?,
+            "trace" => self.trace(words)?,
+            "group" => self.group(words, true)?,
+            "create" => self.group(words, false)?,
+            "signal" => self.about_group(words, World::signal)?,
+            "silence" => self.about_group(words, World::fall_silent)?,
+            "check" => self.check(words)?,
+            "accept" => self.decide(words, None)?,
+            "decline" => self.decide(words, Some("no"))?,
+            "shutdown" => self.about_peer(words, |world, peer| world.command(peer, Command::Shutdown))?,
+            "crash" => self.about_peer(words, World::crash)?,
+            "vanish" => self.about_peer(words, World::vanish)?,
+            "restart" => self.about_peer(words, World::restart)?,
+            "pause" => self.about_peer(words, World::pause)?,
+            "resume" => self.about_peer(words, World::resume)?,
+            "cut" => self.cut(words)?,
+            "heal" => self.world.heal(),
+            "partition" => self.partition(words)?,
+            "break" => self.break_sessions(words)?,
+            "run" => self.run(words)?,
+            "until" => self.until(words)?,
+            "expect" => self.expect(words)?,
+            "show" => return show::show(&self.world, self.record.get_mut(), words),
+            _ => return Err(format!("unknown command `{verb}`")),
+        }
+        Ok(Vec::new())
+    }
+
+    /// `overlay 8`: so many peers, joined, and quiet; time counts from here.
+    fn overlay(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let count: usize = words.number("how many peers")?;
+        for _ in 0..count {
+            let first = (!self.world.peers.is_empty()).then_some(PeerIndex(0));
+            self.spawn_one(&Vec::from_iter(first));
+            self.world.run_for(Duration::from_millis(20));
+        }
+        let joined = |world: &World| {
+            let joined = |at| {
+                world
+                    .machine(PeerIndex(at))
+                    .is_some_and(|machine| machine.status().joined)
+            };
+            (0..world.peers.len()).all(joined)
+        };
+        if !self.world.run_until(Duration::from_secs(60), joined) {
+            return Err("not every peer has joined within a minute".to_owned());
+        }
+        self.world.run_for(2 * self.world.config.overlay.link_interval);
+        let record = self.record.get_mut();
+        record.catch_up(&self.world);
+        record.lines.clear();
+        record.tracer.set_origin(self.world.now());
+        Ok(())
+    }
+
+    /// `spawn via 0 3`: one more peer, which joins through these.
+    fn spawn(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let bootstrap = if words.take("via") { words.peers()? } else { Vec::new() };
+        self.spawn_one(&bootstrap);
+        Ok(())
+    }
+
+    fn spawn_one(&mut self, bootstrap: &[PeerIndex]) {
+        match places::keypair(self.world.peers.len()) {
+            Some(keypair) => self.world.spawn_as(keypair, bootstrap),
+            None => self.world.spawn(bootstrap),
+        };
+    }
+
+    /// `trace +sessions -links only 0 3`: which kinds of lines are shown from now on, of which peers.
+    fn trace(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let mut filter = self.record.get_mut().tracer.filter().clone();
+        while let Some(word) = words.peek() {
+            words.next("a kind")?;
+            match word {
+                "only" => filter.peers = words.peers()?.into_iter().collect(),
+                "all" => filter.peers.clear(),
+                _ => switch(&mut filter, word)?,
+            }
+        }
+        self.record.get_mut().tracer.set_filter(filter);
+        Ok(())
+    }
+
+    /// `group g1 0 3 4`: p0 creates it with p3 and p4, and its answer is waited for. `create`: it is not. `tag t` and `stranger` may
+    /// follow.
+    fn group(&mut self, words: &mut Words<'_>, wait: bool) -> Result<(), String> {
+        let number = words.group()?;
+        let next = self.record.get_mut().tracer.groups() + 1;
+        if number != next {
+            return Err(format!("the next group is g{next}"));
+        }
+        let root = self.peer(words)?;
+        let mut members = Vec::new();
+        while words.peek().is_some_and(|word| word != "tag") {
+            let stranger = words.take("stranger");
+            members.push(if stranger {
+                self.world.stranger()
+            } else {
+                self.world.id(self.peer(words)?)
+            });
+        }
+        let tag = if words.take("tag") {
+            Some(words.next("a tag")?.to_owned())
+        } else {
+            None
+        };
+        self.tickets += 1;
+        let create = fng::Command::Create {
+            ticket: Ticket(self.tickets),
+            members,
+            tag,
+            state: Vec::new(),
+            timeout: None,
+        };
+        self.world.command(root, Command::Group(create));
+        self.catch_up();
+        if wait {
+            self.wait_for(
+                &Condition::Answered {
+                    root,
+                    ticket: self.tickets,
+                },
+                PATIENCE,
+            )
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.about_group(words, |world, peer, group| {
+            let check = fng::Command::Check { ticket, group: *group };
+            world.command(peer, Command::Group(check));
+        })
+    }
+
+    fn decide(&mut self, words: &mut Words<'_>, text: Option<&str>) -> Result<(), String> {
+        let refusal = text.map(|text| fng::Refusal::Declined { text: text.to_owned() });
+        self.about_group(words, |world, peer, group| {
+            let decide = fng::Command::Decide { group: *group, refusal };
+            world.command(peer, Command::Group(decide));
+        })
+    }
+
+    fn about_group(
+        &mut self,
+        words: &mut Words<'_>,
+        act: impl FnOnce(&mut World, PeerIndex, &GroupId),
+    ) -> Result<(), String> {
+        let peer = self.peer(words)?;
+        let number = words.group()?;
+        let group = group_numbered(&self.record.get_mut().tracer, number)?;
+        act(&mut self.world, peer, &group);
+        Ok(())
+    }
+
+    fn about_peer(&mut self, words: &mut Words<'_>, act: impl Fn(&mut World, PeerIndex)) -> Result<(), String> {
+        for peer in words.peers()? {
+            self.known(peer)?;
+            act(&mut self.world, peer);
+        }
+        Ok(())
+    }
+
+    /// `cut 1 4`: both directions; `cut 1>4`: one. The peers need not exist yet.
+    fn cut(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        if let Some((from, to)) = words.peek().and_then(|word| word.split_once('>')) {
+            words.next("a wire")?;
+            let (from, to) = (Words::of(from).peer()?, Words::of(to).peer()?);
+            self.world.cut_one_way(from, to);
+        } else {
+            let (a, b) = (words.peer()?, words.peer()?);
+            self.world.cut(a, b);
+        }
+        Ok(())
+    }
+
+    /// `partition 0 1 2 | 3 4`.
+    fn partition(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let one = words.peers()?;
+        words.keyword("|")?;
+        let other = words.peers()?;
+        self.world.partition(&one, &other);
+        Ok(())
+    }
+
+    fn break_sessions(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let (a, b) = (self.peer(words)?, self.peer(words)?);
+        self.world.break_sessions(a, b);
+        Ok(())
+    }
+
+    fn run(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let limit = words.duration()?;
+        self.traced(limit, |_, _| false);
+        Ok(())
+    }
+
+    /// `until CONDITION [within 2s]`.
+    fn until(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let (condition, limit) = self.condition(words)?;
+        self.wait_for(&condition, limit.unwrap_or(PATIENCE))
+    }
+
+    fn wait_for(&mut self, condition: &Condition, limit: Duration) -> Result<(), String> {
+        let held = self.traced(limit, |world, record| condition.check(world, record).is_ok());
+        if held {
+            return Ok(());
+        }
+        let why = condition.check(&self.world, self.record.get_mut());
+        Err(format!("after {limit:?} still: {}", why.err().unwrap_or_default()))
+    }
+
+    /// `expect CONDITION`: holds now.
+    fn expect(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let (condition, limit) = self.condition(words)?;
+        if limit.is_some() {
+            return Err("`within` is for `until`".to_owned());
+        }
+        condition.check(&self.world, self.record.get_mut())
+    }
+
+    fn condition(&mut self, words: &mut Words<'_>) -> Result<(Condition, Option<Duration>), String> {
+        let text = words.rest();
+        let (text, limit) = match text.rsplit_once(" within ") {
+            Some((text, limit)) => (text, Some(duration(limit)?)),
+            None => (text.as_str(), None),
+        };
+        let mut words = Words::of(text);
+        let condition = Condition::parse(&mut words, &self.record.get_mut().tracer)?;
+        words.end()?;
+        Ok((condition, limit))
+    }
+
+    /// Runs, tracing after every event, until the condition holds.
+    fn traced(&mut self, limit: Duration, holds: impl Fn(&World, &Record) -> bool) -> bool {
+        let record = &self.record;
+        self.world.run_until(limit, |world| {
+            let mut record = record.borrow_mut();
+            record.catch_up(world);
+            holds(world, &record)
+        })
+    }
+
+    fn catch_up(&mut self) {
+        self.record.get_mut().catch_up(&self.world);
+    }
+
+    fn peer(&self, words: &mut Words<'_>) -> Result<PeerIndex, String> {
+        let peer = words.peer()?;
+        self.known(peer)?;
+        Ok(peer)
+    }
+
+    fn known(&self, peer: PeerIndex) -> Result<(), String> {
+        if peer.0 < self.world.peers.len() {
+            Ok(())
+        } else {
+            Err(format!("there is no peer {}", peer.0))
+        }
+    }
+}
+
+pub(super) fn group_numbered(tracer: &Tracer, number: usize) -> Result<GroupId, String> {
+    tracer
+        .group(number)
+        .ok_or_else(|| format!("there is no group g{number}"))
+}
+
+fn switch(filter: &mut Filter, word: &str) -> Result<(), String> {
+    let kind = |name: &str| Kind::ALL.iter().find(|(word, _)| *word == name).map(|(_, kind)| *kind);
+    let names: Vec<&str> = Kind::ALL.iter().map(|(name, _)| *name).collect();
+    let expected = || format!("expected + or - and one of {}, found `{word}`", names.join(", "));
+    if let Some(kind) = word.strip_prefix('+').and_then(kind) {
+        filter.kinds.insert(kind);
+    } else if let Some(kind) = word.strip_prefix('-').and_then(kind) {
+        filter.kinds.remove(&kind);
+    } else {
+        return Err(expected());
+    }
+    Ok(())
+}

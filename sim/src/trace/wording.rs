@@ -1,0 +1,248 @@
+//! The words between peers, as protocol.md calls them.
+
+use fatebound_machine::fng::message::{Answer as GroupAnswer, Request};
+use fatebound_machine::overlay::message::{Answer, Hello, LinkInstance, Message, OneShot};
+use fatebound_machine::overlay::{JointSet, PeerId};
+use fatebound_machine::tree::{Operation, Tell};
+use fatebound_machine::wire;
+
+use super::names::Names;
+use super::{Kind, names};
+use crate::PeerIndex;
+
+/// A frame of a session.
+pub(super) fn frame(names: &mut Names, from: PeerIndex, bytes: &[u8]) -> (Kind, String) {
+    let message = match wire::decode_frame(bytes) {
+        Ok(message) => message,
+        Err(error) => return (Kind::Sessions, format!("garbage: {error}")),
+    };
+    match message {
+        Message::Hello(hello) => (Kind::Sessions, greeting(names, from, &hello)),
+        Message::Ping(ping) => {
+            let status = status(ping.acknowledged, ping.joint);
+            (
+                Kind::Pings,
+                format!("Ping {} next in {} ms, {status}", ping.number, ping.next),
+            )
+        }
+        Message::Pong(pong) => {
+            let status = status(pong.acknowledged, pong.joint);
+            (Kind::Pings, format!("Pong {} {status}", pong.number))
+        }
+        Message::Operation { number, body } => operation(names, number, &body),
+        Message::Acknowledge { received } => (Kind::Pings, format!("Acknowledge {received}")),
+        Message::Tell(body) => tell(names, &body),
+        Message::Neighbours(peers) => (Kind::Upkeep, format!("Neighbours {}", names.peers(&peers))),
+        Message::Routed(routed) => {
+            let said = &routed.body;
+            let (kind, inner) = one_shot(names, (said.from, said.to), &said.body);
+            let way = format!("{}→{}", names.peer(&said.from), names.peer(&routed.target));
+            let visited = names.tags(&routed.visited);
+            (kind, format!("Routed {way} [{inner}] visited {visited}"))
+        }
+        Message::RoutedAnswer(routed) => {
+            let said = &routed.body;
+            let (kind, inner) = reply(names, (said.to, said.from), &said.body);
+            let way = format!("{}→{}", names.peer(&said.from), names.peer(&said.to));
+            (
+                kind,
+                format!("RoutedAnswer {way} [{inner}] trail {}", names.tags(&routed.trail)),
+            )
+        }
+        Message::Goodbye(farewell) => (Kind::Links, format!("Goodbye {farewell:?}")),
+    }
+}
+
+/// A one-shot question over a direct connection.
+pub(super) fn question(names: &mut Names, (asker, asked): (PeerIndex, PeerIndex), bytes: &[u8]) -> (Kind, String) {
+    match (wire::decode_question(bytes), names.id(asker), names.id(asked)) {
+        (Ok(question), Some(asker), Some(asked)) => one_shot(names, (asker, asked), &question),
+        (Err(error), ..) => (Kind::Sessions, format!("garbage: {error}")),
+        _ => (Kind::Sessions, "a question of strangers".to_owned()),
+    }
+}
+
+/// The answer to one.
+pub(super) fn answer(names: &mut Names, (asker, asked): (PeerIndex, PeerIndex), bytes: &[u8]) -> (Kind, String) {
+    match (wire::decode_answer(bytes), names.id(asker), names.id(asked)) {
+        (Ok(answer), Some(asker), Some(asked)) => reply(names, (asker, asked), &answer),
+        (Err(error), ..) => (Kind::Sessions, format!("garbage: {error}")),
+        _ => (Kind::Sessions, "an answer of strangers".to_owned()),
+    }
+}
+
+/// Session numbers start at random and count up: their lower half is what a reader can tell apart.
+fn greeting(names: &mut Names, from: PeerIndex, hello: &Hello) -> String {
+    let small = |number: u64| number & 0xffff_ffff;
+    let life = names.life(from, hello.incarnation);
+    let open = names::join(hello.open.iter().map(|&number| small(number).to_string()));
+    let beside = if open.is_empty() {
+        open
+    } else {
+        format!(", beside {open}")
+    };
+    let resume = match hello.resume {
+        Some(LinkInstance { smaller, larger }) => format!(
+            "resume {}+{} received {}",
+            small(smaller),
+            small(larger),
+            hello.received
+        ),
+        None => "new".to_owned(),
+    };
+    let wanted = if hello.wanted { "" } else { ", not wanted" };
+    let place = if hello.joined { "" } else { ", no place yet" };
+    format!(
+        "Hello{life} session {}{beside}, {resume}{wanted}{place}",
+        small(hello.number)
+    )
+}
+
+fn status(acknowledged: u64, joint: JointSet) -> String {
+    format!("acknowledges {acknowledged}, paths {}", joint.paths)
+}
+
+fn operation(names: &mut Names, number: u64, body: &[u8]) -> (Kind, String) {
+    let text = match wire::decode(body) {
+        Ok(Operation::Construct { path, visited, detours }) => {
+            let spent = if detours < 3 {
+                format!(" detours left {detours}")
+            } else {
+                String::new()
+            };
+            format!(
+                "Construct {} visited {}{spent}",
+                names.path(&path),
+                names.tags(&visited)
+            )
+        }
+        Ok(Operation::Confirm { path, hops }) => format!("Confirm {} hops {hops}", names.path(&path)),
+        Ok(Operation::Release { paths }) => {
+            let each: Vec<String> = paths
+                .iter()
+                .map(|(path, cause)| format!("{} {cause:?}", names.path(path)))
+                .collect();
+            format!("Release {}", each.join(", "))
+        }
+        Ok(Operation::Fail { paths, notice }) => {
+            let notice: Result<fatebound_machine::fng::message::Notice, _> = wire::decode(&notice);
+            let why = notice.map_or("unreadable notice".to_owned(), |notice| {
+                format!(
+                    "{}: {}",
+                    names.peer(&notice.originator),
+                    names.rename(&notice.reason.to_string())
+                )
+            });
+            format!("Fail {} ({why})", names.paths(&paths))
+        }
+        Err(error) => format!("garbage: {error}"),
+    };
+    (Kind::Paths, format!("{text}  ·{number}"))
+}
+
+fn tell(names: &mut Names, body: &[u8]) -> (Kind, String) {
+    match wire::decode(body) {
+        Ok(Tell::Suspected { paths }) => (Kind::Links, format!("Suspected {}", names.paths(&paths))),
+        Ok(Tell::List {
+            sent,
+            received,
+            part,
+            parts,
+            paths,
+        }) => {
+            let moment = format!("sent {sent} received {received}");
+            let part = if parts == 1 {
+                String::new()
+            } else {
+                format!(" part {part} of {parts}")
+            };
+            (Kind::Paths, format!("List {moment}{part}: {}", names.paths(&paths)))
+        }
+        Err(error) => (Kind::Paths, format!("garbage: {error}")),
+    }
+}
+
+fn one_shot(names: &mut Names, (asker, asked): (PeerId, PeerId), question: &OneShot) -> (Kind, String) {
+    match question {
+        OneShot::Join { joiner, gathered } => {
+            let joiner = names.peer(&joiner.record().peer);
+            (
+                Kind::Upkeep,
+                format!("Join {joiner}, {} records gathered", gathered.len()),
+            )
+        }
+        OneShot::Locate(peer) => (Kind::Upkeep, format!("Locate {}", names.peer(peer))),
+        OneShot::Leaves(_) => (Kind::Upkeep, "Leaves".to_owned()),
+        OneShot::Row(row) => (Kind::Upkeep, format!("Row {row}")),
+        OneShot::Suspect(peer) => (Kind::Links, format!("Suspect {}", names.peer(peer))),
+        OneShot::Above(body) => match wire::decode(body) {
+            Ok(request) => (Kind::Groups, group_question(names, (asker, asked), &request)),
+            Err(error) => (Kind::Groups, format!("garbage: {error}")),
+        },
+    }
+}
+
+fn group_question(names: &mut Names, (asker, asked): (PeerId, PeerId), request: &Request) -> String {
+    match request {
+        Request::Invite(invitation) => {
+            let tag = invitation
+                .tag
+                .as_ref()
+                .map_or(String::new(), |tag| format!(" tag {tag}"));
+            let group = names.group(&invitation.group);
+            format!("Invite {group} of {}{tag}", names.peers(&invitation.members))
+        }
+        Request::Probe { groups } => {
+            names.remember_question(asker, asked, groups.clone());
+            let groups: Vec<String> = groups.iter().map(|group| names.group(group)).collect();
+            format!("Probe {}", groups.join(" "))
+        }
+        Request::NeedRepair { groups } => {
+            names.remember_question(asker, asked, groups.iter().map(|(group, _)| *group).collect());
+            let each = groups.iter().map(|(group, epoch)| match epoch {
+                Some(epoch) => format!("{} epoch {epoch}", names.group(group)),
+                None => format!("{} only asking", names.group(group)),
+            });
+            format!("NeedRepair {}", each.collect::<Vec<_>>().join(", "))
+        }
+        Request::Fail(notice) => {
+            let group = names.group(&notice.group);
+            let reason = names.rename(&notice.reason.to_string());
+            format!("Fail {group} ({}: {reason})", names.peer(&notice.originator))
+        }
+    }
+}
+
+fn reply(names: &mut Names, (asker, asked): (PeerId, PeerId), answer: &Answer) -> (Kind, String) {
+    let body = match answer {
+        Answer::Records(records) => {
+            let peers = records.iter().map(|record| &record.record().peer);
+            return (Kind::Upkeep, format!("Records of {}", names.peers(peers)));
+        }
+        Answer::Nothing => return (Kind::Upkeep, "Nothing".to_owned()),
+        Answer::Above(body) => body,
+    };
+    let text = match wire::decode(body) {
+        Ok(GroupAnswer::Accept) => "Accept".to_owned(),
+        Ok(GroupAnswer::Decline(refusal)) => format!("Decline ({})", names.rename(&refusal.to_string())),
+        Ok(GroupAnswer::Noted) => "Noted".to_owned(),
+        Ok(GroupAnswer::Status { alive, unknown }) => {
+            let mut parts = Vec::new();
+            for (word, places) in [("alive", alive), ("unknown", unknown)] {
+                if !places.is_empty() {
+                    parts.push(format!("{word} {}", names.places(asker, asked, &places)));
+                }
+            }
+            format!(
+                "Status {}",
+                if parts.is_empty() {
+                    "of nothing".to_owned()
+                } else {
+                    parts.join(", ")
+                }
+            )
+        }
+        Err(error) => format!("garbage: {error}"),
+    };
+    (Kind::Groups, text)
+}
