@@ -21,9 +21,16 @@
 #![forbid(unsafe_code)]
 
 mod carriage;
+pub mod checkers;
+pub mod fault;
+pub mod generate;
 mod network;
 mod observe;
+pub mod run;
+pub mod schedule;
 mod script;
+pub mod setting;
+pub mod statistics;
 mod trace;
 mod world;
 

@@ -1,0 +1,114 @@
+//! P1 and P3, agreement: "Once any member has been notified that a group failed, or a member has crashed, or root and a member can no
+//! longer reach each other, then **every** live member is notified within a bounded time, whatever the network does" (protocol.md §1).
+//!
+//! For each group there is at most one moment at which its clock starts: the first of these three. Who becomes a member later, or is
+//! stopped and goes on later, is owed the bound from then; and since a root that is stopped can neither ask nor answer, the time during
+//! which it was stopped is added. That root and member cannot reach each other counts as long as it lasts: when the network mends, the
+//! clock is wound back. A signal (P3) is told to its own member first, so it starts the clock like every other notification.
+
+use std::collections::BTreeMap;
+
+use fatebound_machine::overlay::Time;
+use fatebound_machine::{Event, fng};
+
+use super::reach::reachable;
+use super::{Book, Checker, GroupRecord, Membership, Report, name};
+use crate::observe::Observation;
+use crate::{GroupId, PeerIndex, World};
+
+/// The checker.
+#[derive(Debug, Default)]
+pub(super) struct Agreement {
+    /// Groups whose root and some member cannot reach each other, and since when.
+    apart: BTreeMap<GroupId, Time>,
+}
+
+impl Agreement {
+    /// When the group's clock started.
+    fn trigger(&self, id: &GroupId, group: &GroupRecord) -> Option<Time> {
+        let apart = self.apart.get(id).copied();
+        group.over().into_iter().chain(apart).min()
+    }
+
+    /// From when the bound counts for this member, and until when at the latest it is told.
+    fn due(
+        &self,
+        book: &Book,
+        id: &GroupId,
+        group: &GroupRecord,
+        peer: PeerIndex,
+        member: &Membership,
+    ) -> Option<(Time, Time)> {
+        let trigger = self.trigger(id, group)?;
+        let resumed = book.peer(peer).idle.last().map_or(Time::ZERO, |(_, end)| *end);
+        let from = trigger.max(member.since).max(resumed);
+        let idle = book.idle_within(group.root, trigger, book.now);
+        Some((from, from + book.bound + idle))
+    }
+
+    fn watch(&mut self, world: &World, book: &Book) {
+        for (id, group) in &book.groups {
+            let reaches = |peer: &PeerIndex| *peer == group.root || reachable(world, group.root, *peer);
+            let open = group.members.values().any(|member| member.told.is_none());
+            if !open || group.members.keys().all(reaches) {
+                self.apart.remove(id);
+            } else {
+                self.apart.entry(*id).or_insert(book.now);
+            }
+        }
+    }
+}
+
+impl Checker for Agreement {
+    fn promise(&self) -> &'static str {
+        "P1 agreement"
+    }
+
+    fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
+        let Observation::Told {
+            peer,
+            event: Event::Group(fng::Event::Failed { group: id, .. }),
+        } = seen
+        else {
+            return;
+        };
+        let Some(group) = book.groups.get(id) else { return };
+        let Some(member) = group.members.get(peer).filter(|member| member.told.is_none()) else {
+            return;
+        };
+        let Some((from, due)) = self.due(book, id, group, *peer, member) else {
+            return;
+        };
+        report
+            .shares
+            .push(at.since(from).as_secs_f64() / due.since(from).as_secs_f64());
+        if at > due {
+            let what = format!(
+                "told of the end of {} {:?} after it was settled",
+                name(book, id),
+                at.since(from)
+            );
+            report.broken(self.promise(), at, *peer, what);
+        }
+    }
+
+    fn look(&mut self, world: &World, book: &Book, report: &mut Report) {
+        self.watch(world, book);
+        for (id, group) in &book.groups {
+            for (peer, member) in &group.members {
+                if member.told.is_some() || !book.runs_as(*peer, member) {
+                    continue;
+                }
+                let late = self.due(book, id, group, *peer, member);
+                if let Some((from, _)) = late.filter(|(_, due)| book.now > *due) {
+                    let what = format!(
+                        "not told of the end of {}, settled {:?} ago",
+                        name(book, id),
+                        book.now.since(from)
+                    );
+                    report.broken(self.promise(), book.now, *peer, what);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One run: a scenario is played, every checker watches, and what comes out is what was broken and what was seen.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use fatebound_machine::Command;
+use fatebound_machine::fng::{Command as Order, Ticket};
+use fatebound_machine::overlay::Time;
+
+use crate::carriage::address_of;
+use crate::checkers::{Checkers, Report, Violation};
+use crate::fault::{Fault, GroupNumber};
+use crate::observe::Observe;
+use crate::schedule::Scenario;
+use crate::statistics::Statistics;
+use crate::world::State;
+use crate::{PeerIndex, World};
+
+/// Peers through which all others join, and they through one another.
+const BOOTSTRAP: usize = 3;
+/// So long may joining take, in virtual time.
+const JOINING: Duration = Duration::from_secs(120);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Every promise that was broken.
+    pub violations: Vec<Violation>,
+    /// What was seen.
+    pub statistics: Statistics,
+}
+
+impl Outcome {
+    fn of(report: Report, mut statistics: Statistics) -> Outcome {
+        statistics.take(&report);
+        Outcome {
+            violations: report.violations,
+            statistics,
+        }
+    }
+}
+
+/// Plays a scenario. A panic of the code under test is a violation like any other.
+pub fn run(scenario: &Scenario) -> Outcome {
+    let played = catch_unwind(AssertUnwindSafe(|| play(scenario)));
+    played.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+        let violation = Violation {
+            promise: "no panic",
+            at: Time::ZERO,
+            peer: None,
+            what: words.unwrap_or("a panic").to_owned(),
+        };
+        Outcome {
+            violations: vec![violation],
+            statistics: Statistics::default(),
+        }
+    })
+}
+
+fn play(scenario: &Scenario) -> Outcome {
+    let mut world = World::with_config(scenario.seed, scenario.setting.config(), scenario.setting.latency());
+    let joined = join(&mut world, scenario.peers);
+    world.observe(Observe::Events);
+    let checkers = Checkers::new(&world);
+    let mut run = Run {
+        start: world.now(),
+        world,
+        checkers,
+        statistics: Statistics::of(scenario),
+    };
+    if joined {
+        run.play(scenario);
+    } else {
+        run.checkers.report.violations.push(Violation {
+            promise: "routing converges",
+            at: run.world.now(),
+            peer: None,
+            what: format!("not every peer has joined within {JOINING:?}"),
+        });
+    }
+    run.finish()
+}
+
+/// Starts the peers one after the other and waits until all have a place; says whether they got one.
+fn join(world: &mut World, peers: usize) -> bool {
+    for peer in 0..peers {
+        let first: Vec<PeerIndex> = (0..peer.min(BOOTSTRAP)).map(PeerIndex).collect();
+        world.spawn(&first);
+        world.run_for(Duration::from_millis(20));
+    }
+    for peer in 0..peers {
+        let others = (0..peers.min(BOOTSTRAP)).filter(|&other| other != peer);
+        world.peers[peer].bootstrap = others.map(|other| address_of(PeerIndex(other))).collect();
+    }
+    let end = world.now() + JOINING;
+    let joined = |world: &World| {
+        let mut all = (0..peers).map(|peer| world.machine(PeerIndex(peer)));
+        all.all(|machine| machine.is_some_and(|machine| machine.status().joined))
+    };
+    while !joined(world) && world.now() < end {
+        world.run_for(Duration::from_millis(100));
+    }
+    world.run_for(world.config.overlay.link_interval / 2);
+    joined(world)
+}
+
+/// A run that is being played.
+struct Run {
+    world: World,
+    checkers: Checkers,
+    statistics: Statistics,
+    /// When all had joined.
+    start: Time,
+}
+
+impl Run {
+    fn play(&mut self, scenario: &Scenario) {
+        let mut faults = scenario.schedule.iter().peekable();
+        let end = self.start + scenario.until;
+        let listen = end.elapsed().saturating_sub(self.world.config.overlay.link_interval);
+        let step = self.world.config.overlay.link_interval / 2;
+        while self.world.now() < end {
+            let next_fault = faults.peek().map(|(at, _)| self.start + *at);
+            let look = self.world.now() + step;
+            let next = next_fault.into_iter().chain([look, end]).min().unwrap_or(end);
+            self.world.run_for(next.since(self.world.now()));
+            self.look();
+            while let Some((_, fault)) = faults.next_if(|(at, _)| self.start + *at <= next) {
+                self.apply(fault);
+                self.look();
+            }
+            if self.world.now().elapsed() >= listen {
+                self.world.observe(Observe::Messages);
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        self.checkers.follow(&mut self.world);
+        self.checkers.look(&self.world);
+        for peer in std::mem::take(&mut self.checkers.book.stopped) {
+            self.world.crash(peer);
+            self.checkers.follow(&mut self.world);
+        }
+    }
+
+    fn apply(&mut self, fault: &Fault) {
+        if self.happens(fault) {
+            self.statistics.happened(fault);
+        }
+    }
+
+    /// The fault happens, unless it makes no sense at this moment.
+    fn happens(&mut self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Create { group, root, members } => self.create(*group, *root, members),
+            Fault::Signal(peer, group) => self.order(*peer, *group, |group| Order::Signal {
+                group,
+                text: "signal".into(),
+            }),
+            Fault::Silent(peer, group) => self.order(*peer, *group, |group| Order::FallSilent { group }),
+            Fault::Check(peer, group) => self.order(*peer, *group, |group| Order::Check {
+                ticket: Ticket(u64::MAX),
+                group,
+            }),
+            Fault::Crash(peer) => self.when(*peer, &[State::Running, State::Paused], World::crash),
+            Fault::Vanish(peer) => self.when(*peer, &[State::Running, State::Paused, State::Crashed], World::vanish),
+            Fault::Stop(peer) => self.when(*peer, &[State::Running], |world, peer| {
+                world.command(peer, Command::Shutdown);
+            }),
+            Fault::Restart(peer) => self.when(*peer, &[State::Crashed, State::Vanished], World::restart),
+            Fault::Pause(peer) => self.when(*peer, &[State::Running], World::pause),
+            Fault::Resume(peer) => self.when(*peer, &[State::Paused], World::resume),
+            Fault::Cut(a, b) => a != b && self.does(|world| world.cut(*a, *b)),
+            Fault::CutOneWay(a, b) => a != b && self.does(|world| world.cut_one_way(*a, *b)),
+            Fault::Partition(one, other) => self.does(|world| world.partition(one, other)),
+            Fault::Heal => self.does(World::heal),
+            Fault::Break(a, b) => self.does(|world| world.break_sessions(*a, *b)),
+            Fault::Calm => self.calm(),
+        }
+    }
+
+    fn does(&mut self, what: impl FnOnce(&mut World)) -> bool {
+        what(&mut self.world);
+        true
+    }
+
+    fn when(&mut self, peer: PeerIndex, states: &[State], what: impl FnOnce(&mut World, PeerIndex)) -> bool {
+        let sensible = states.contains(&self.world.peers[peer.0].state);
+        if sensible {
+            what(&mut self.world, peer);
+        }
+        sensible
+    }
+
+    fn calm(&mut self) -> bool {
+        self.world.heal();
+        for peer in (0..self.world.peers.len()).map(PeerIndex) {
+            self.world.resume(peer);
+        }
+        true
+    }
+
+    fn create(&mut self, number: GroupNumber, root: PeerIndex, members: &[PeerIndex]) -> bool {
+        if self.world.peers[root.0].state != State::Running {
+            return false;
+        }
+        self.world.tickets += 1;
+        let ticket = Ticket(self.world.tickets);
+        let others: Vec<PeerIndex> = members.iter().copied().filter(|member| *member != root).collect();
+        self.checkers.book.will_create(root, ticket, number, &others);
+        let create = Order::Create {
+            ticket,
+            members: others.iter().map(|member| self.world.id(*member)).collect(),
+            tag: None,
+            state: Vec::new(),
+            timeout: None,
+        };
+        self.world.command(root, Command::Group(create));
+        true
+    }
+
+    fn order(&mut self, peer: PeerIndex, number: GroupNumber, order: impl FnOnce(crate::GroupId) -> Order) -> bool {
+        let runs = self.world.peers[peer.0].state == State::Running;
+        let Some(group) = self.checkers.book.numbered(number).filter(|_| runs) else {
+            return false;
+        };
+        self.world.command(peer, Command::Group(order(group)));
+        true
+    }
+
+    fn finish(mut self) -> Outcome {
+        self.checkers.follow(&mut self.world);
+        self.checkers.look(&self.world);
+        self.checkers.end(&self.world);
+        self.statistics.count(&self.world, &self.checkers.book);
+        Outcome::of(self.checkers.report, self.statistics)
+    }
+}
