@@ -39,6 +39,9 @@ pub struct Config {
     /// How often the peer compares a leaf set or a row with a neighbour's, so that the ring converges after partitions: a guess,
     /// `link_interval`.
     pub maintenance_interval: Duration,
+    /// Peers of whom records are kept, besides the neighbours: 1024, enough for the table of any network and for a choice of groups' members
+    /// whose addresses are known at once.
+    pub max_records: usize,
     /// Addresses kept of one peer: 8.
     pub max_addresses: usize,
 }
@@ -101,6 +104,7 @@ impl Config {
             max_posts: 4096,
             retry_pause: (ping_timeout / 2, link_interval),
             maintenance_interval: link_interval,
+            max_records: 1024,
             max_addresses: 8,
         }
     }
@@ -134,6 +138,7 @@ impl Config {
             self.max_links > 2 * self.leaves_per_side,
             "max_links > 2 · leaves_per_side",
         )?;
+        rule(self.max_records >= 64, "max_records ≥ 64")?;
         rule(self.operation_window >= 16, "operation_window ≥ 16")?;
         rule(
             self.max_operations >= self.operation_window,

@@ -35,7 +35,7 @@ pub use deadlines::Deadlines;
 pub use io::*;
 pub use key::{Distance, Key, Tag};
 pub use libp2p_identity::{Keypair, PeerId};
-pub use multiaddr::Multiaddr;
+pub use multiaddr::{Multiaddr, Protocol};
 pub use overlay::Overlay;
 pub use time::Time;
 pub use undone::{UNDONE, undone};

@@ -181,6 +181,8 @@ impl Overlay {
             return Some(self.record.clone());
         }
         let known = self.ring.records.get(peer).map(|known| &known.record);
-        known.filter(|record| !self.ring.gone.bars(self.now, record)).cloned()
+        known
+            .filter(|record| !self.ring.gone.bars(self.now, record) && record.verified().is_some())
+            .cloned()
     }
 }

@@ -389,8 +389,9 @@ impl Overlay {
 
     /// Only who has a place asks for leaves, and the connection proves that it asks now: its record counts as if it had greeted us.
     fn on_leaves_in_person(&mut self, peer: PeerId, record: crate::record::SignedRecord) -> Answer {
-        let known = self.ring.records.get(&peer).is_some_and(|known| known.record == record);
-        if record.record().peer != peer || (!known && record.verified().is_none()) {
+        let known = self.ring.records.verified(&record).cloned();
+        let (known, mut record) = (known.is_some(), known.unwrap_or(record));
+        if record.record().peer != peer || !record.verify() {
             self.garbage += 1;
             return Answer::Nothing;
         }

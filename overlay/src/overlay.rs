@@ -24,7 +24,7 @@ use crate::records::{fitting, without_peer};
 use crate::ring::Ring;
 use crate::upkeep::Upkeep;
 use crate::view::{Counters, Neighbour};
-use crate::{Command, Config, Deadlines, Event, Input, Key, LinkId, Output, Tag, Time};
+use crate::{Command, Config, Deadlines, Event, Input, Key, LinkId, Output, Session, Tag, Time};
 
 /// What the overlay waits for; the links have deadlines of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,7 +141,7 @@ impl Overlay {
                 self.tell_links(links::Input::DialFailed { peer, failures });
             }
             Input::Verified { peer, address } => self.tell_links(links::Input::Verified { peer, address }),
-            Input::Received { session, message } => self.tell_links(links::Input::Received { session, message }),
+            Input::Received { session, message } => self.on_received(session, message),
             Input::Request { request, peer, body } => self.on_request(request, peer, body),
             Input::Response { request, body } => self.on_response(request, body),
             Input::RequestFailed { request, failures } => self.on_request_failed(request, failures),
@@ -149,6 +149,16 @@ impl Overlay {
             Input::Command(command) => self.on_command(command),
             Input::Wake => self.on_wake(),
         }
+    }
+
+    /// The record in a `Hello` is most often the one for which its sender was chosen: that signature is not verified a second time.
+    fn on_received(&mut self, session: Session, mut message: Message) {
+        if let Message::Hello(hello) = &mut message
+            && let Some(known) = self.ring.records.verified(&hello.record)
+        {
+            hello.record = known.clone();
+        }
+        self.tell_links(links::Input::Received { session, message });
     }
 
     fn on_command(&mut self, command: Command) {
@@ -384,7 +394,7 @@ impl Overlay {
             pings_sent: links.pings_sent,
             pings_missed: links.pings_missed,
             links_lost: links.links_lost,
-            garbage: self.garbage,
+            garbage: self.garbage + self.ring.forged,
             dropped: self.dropped + links.dropped,
         }
     }

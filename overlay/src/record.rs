@@ -9,23 +9,51 @@ use crate::message::PeerRecord;
 const CONTEXT: &[u8] = b"fatebound record 1";
 
 /// A [`PeerRecord`] with the signature of the peer that it is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignedRecord {
     record: PeerRecord,
     #[serde(with = "serde_bytes")]
     signature: Vec<u8>,
+    /// The signature has been verified, here: that says nothing to others, and is no part of what the record says.
+    #[serde(skip)]
+    genuine: bool,
 }
+
+impl PartialEq for SignedRecord {
+    fn eq(&self, other: &SignedRecord) -> bool {
+        self.record == other.record && self.signature == other.signature
+    }
+}
+
+impl Eq for SignedRecord {}
 
 impl SignedRecord {
     /// Signs a record of our own. `record.peer` must be the key's peer.
     pub fn sign(record: PeerRecord, keypair: &Keypair) -> SignedRecord {
         let signature = sign(keypair, CONTEXT, &encoded(&record));
-        SignedRecord { record, signature }
+        let genuine = false;
+        SignedRecord {
+            record,
+            signature,
+            genuine,
+        }
     }
 
     /// The record, if its signature is its peer's own.
     pub fn verified(&self) -> Option<&PeerRecord> {
-        verify(&self.record.peer, CONTEXT, &encoded(&self.record), &self.signature).then_some(&self.record)
+        let genuine = || verify(&self.record.peer, CONTEXT, &encoded(&self.record), &self.signature);
+        (self.genuine || genuine()).then_some(&self.record)
+    }
+
+    /// Whether the signature is the peer's own; what it found is remembered, for a signature costs more to verify than all else about a record.
+    pub(crate) fn verify(&mut self) -> bool {
+        self.genuine = self.verified().is_some();
+        self.genuine
+    }
+
+    /// Whether [`SignedRecord::verify`] has found the signature to be the peer's own.
+    pub(crate) fn is_genuine(&self) -> bool {
+        self.genuine
     }
 
     /// Bytes of the signature.

@@ -1,8 +1,9 @@
 //! What this peer knows about others: their signed records, and addresses it was merely told.
 //!
 //! Peers carry each other's addresses in the overlay's own messages (protocol.md §3). A record counts only if its peer signed it, and only
-//! the newest of each peer is kept; so a liar can withhold records but not make any up. The table is bounded: beyond
-//! its limit, the record that was heard longest ago and that nobody needs is forgotten.
+//! the newest of each peer is kept; so a liar can withhold records but not make any up. A signature is verified when its record is about to
+//! be used (for a neighbour, or in place of another record), since most of what is heard never is. The table is bounded: beyond its
+//! limit, the record that was heard longest ago and that nobody needs is forgotten.
 
 use indexmap::IndexMap;
 use libp2p_identity::PeerId;
@@ -11,9 +12,6 @@ use multiaddr::Protocol;
 
 use crate::Key;
 use crate::record::SignedRecord;
-
-/// Records kept at most: enough for the leaf set and table of any network, and for some choice.
-const MAX_KNOWN: usize = 1024;
 
 /// Peers whose hearsay addresses are kept at most.
 const MAX_INTRODUCED: usize = 1024;
@@ -45,7 +43,7 @@ pub(crate) struct Known {
     /// What it says of itself.
     pub(crate) record: SignedRecord,
     /// One of an earlier life with a larger sequence: to be shown to the peer, which can then outdo it.
-    earlier: Option<SignedRecord>,
+    earlier: Option<Box<SignedRecord>>,
     heard: u64,
 }
 
@@ -55,21 +53,23 @@ pub(crate) struct Records {
     known: IndexMap<PeerId, Known>,
     introduced: IndexMap<PeerId, Vec<Multiaddr>>,
     max_addresses: usize,
+    limit: usize,
     clock: u64,
 }
 
 impl Records {
-    /// Knows nobody. A record may have `max_addresses` addresses.
-    pub(crate) fn new(max_addresses: usize) -> Records {
+    /// Knows nobody. A record may have `max_addresses` addresses; of about `limit` peers records are kept.
+    pub(crate) fn new(max_addresses: usize, limit: usize) -> Records {
         Records {
             known: IndexMap::new(),
             introduced: IndexMap::new(),
             max_addresses,
+            limit,
             clock: 0,
         }
     }
 
-    /// Takes a record that somebody passed on. Verifies it, unless it is known already.
+    /// Takes a record that somebody passed on. Of a peer that is not known yet it is verified when it is needed.
     pub(crate) fn hear(&mut self, record: &SignedRecord) -> Heard {
         let said = record.record();
         if let Some(known) = self.known.get_mut(&said.peer) {
@@ -78,28 +78,45 @@ impl Records {
                 known.heard = self.clock;
                 return Heard::Known;
             }
-            let newest = known.earlier.as_ref().unwrap_or(&known.record);
-            if newest.record().sequence >= said.sequence {
+            let newest = known.earlier.as_ref().map_or(&known.record, |earlier| earlier);
+            if newest.record().sequence >= said.sequence && known.record.verify() {
                 return Heard::Stale;
             }
         }
-        if !self.within_limits(record) || record.verified().is_none() {
+        let mut record = record.clone();
+        if !self.within_limits(&record) || (self.known.contains_key(&record.record().peer) && !record.verify()) {
             return Heard::Invalid;
         }
-        self.put(record.clone(), None);
+        self.put(record, None);
         Heard::News
+    }
+
+    /// Whether a peer's record is its own word. One that is not is forgotten.
+    pub(crate) fn verify(&mut self, peer: &PeerId) -> bool {
+        let genuine = self.known.get_mut(peer).is_some_and(|known| known.record.verify());
+        if !genuine {
+            self.known.swap_remove(peer);
+        }
+        genuine
+    }
+
+    /// Our copy of this very record if it has been verified, so that it need not be verified again.
+    pub(crate) fn verified(&self, record: &SignedRecord) -> Option<&SignedRecord> {
+        let known = &self.known.get(&record.record().peer)?.record;
+        (known.is_genuine() && known == record).then_some(known)
     }
 
     /// Takes the record that a peer itself has just given us on a connection: its word counts whatever its sequence, which starts
     /// anew when a peer restarts. The caller has verified it.
-    pub(crate) fn meet(&mut self, record: SignedRecord) {
+    pub(crate) fn meet(&mut self, mut record: SignedRecord) {
         if !self.within_limits(&record) {
             return;
         }
+        record.verify();
         let before = self.known.get(&record.record().peer);
         let ours = before
             .into_iter()
-            .flat_map(|known| known.earlier.iter().chain([&known.record]));
+            .flat_map(|known| known.earlier.as_deref().into_iter().chain([&known.record]));
         let largest = ours.max_by_key(|known| known.record().sequence).cloned();
         let earlier = largest.filter(|known| known.record().sequence > record.record().sequence);
         self.put(record, earlier);
@@ -108,7 +125,7 @@ impl Records {
     /// A record of the same peer that would pass for a newer one than this, if we have one.
     pub(crate) fn outdoing(&self, record: &SignedRecord) -> Option<SignedRecord> {
         let known = self.known.get(&record.record().peer)?;
-        let mut ours = known.earlier.iter().chain([&known.record]);
+        let mut ours = known.earlier.as_deref().into_iter().chain([&known.record]);
         ours.find(|known| known.record().sequence > record.record().sequence)
             .cloned()
     }
@@ -151,12 +168,12 @@ impl Records {
 
     /// Whether a whole batch is beyond the limit: so much may wait for the next change of the ring, no more.
     pub(crate) fn is_overfull(&self) -> bool {
-        self.known.len() > MAX_KNOWN + MAX_KNOWN / 16
+        self.known.len() > self.limit + self.limit / 16
     }
 
     /// Forgets the oldest records beyond the limit, but none that is `needed`; says whose.
     pub(crate) fn trim(&mut self, needed: impl Fn(&PeerId) -> bool) -> Vec<PeerId> {
-        let excess = self.known.len().saturating_sub(MAX_KNOWN);
+        let excess = self.known.len().saturating_sub(self.limit);
         if excess == 0 {
             return Vec::new();
         }
@@ -168,7 +185,7 @@ impl Records {
             .collect();
         idle.sort_unstable_by_key(|(heard, _)| *heard);
         // A batch at a time, so that a table at its limit is not sorted for every new record.
-        idle.truncate(excess + MAX_KNOWN / 16);
+        idle.truncate(excess + self.limit / 16);
         for (_, peer) in &idle {
             self.known.swap_remove(peer);
         }
@@ -185,7 +202,7 @@ impl Records {
         let known = Known {
             key: Key::of(&peer),
             record,
-            earlier,
+            earlier: earlier.map(Box::new),
             heard: self.clock,
         };
         self.known.insert(peer, known);
@@ -236,6 +253,8 @@ mod tests {
     use crate::Keypair;
     use crate::message::PeerRecord;
 
+    const MAX_KNOWN: usize = 256;
+
     fn keypair(n: u16) -> Keypair {
         let mut seed = [7; 32];
         seed[..2].copy_from_slice(&n.to_be_bytes());
@@ -258,7 +277,7 @@ mod tests {
 
     #[test]
     fn only_the_newest_and_only_the_genuine() {
-        let mut records = Records::new(8);
+        let mut records = Records::new(8, MAX_KNOWN);
         assert_eq!(records.hear(&record(1, 5, 1)), Heard::News);
         assert_eq!(records.hear(&record(1, 5, 1)), Heard::Known);
         assert_eq!(records.hear(&record(1, 4, 2)), Heard::Stale);
@@ -273,8 +292,23 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_signed_is_found_out_when_it_is_needed_or_contradicted() {
+        let mut records = Records::new(8, MAX_KNOWN);
+        let forged = SignedRecord::sign(record(1, 9, 1).record().clone(), &keypair(2));
+        let peer = keypair(1).public().to_peer_id();
+        assert_eq!(records.hear(&forged), Heard::News);
+        assert!(records.verified(&forged).is_none());
+        assert!(!records.verify(&peer));
+        assert!(records.get(&peer).is_none());
+        assert_eq!(records.hear(&forged), Heard::News);
+        assert_eq!(records.hear(&record(1, 5, 1)), Heard::News, "although it is older");
+        assert!(records.verify(&peer));
+        assert!(records.verified(&record(1, 5, 1)).is_some());
+    }
+
+    #[test]
     fn a_peer_in_person_overrules_its_older_life() {
-        let mut records = Records::new(8);
+        let mut records = Records::new(8, MAX_KNOWN);
         records.hear(&record(1, 50, 2));
         records.meet(record(1, 1, 1));
         assert_eq!(records.addresses(&keypair(1).public().to_peer_id()).len(), 1);
@@ -287,7 +321,7 @@ mod tests {
 
     #[test]
     fn hearsay_adds_to_the_peers_own_word_without_its_name() {
-        let mut records = Records::new(2);
+        let mut records = Records::new(2, MAX_KNOWN);
         let peer = keypair(1).public().to_peer_id();
         let named: Multiaddr = format!("/ip4/10.0.0.1/tcp/1/p2p/{peer}").parse().unwrap();
         assert_eq!(peer_in(&named), Some(peer));
@@ -326,7 +360,11 @@ mod tests {
     #[test]
     fn records_do_not_grow_while_the_ring_is_quiet() {
         let us = keypair(u16::MAX).public().to_peer_id();
-        let mut ring = crate::ring::Ring::new(&crate::Config::lan(), us);
+        let config = crate::Config {
+            max_records: MAX_KNOWN,
+            ..crate::Config::lan()
+        };
+        let mut ring = crate::ring::Ring::new(&config, us);
         let batch = (MAX_KNOWN / 16) as u16;
         for n in 0..=MAX_KNOWN as u16 + batch {
             assert!(!ring.is_dirty());
@@ -339,7 +377,7 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_the_oldest_that_nobody_needs_goes() {
-        let mut records = Records::new(8);
+        let mut records = Records::new(8, MAX_KNOWN);
         for n in 0..=MAX_KNOWN as u16 {
             records.meet(record(n, 1, 0));
         }

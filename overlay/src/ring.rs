@@ -36,6 +36,8 @@ pub(crate) struct Ring {
     leaves: LeafSet,
     table: RoutingTable,
     dirty: bool,
+    /// Records that their peers had not signed.
+    pub(crate) forged: u64,
 }
 
 impl Ring {
@@ -46,12 +48,13 @@ impl Ring {
             peer,
             key,
             per_side: config.leaves_per_side,
-            records: Records::new(config.max_addresses),
+            records: Records::new(config.max_addresses, config.max_records),
             gone: Gone::default(),
             candidates: BTreeMap::new(),
             leaves: LeafSet::default(),
             table: RoutingTable::new(key, config.digit_bits),
             dirty: false,
+            forged: 0,
         }
     }
 
@@ -127,7 +130,8 @@ impl Ring {
         self.dirty || self.records.is_overfull()
     }
 
-    /// Computes leaf set and table anew if anything has changed since the last time. Says whether one of them is another now.
+    /// Computes leaf set and table anew if anything has changed since the last time. Says whether one of them is another now. Whoever is
+    /// chosen proves itself by the signature of its record; false records are counted.
     pub(crate) fn settle(&mut self) -> bool {
         if !std::mem::take(&mut self.dirty) && !self.records.is_overfull() {
             return false;
@@ -138,10 +142,28 @@ impl Ring {
             self.candidates.remove(&Key::of(&peer));
         }
         let before = self.wanted();
+        self.choose();
+        while self.expose_forgeries() {
+            self.choose();
+        }
+        self.wanted() != before
+    }
+
+    fn choose(&mut self) {
         self.leaves = LeafSet::nearest(&self.key, self.per_side, &self.candidates);
         let leaves = &self.leaves;
         self.table.choose(&self.candidates, |peer| leaves.contains(peer));
-        self.wanted() != before
+    }
+
+    /// Forgets whoever was chosen on the word of somebody else than itself; says whether there was anybody.
+    fn expose_forgeries(&mut self) -> bool {
+        let chosen = self.wanted();
+        let forged: Vec<_> = chosen.iter().filter(|peer| !self.records.verify(peer)).collect();
+        for peer in &forged {
+            self.candidates.remove(&Key::of(peer));
+        }
+        self.forged += forged.len() as u64;
+        !forged.is_empty()
     }
 
     /// Leaf set and table, the nearest leaves first.

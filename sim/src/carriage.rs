@@ -4,7 +4,9 @@
 //! accepts in its kernel and shakes no hands. Everything between two hosts shares one wire in each direction, so a session is ordered
 //! and a connection's end comes after its last frame.
 
-use fatebound_machine::overlay::{DialFailure, DisconnectCause, Multiaddr, Opener, PeerId, RequestId, Session};
+use fatebound_machine::overlay::{
+    DialFailure, DisconnectCause, Multiaddr, Opener, PeerId, Protocol, RequestId, Session,
+};
 use fatebound_machine::{Input, Output};
 
 use crate::PeerIndex;
@@ -114,7 +116,9 @@ impl World {
                     peer: index,
                     event: event.clone(),
                 });
-                self.peers[index.0].events.push((self.now, event));
+                if self.keeps_events {
+                    self.peers[index.0].events.push((self.now, event));
+                }
             }
         }
     }
@@ -522,8 +526,9 @@ pub(crate) fn address_of(peer: PeerIndex) -> Multiaddr {
 }
 
 pub(crate) fn host_of(address: &Multiaddr) -> Option<PeerIndex> {
-    let text = address.to_string();
-    let ip: std::net::Ipv4Addr = text.split('/').nth(2)?.parse().ok()?;
+    let Some(Protocol::Ip4(ip)) = address.iter().next() else {
+        return None;
+    };
     let [_, x, y, z] = ip.octets();
     Some(PeerIndex(u32::from_be_bytes([0, x, y, z]) as usize))
 }

@@ -26,11 +26,13 @@ pub mod fault;
 pub mod generate;
 mod network;
 mod observe;
+mod queue;
 pub mod run;
 pub mod schedule;
 mod script;
 pub mod setting;
 pub mod statistics;
+mod storage;
 mod trace;
 mod world;
 

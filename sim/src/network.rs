@@ -3,7 +3,7 @@
 //! From each host to each other host runs one wire, first in first out. A cut wire keeps what is put on it, as TCP does by sending it
 //! again, and hands it over when it is mended.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use fatebound_machine::overlay::Time;
@@ -50,9 +50,14 @@ pub struct Network<T> {
     rng: StdRng,
     cut: BTreeSet<Wire>,
     held: BTreeMap<Wire, VecDeque<T>>,
-    /// When the last thing on a wire arrives: nothing overtakes it.
-    last: BTreeMap<Wire, Time>,
+    /// When the last thing on a wire arrives: nothing overtakes it. Whatever has arrived is forgotten now and then.
+    last: HashMap<Wire, Time>,
+    /// At this size `last` is tidied next.
+    tidy_at: usize,
 }
+
+/// Wires that are remembered before it is worth a look which of them are empty.
+const TIDY_AT_LEAST: usize = 4096;
 
 impl<T> Network<T> {
     /// A network in which everything works.
@@ -63,16 +68,17 @@ impl<T> Network<T> {
             rng: StdRng::seed_from_u64(seed),
             cut: BTreeSet::new(),
             held: BTreeMap::new(),
-            last: BTreeMap::new(),
+            last: HashMap::new(),
+            tidy_at: TIDY_AT_LEAST,
         }
     }
 
     /// The delay of a pair without jitter: a function of the seed and the pair, so that it needs no table.
     pub fn delay(&self, a: PeerIndex, b: PeerIndex) -> Duration {
         let (low, high) = (a.0.min(b.0) as u64, a.0.max(b.0) as u64);
-        let mut pair = StdRng::seed_from_u64(self.seed ^ (low << 32 | high).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let spread = self.latency.most.saturating_sub(self.latency.least);
-        self.latency.least + spread.mul_f64(pair.random::<f64>())
+        let share = mixed(self.seed ^ (low << 32 | high)) >> 32;
+        self.latency.least + Duration::from_nanos(((u128::from(share) * spread.as_nanos()) >> 32) as u64)
     }
 
     /// When something put on the wire now arrives; `None` if the wire is cut, and then `thing` is kept.
@@ -87,6 +93,10 @@ impl<T> Network<T> {
     fn arrival(&mut self, now: Time, from: PeerIndex, to: PeerIndex) -> Time {
         let jitter = self.latency.jitter.mul_f64(self.rng.random::<f64>());
         let earliest = now + self.delay(from, to) + jitter;
+        if self.last.len() >= self.tidy_at {
+            self.last.retain(|_, last| *last > now);
+            self.tidy_at = TIDY_AT_LEAST.max(2 * self.last.len());
+        }
         let last = self.last.entry((from, to)).or_default();
         *last = earliest.max(*last);
         *last
@@ -115,6 +125,14 @@ impl<T> Network<T> {
     pub(crate) fn cuts(&self) -> Vec<Wire> {
         self.cut.iter().copied().collect()
     }
+}
+
+/// Spreads a number over all numbers (splitmix64).
+fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Peers, their hosts, and the queue of what happens next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use fatebound_machine::fng::{self, Reason, Refusal, Ticket};
@@ -13,6 +13,8 @@ use rand::{Rng, SeedableRng};
 use crate::carriage::{Cargo, End, Pending, address_of, pair};
 use crate::network::{Latency, Network};
 use crate::observe::{Disturbance, Observation, Observe};
+use crate::queue::Queue;
+use crate::storage::{Connections, Ends};
 
 /// A peer of a [`World`], by the order of spawning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,23 +90,23 @@ pub(crate) enum Happening {
 pub struct World {
     pub(crate) config: Config,
     pub(crate) now: Time,
-    /// Numbers what is scheduled, so that simultaneous things happen in the order in which they were scheduled.
-    pub(crate) order: u64,
-    pub(crate) queue: BTreeMap<(Time, u64), Happening>,
+    pub(crate) queue: Queue<Happening>,
     pub(crate) network: Network<(PeerIndex, PeerIndex, Box<Cargo>)>,
     pub(crate) peers: Vec<Peer>,
-    pub(crate) by_id: BTreeMap<PeerId, PeerIndex>,
+    pub(crate) by_id: HashMap<PeerId, PeerIndex>,
     /// Open sessions: each end, and the other.
-    pub(crate) sessions: BTreeMap<End, End>,
-    /// Connections by unordered pair: who dialled and where.
-    pub(crate) connections: BTreeMap<(PeerIndex, PeerIndex), (PeerIndex, Multiaddr)>,
-    pub(crate) dials: BTreeMap<End, Pending>,
-    pub(crate) requests: BTreeMap<End, PeerIndex>,
+    pub(crate) sessions: Ends<End>,
+    pub(crate) connections: Connections,
+    pub(crate) dials: Ends<Pending>,
+    pub(crate) requests: Ends<PeerIndex>,
     /// Requests that arrived and were not answered yet: the number at the answerer, and the asker's end.
-    pub(crate) asked: BTreeMap<End, End>,
+    pub(crate) asked: Ends<End>,
     pub(crate) rng: StdRng,
     pub(crate) tickets: u64,
     pub(crate) dial_timeout: Duration,
+    pub(crate) keeps_events: bool,
+    /// How many things have happened.
+    pub(crate) happened: u64,
     pub(crate) observing: Option<Observe>,
     pub(crate) observations: Vec<(Time, Observation)>,
 }
@@ -126,18 +128,19 @@ impl World {
             dial_timeout: 3 * config.overlay.ping_timeout,
             config,
             now: Time::ZERO,
-            order: 0,
-            queue: BTreeMap::new(),
+            queue: Queue::default(),
             network: Network::new(rng.next_u64(), latency),
             peers: Vec::new(),
-            by_id: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            connections: BTreeMap::new(),
-            dials: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            by_id: HashMap::new(),
+            sessions: Ends::default(),
+            connections: Connections::default(),
+            dials: Ends::default(),
+            requests: Ends::default(),
+            asked: Ends::default(),
             rng,
             tickets: 0,
+            keeps_events: true,
+            happened: 0,
             observing: None,
             observations: Vec::new(),
         }
@@ -146,6 +149,21 @@ impl World {
     /// The time now.
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// From now on peers' events are not kept: what [`World::events`] returns ends here. For long runs, together with [`World::observe`].
+    pub fn forget_events(&mut self) {
+        self.keeps_events = false;
+    }
+
+    /// How many things have happened: arrivals, deadlines, time limits.
+    pub fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    /// How many things are going to happen, as far as is known: messages on their way, deadlines.
+    pub fn scheduled(&self) -> usize {
+        self.queue.len()
     }
 
     /// Adds a host and starts its peer, which joins through these peers.
@@ -312,32 +330,20 @@ impl World {
 
     /// Kills the process: its host resets its sessions and refuses dials.
     pub fn crash(&mut self, peer: PeerIndex) {
+        let asked = self.asked.take(peer);
         self.end(peer, State::Crashed);
-        let ends: Vec<(End, End)> = self
-            .sessions
-            .iter()
-            .filter(|(end, _)| end.peer == peer)
-            .map(|(end, other)| (*end, *other))
-            .collect();
-        for (end, other) in ends {
-            self.sessions.remove(&end);
+        for (_, other) in self.sessions.take(peer) {
             self.ship(peer, other.peer, Cargo::Closed { to: other });
         }
-        let waiting: Vec<End> = self
-            .requests
-            .iter()
-            .filter(|(_, to)| **to == peer)
-            .map(|(end, _)| *end)
-            .collect();
-        for end in waiting {
-            self.ship(peer, end.peer, Cargo::Reset { to: end });
+        for (_, asker) in asked {
+            self.ship(peer, asker.peer, Cargo::Reset { to: asker });
         }
     }
 
     /// The host loses power: nobody hears anything.
     pub fn vanish(&mut self, peer: PeerIndex) {
         self.end(peer, State::Vanished);
-        self.sessions.retain(|end, _| end.peer != peer);
+        self.sessions.take(peer);
     }
 
     fn end(&mut self, peer: PeerIndex, state: State) {
@@ -347,9 +353,10 @@ impl World {
         life.machine = None;
         life.inbox.clear();
         life.wake = None;
-        self.connections.retain(|&(a, b), _| a != peer && b != peer);
-        self.dials.retain(|end, _| end.peer != peer);
-        self.requests.retain(|end, _| end.peer != peer);
+        self.connections.remove_all(peer);
+        self.dials.take(peer);
+        self.requests.take(peer);
+        self.asked.take(peer);
     }
 
     /// Starts a crashed or vanished peer again: same identity, same address, a new life.
@@ -414,12 +421,12 @@ impl World {
     pub fn break_sessions(&mut self, a: PeerIndex, b: PeerIndex) {
         self.saw(|| Observation::Disturbed(Disturbance::Network));
         self.connections.remove(&pair(a, b));
-        let ends: Vec<End> = self
-            .sessions
-            .iter()
-            .filter(|(end, other)| pair(end.peer, other.peer) == pair(a, b))
-            .map(|(end, _)| *end)
-            .collect();
+        let between = |of: PeerIndex, with: PeerIndex| {
+            let ends = self.sessions.of(of).filter(move |(_, other)| other.peer == with);
+            ends.map(|(end, _)| end)
+        };
+        let (first, second) = pair(a, b);
+        let ends: Vec<End> = between(first, second).chain(between(second, first)).collect();
         for end in ends {
             self.lose(end);
         }
@@ -448,18 +455,17 @@ impl World {
 
     /// The next thing happens, if it does so until `end`.
     fn step(&mut self, end: Time) -> bool {
-        let Some(next) = self.queue.first_entry().filter(|next| next.key().0 <= end) else {
+        let Some((at, happening)) = self.queue.take(end) else {
             return false;
         };
-        self.now = next.key().0.max(self.now);
-        let happening = next.remove();
+        self.now = at.max(self.now);
+        self.happened += 1;
         self.happen(happening);
         true
     }
 
     pub(crate) fn schedule(&mut self, at: Time, happening: Happening) {
-        self.order += 1;
-        self.queue.insert((at, self.order), happening);
+        self.queue.put(at, happening);
     }
 
     fn happen(&mut self, happening: Happening) {

@@ -51,7 +51,7 @@ impl Links {
             if news {
                 self.send_ping(now, id, out);
             }
-        } else if self.deadlines.get(Due::Redial(peer)).is_none() {
+        } else if self.redials.get(peer).is_none() {
             self.dial(now, peer, out);
         }
     }
@@ -126,7 +126,7 @@ impl Links {
         }
         remote.tries = remote.tries.saturating_add(1);
         remote.dialing = Some(addresses.clone());
-        self.deadlines.set(Due::Redial(peer), now + DIAL_LIMIT);
+        self.redials.set(peer, now + DIAL_LIMIT);
         out.push(Output::Connect {
             peer: Some(peer),
             // A link's redial must prove life or death; without an address only an existing connection can help.
@@ -172,7 +172,7 @@ impl Links {
         let ours = |dialled: &Vec<Multiaddr>| failures.iter().all(|(address, _)| dialled.contains(address));
         if remote.dialing.as_ref().is_some_and(ours) {
             remote.dialing = None;
-            self.deadlines.cancel(Due::Redial(peer));
+            self.redials.cancel(peer);
             self.without_session(now, peer, out);
         }
     }
@@ -199,7 +199,7 @@ impl Links {
             if let Some(remote) = self.remotes.get_mut(&peer) {
                 remote.dialing = None;
             }
-            self.deadlines.cancel(Due::Redial(peer));
+            self.redials.cancel(peer);
             self.dead(now, peer, DeathProof::Refused, out);
         }
         dead
@@ -254,7 +254,7 @@ impl Links {
         let (first, last) = self.config.retry_pause;
         let pause = back_off(first, last, remote.tries);
         let part = self.rng.random_range(0.5..1.0);
-        self.deadlines.set_earlier(Due::Redial(peer), now + pause.mul_f64(part));
+        self.redials.set_earlier(peer, now + pause.mul_f64(part));
     }
 
     /// It answered a ping: dials may be quick again.
@@ -314,7 +314,7 @@ impl Links {
         let idle = !remote.wanted && !remote.requested && remote.sessions.is_empty() && remote.dialing.is_none();
         if idle && !self.by_peer.contains_key(peer) {
             self.remotes.remove(peer);
-            self.deadlines.cancel(Due::Redial(*peer));
+            self.redials.cancel(*peer);
         }
     }
 }

@@ -151,6 +151,7 @@ impl Links {
         self.by_peer.clear();
         self.remotes.clear();
         self.deadlines = crate::Deadlines::default();
+        self.redials = crate::Deadlines::default();
         out.push(Output::Event(Event::Stopped));
     }
 

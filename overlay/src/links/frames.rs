@@ -111,7 +111,7 @@ impl Links {
     fn on_neighbours(&mut self, id: LinkId, mut neighbours: Vec<PeerId>) {
         neighbours.truncate(MAX_NEIGHBOURS);
         if let Some(link) = self.links.get_mut(&id) {
-            link.neighbours = neighbours;
+            link.neighbours = neighbours.iter().collect();
         }
     }
 
@@ -148,7 +148,8 @@ impl Links {
         }
     }
 
-    /// The list of links has changed: the neighbours will be told, once for all changes of half a `ping_timeout`.
+    /// The list of links has changed: the neighbours will be told, once for all changes of two `ping_timeout`s. (Links change in bursts: who
+    /// joins founds dozens of them, and each loss is followed by a replacement.)
     pub(super) fn neighbours_changed(&mut self, now: Time) {
         self.neighbours += 1;
         self.neighbours_changed_since(now);
@@ -157,7 +158,7 @@ impl Links {
     /// Some neighbour was told an older list.
     pub(super) fn neighbours_changed_since(&mut self, now: Time) {
         self.deadlines
-            .set_earlier(Due::Neighbours, now + self.config.ping_timeout / 2);
+            .set_earlier(Due::Neighbours, now + self.config.ping_timeout * 2);
     }
 
     pub(super) fn tell_neighbours(&mut self, out: &mut Vec<Output>) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 
 use super::operations::Operations;
+use super::peer_list::PeerList;
 use super::pings::Pings;
 use super::round_trip::RoundTrip;
 use crate::message::LinkInstance;
@@ -35,7 +36,7 @@ pub(crate) struct Link {
     pub(super) wanted_by_us: bool,
     pub(super) wanted_by_them: bool,
     /// The other end's neighbours, as it told us.
-    pub(super) neighbours: Vec<PeerId>,
+    pub(super) neighbours: PeerList,
     /// Which version of our own neighbours the other end was told.
     pub(super) neighbours_told: u64,
     pub(super) joint: JointSet,
@@ -75,7 +76,7 @@ impl Link {
             joined: false,
             wanted_by_us: founding.wanted_by_us,
             wanted_by_them: false,
-            neighbours: Vec::new(),
+            neighbours: PeerList::default(),
             neighbours_told: 0,
             joint: JointSet::default(),
             their_paths: 0,
@@ -128,7 +129,7 @@ impl Link {
     }
 
     /// The other end's neighbours, at most [`super::MAX_NEIGHBOURS`], as it told last.
-    pub(crate) fn neighbours(&self) -> &[PeerId] {
+    pub(crate) fn neighbours(&self) -> &PeerList {
         &self.neighbours
     }
 

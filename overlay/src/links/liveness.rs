@@ -167,9 +167,9 @@ impl Links {
         }
         link.shared_at = Some(now);
         let suspect = link.peer;
-        let others = link.neighbours.iter().filter(|&&to| to != self.peer && to != suspect);
+        let others = link.neighbours.iter().filter(|to| *to != self.peer && *to != suspect);
         let others = others.take(MAX_TOLD);
-        out.extend(others.map(|&to| Output::Suspect { to, suspect }));
+        out.extend(others.map(|to| Output::Suspect { to, suspect }));
     }
 
     /// They "ping at once and believe only their own evidence".

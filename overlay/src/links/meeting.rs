@@ -5,7 +5,7 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use super::contacts::bare;
-use super::session::OpenSession;
+use super::session::{Greeting, OpenSession};
 use super::{Due, Link, Links, MAX_NEIGHBOURS, Output};
 use crate::message::{Farewell, Hello, Message};
 use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Session, Time};
@@ -60,7 +60,7 @@ impl Links {
         remote.sessions.push(session);
         if opener == Opener::Us {
             remote.dialing = None;
-            self.deadlines.cancel(Due::Redial(peer));
+            self.redials.cancel(peer);
         }
         self.sessions.insert(session, opened);
         self.deadlines
@@ -156,7 +156,7 @@ impl Links {
             self.hopeless(peer);
             return self.turn_away(now, session, Farewell::WrongNetwork, out);
         }
-        if !self.acceptable(&peer, &hello) {
+        if !hello.record.verify() || !self.acceptable(&peer, &hello) {
             return self.violated(now, session, "a malformed Hello", out);
         }
         hello.neighbours.truncate(MAX_NEIGHBOURS);
@@ -166,7 +166,7 @@ impl Links {
         }
         self.prove_life(&peer, address.as_ref(), &hello);
         if self.close_unlisted(session, &hello, out) {
-            self.introduce(session, hello, out);
+            self.introduce(session, *hello, out);
         }
         self.settle(now, peer, out);
     }
@@ -182,8 +182,7 @@ impl Links {
         let repeated = known
             .into_iter()
             .any(|other| other.number == hello.number && other.incarnation == hello.incarnation);
-        let record = hello.record.verified();
-        hello.open.len() <= MAX_LISTED && !repeated && record.is_some_and(|record| record.peer == *peer)
+        hello.open.len() <= MAX_LISTED && !repeated && hello.record.record().peer == *peer
     }
 
     /// "It comes back with another incarnation": then the life that we knew is over. `false`: this `Hello` is of a life before the one that
@@ -252,18 +251,18 @@ impl Links {
         true
     }
 
-    fn introduce(&mut self, session: Session, hello: Box<Hello>, out: &mut Vec<Output>) {
+    fn introduce(&mut self, session: Session, hello: Hello, out: &mut Vec<Output>) {
         let Some(open) = self.sessions.get_mut(&session) else {
             return;
         };
         let remote = self.remotes.entry(open.peer).or_default();
         let addresses = &hello.record.record().addresses;
         remote.addresses = addresses.iter().take(self.config.max_addresses).map(bare).collect();
+        open.theirs = Some(Box::new(Greeting::of(&hello)));
         out.push(Output::Met {
-            record: hello.record.clone(),
+            record: hello.record,
             joined: hello.joined,
         });
-        open.theirs = Some(hello);
     }
 
     /// The connection under a session broke, or the driver closed it.

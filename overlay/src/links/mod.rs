@@ -24,6 +24,7 @@ mod link;
 mod liveness;
 mod meeting;
 mod operations;
+mod peer_list;
 mod pings;
 mod rota;
 mod round_trip;
@@ -81,6 +82,8 @@ pub(crate) struct Links {
     /// Grows with each link that comes or goes.
     neighbours: u64,
     deadlines: Deadlines<Due>,
+    /// The next dial of each peer; while one is under way, the end of our patience with it.
+    redials: Deadlines<PeerId>,
     counters: Counters,
 }
 
@@ -101,8 +104,6 @@ enum Due {
     Unneeded(LinkId),
     /// `L` since the last proof of life.
     Alive(LinkId),
-    /// The next dial; while one is under way, the end of our patience with it.
-    Redial(PeerId),
 }
 
 /// What has happened since the start; read for metrics.
@@ -142,6 +143,7 @@ impl Links {
             rota: Rota::default(),
             neighbours: 0,
             deadlines: Deadlines::default(),
+            redials: Deadlines::default(),
             counters: Counters::default(),
         }
     }
@@ -182,8 +184,8 @@ impl Links {
     }
 
     fn on_wake(&mut self, now: Time, out: &mut Vec<Output>) {
-        while let Some(at) = self.deadlines.next() {
-            let Some(due) = self.deadlines.pop_due(now) else { return };
+        while let Some(at) = self.deadlines.next().filter(|at| *at <= now) {
+            let Some(due) = self.deadlines.pop_due(now) else { break };
             match due {
                 Due::Turn => self.on_turn(now, out),
                 Due::Neighbours => self.tell_neighbours(out),
@@ -193,14 +195,16 @@ impl Links {
                 Due::Announced(link) => self.on_announced_passed(now, link, out),
                 Due::Unneeded(link) => self.on_unneeded(now, link, out),
                 Due::Alive(link) => self.on_silent(now, link, out),
-                Due::Redial(peer) => self.on_redial(now, peer, out),
             }
+        }
+        while let Some(peer) = self.redials.pop_due(now) {
+            self.on_redial(now, peer, out);
         }
     }
 
     /// When [`Input::Wake`] is due.
     pub(crate) fn deadline(&self) -> Deadline {
-        self.deadlines.next()
+        [self.deadlines.next(), self.redials.next()].into_iter().flatten().min()
     }
 
     /// The link to this peer.

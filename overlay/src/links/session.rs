@@ -12,6 +12,7 @@
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
+use super::peer_list::PeerList;
 use crate::Opener;
 use crate::message::{Hello, LinkInstance};
 
@@ -30,8 +31,39 @@ pub(super) struct OpenSession {
     pub(super) open: Vec<u64>,
     /// The version of our neighbours in our `Hello`.
     pub(super) neighbours: u64,
-    /// The other end's `Hello`, once it came.
-    pub(super) theirs: Option<Box<Hello>>,
+    /// What the other end's `Hello` said, once it came.
+    pub(super) theirs: Option<Box<Greeting>>,
+}
+
+/// What is remembered of a `Hello` while its session lasts; [`Hello`] says what each word means.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    pub(super) incarnation: u64,
+    pub(super) number: u64,
+    pub(super) open: Vec<u64>,
+    pub(super) resume: Option<LinkInstance>,
+    pub(super) received: u64,
+    pub(super) share: [u8; 16],
+    pub(super) wanted: bool,
+    pub(super) joined: bool,
+    /// Goes to the link once the session carries it.
+    pub(super) neighbours: PeerList,
+}
+
+impl Greeting {
+    pub(super) fn of(hello: &Hello) -> Greeting {
+        Greeting {
+            incarnation: hello.incarnation,
+            number: hello.number,
+            open: hello.open.clone(),
+            resume: hello.resume,
+            received: hello.received,
+            share: hello.share,
+            wanted: hello.wanted,
+            joined: hello.joined,
+            neighbours: hello.neighbours.iter().collect(),
+        }
+    }
 }
 
 /// Of two sessions between the same peers the one of the greater rank stays.
@@ -75,7 +107,7 @@ impl OpenSession {
 /// It resumes what both name. ◆ A `Hello` that names nothing does not deny an instance that its sender could not know yet: one founded by
 /// a session that the sender lists as open, or numbered later. (Without this, two dials that cross found the link twice.) Otherwise the
 /// session founds a new instance.
-pub(super) fn agreed_instance(us: &PeerId, session: &OpenSession, theirs: &Hello) -> LinkInstance {
+pub(super) fn agreed_instance(us: &PeerId, session: &OpenSession, theirs: &Greeting) -> LinkInstance {
     let we_are_smaller = *us < session.peer;
     let ours_of = |instance: &LinkInstance| {
         if we_are_smaller {

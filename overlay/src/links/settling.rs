@@ -105,14 +105,16 @@ impl Links {
     /// Takes in what the `Hello` says, replays what it does not know, and asks for a sign of life: the first sample of a new link, the end
     /// of the doubt about an old one.
     fn carry(&mut self, now: Time, session: Session, id: LinkId, out: &mut Vec<Output>) {
-        let (Some(open), Some(link)) = (self.sessions.get(&session), self.links.get_mut(&id)) else {
+        let (Some(open), Some(link)) = (self.sessions.get_mut(&session), self.links.get_mut(&id)) else {
             return;
         };
-        let Some(theirs) = &open.theirs else { return };
+        let Some(theirs) = &mut open.theirs else { return };
         link.session = Some(session);
         link.joined = theirs.joined;
         link.wanted_by_them = theirs.wanted;
-        link.neighbours.clone_from(&theirs.neighbours);
+        if !theirs.neighbours.is_empty() {
+            link.neighbours = std::mem::take(&mut theirs.neighbours);
+        }
         link.neighbours_told = open.neighbours;
         link.pings.forget();
         link.retries = 0;
