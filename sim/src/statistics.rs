@@ -76,7 +76,7 @@ impl Statistics {
             self.repairs += counters.repairs;
             self.links_lost += counters.links_lost;
         }
-        self.events = world.order;
+        self.events = world.happened();
     }
 
     pub(crate) fn take(&mut self, report: &Report) {

@@ -1,6 +1,6 @@
 //! Peers, their hosts, and the queue of what happens next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fatebound_machine::fng::{self, Reason, Refusal, Ticket};
@@ -93,7 +93,7 @@ pub struct World {
     pub(crate) queue: Queue<Happening>,
     pub(crate) network: Network<(PeerIndex, PeerIndex, Box<Cargo>)>,
     pub(crate) peers: Vec<Peer>,
-    pub(crate) by_id: HashMap<PeerId, PeerIndex>,
+    pub(crate) by_id: BTreeMap<PeerId, PeerIndex>,
     /// Open sessions: each end, and the other.
     pub(crate) sessions: Ends<End>,
     pub(crate) connections: Connections,
@@ -131,7 +131,7 @@ impl World {
             queue: Queue::default(),
             network: Network::new(rng.next_u64(), latency),
             peers: Vec::new(),
-            by_id: HashMap::new(),
+            by_id: BTreeMap::new(),
             sessions: Ends::default(),
             connections: Connections::default(),
             dials: Ends::default(),
