@@ -1,9 +1,12 @@
 //! Virtual time and networks around the same machine that production runs.
 //!
-//! A [`World`] is a handful of peers, each a `Machine`, and a network that behaves as TCP does as long as it works: what is sent
-//! on a session arrives in order, late or not at all. Time jumps from event to event, so a minute costs what its messages cost, and a
-//! seed fixes everything: the same seed gives the same run. Not simulated yet: loss (delay by retransmission), and that urgent frames
-//! overtake others in a full send queue.
+//! A [`World`] is a handful of peers, each a `Machine`, and a network between them. Time jumps from event to event, so a minute costs what
+//! its messages cost, and a seed fixes everything: the same seed gives the same run.
+//!
+//! Links are TCP connections (`pipe.rs`, `connections.rs`, `dials.rs`): what is sent arrives in order as long as they last; loss is felt as delay by
+//! retransmission, a narrow wire as backlog; ends notice breaks each for itself. Hosts (`hosts.rs`, `processes.rs`, `clock.rs`) crash, vanish, stop, go on,
+//! are slow, starve, drift, and move. What differs from the driver in `node/` is listed in `carriage.rs`. Not simulated yet: a receiver that reads
+//! nothing does not fill its sender's queue; QUIC; what a connection's two directions do to each other.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,26 +23,39 @@
 
 #![forbid(unsafe_code)]
 
+mod adversary;
+mod cargo;
 mod carriage;
 pub mod checkers;
+mod clock;
+mod connections;
+mod dials;
+mod disturbances;
 pub mod fault;
 pub mod generate;
-mod network;
+mod hosts;
+mod latency;
 mod observe;
+mod pipe;
+mod processes;
 mod queue;
+mod requests;
 pub mod run;
 pub mod schedule;
 mod script;
+mod sessions;
 pub mod setting;
 pub mod statistics;
 mod storage;
 mod trace;
+mod wire;
 mod world;
 
+pub use adversary::{Adversary, MessageKind, Reaction, kinds_of};
 pub use fatebound_machine::fng::{Reason, Refusal};
 pub use fatebound_machine::tree::GroupId;
 pub use fatebound_machine::{Config, Profile};
-pub use network::{Latency, Network};
+pub use latency::Latency;
 pub use observe::{Disturbance, Observation, Observe, Signal, Words};
 pub use script::{Script, ScriptError};
 pub use trace::{Filter, Kind, Line, Tracer};

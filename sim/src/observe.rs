@@ -75,7 +75,9 @@ pub enum Signal {
     Refuse,
     /// It closes a session.
     Close,
-    /// It resets a question: nobody there will answer.
+    /// It closes the connection, with all that ran over it.
+    HangUp,
+    /// It knows no such connection.
     Reset,
 }
 
@@ -117,6 +119,22 @@ impl World {
     pub(crate) fn saw(&mut self, observation: impl FnOnce() -> Observation) {
         if self.observing.is_some() {
             self.observations.push((self.now, observation()));
+        }
+    }
+
+    /// A host says something to another.
+    pub(crate) fn saw_sent(&mut self, from: PeerIndex, to: PeerIndex, signal: Signal) {
+        if self.sees_messages() {
+            let words = Words::Host(signal);
+            self.saw(|| Observation::Sent { from, to, words });
+        }
+    }
+
+    /// It has arrived.
+    pub(crate) fn saw_arrived(&mut self, from: PeerIndex, to: PeerIndex, signal: Signal) {
+        if self.sees_messages() {
+            let words = Words::Host(signal);
+            self.saw(|| Observation::Arrived { from, to, words });
         }
     }
 

@@ -7,7 +7,6 @@ use fatebound_machine::Command;
 use fatebound_machine::fng::{Command as Order, Ticket};
 use fatebound_machine::overlay::Time;
 
-use crate::carriage::address_of;
 use crate::checkers::{Checkers, Report, Violation};
 use crate::fault::{Fault, GroupNumber};
 use crate::observe::Observe;
@@ -92,7 +91,8 @@ fn join(world: &mut World, peers: usize) -> bool {
     }
     for peer in 0..peers {
         let others = (0..peers.min(BOOTSTRAP)).filter(|&other| other != peer);
-        world.peers[peer].bootstrap = others.map(|other| address_of(PeerIndex(other))).collect();
+        let addresses = others.map(|other| world.address(PeerIndex(other))).collect();
+        world.peers[peer].bootstrap = addresses;
     }
     let end = world.now() + JOINING;
     let joined = |world: &World| {

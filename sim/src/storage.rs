@@ -1,10 +1,6 @@
-//! Sessions, dials, requests and connections of a hundred thousand peers: by peer, so that the end of one costs nothing to the others.
+//! Sessions, dials and requests of a hundred thousand peers: by peer, so that the end of one costs nothing to the others.
 //!
 //! Everything iterates in the order of its numbers, so that a run is the same each time.
-
-use std::collections::{BTreeSet, HashMap};
-
-use fatebound_machine::overlay::Multiaddr;
 
 use crate::PeerIndex;
 use crate::carriage::End;
@@ -76,54 +72,6 @@ fn place<T>(list: &[((u32, u64), T)], end: &End) -> Result<usize, usize> {
     list.binary_search_by_key(&(end.life, end.number), |(key, _)| *key)
 }
 
-/// An unordered pair of hosts, the smaller first.
-pub(crate) type Pair = (PeerIndex, PeerIndex);
-
-/// Connections: who dialled, and where.
-#[derive(Debug, Default)]
-pub(crate) struct Connections {
-    by_pair: HashMap<Pair, (PeerIndex, Multiaddr)>,
-    /// With whom each host has one.
-    others: Vec<BTreeSet<PeerIndex>>,
-}
-
-impl Connections {
-    pub(crate) fn get(&self, pair: &Pair) -> Option<&(PeerIndex, Multiaddr)> {
-        self.by_pair.get(pair)
-    }
-
-    pub(crate) fn contains_key(&self, pair: &Pair) -> bool {
-        self.by_pair.contains_key(pair)
-    }
-
-    pub(crate) fn insert(&mut self, pair: Pair, connection: (PeerIndex, Multiaddr)) {
-        let (a, b) = pair;
-        let hosts = a.0.max(b.0) + 1;
-        if self.others.len() < hosts {
-            self.others.resize_with(hosts, BTreeSet::new);
-        }
-        self.others[a.0].insert(b);
-        self.others[b.0].insert(a);
-        self.by_pair.insert(pair, connection);
-    }
-
-    pub(crate) fn remove(&mut self, pair: &Pair) {
-        if self.by_pair.remove(pair).is_some() {
-            self.others[pair.0.0].remove(&pair.1);
-            self.others[pair.1.0].remove(&pair.0);
-        }
-    }
-
-    /// Forgets every connection of one host.
-    pub(crate) fn remove_all(&mut self, host: PeerIndex) {
-        let others = self.others.get_mut(host.0).map(std::mem::take).unwrap_or_default();
-        for other in others {
-            self.by_pair.remove(&(host.min(other), host.max(other)));
-            self.others[other.0].remove(&host);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,20 +96,5 @@ mod tests {
         assert!(ends.of(PeerIndex(4)).next().is_none());
         assert_eq!(ends.get(&end(0, 1, 1)), Some(&9));
         assert!(!ends.contains_key(&end(9, 1, 1)));
-    }
-
-    #[test]
-    fn a_host_takes_all_its_connections_along() {
-        let address = crate::carriage::address_of(PeerIndex(0));
-        let mut connections = Connections::default();
-        for (a, b) in [(0, 1), (1, 2), (0, 2)] {
-            connections.insert((PeerIndex(a), PeerIndex(b)), (PeerIndex(a), address.clone()));
-        }
-        connections.remove_all(PeerIndex(1));
-        assert!(!connections.contains_key(&(PeerIndex(0), PeerIndex(1))));
-        assert!(!connections.contains_key(&(PeerIndex(1), PeerIndex(2))));
-        assert!(connections.get(&(PeerIndex(0), PeerIndex(2))).is_some());
-        connections.remove(&(PeerIndex(0), PeerIndex(2)));
-        assert!(connections.others.iter().all(BTreeSet::is_empty));
     }
 }

@@ -257,6 +257,7 @@ fn signal_word(signal: Signal) -> &'static str {
         Signal::Accept => "accepts",
         Signal::Refuse => "refuses",
         Signal::Close => "closes a session",
-        Signal::Reset => "resets a question",
+        Signal::HangUp => "hangs up",
+        Signal::Reset => "resets the connection",
     }
 }

@@ -10,11 +10,19 @@ use fatebound_machine::{Command, Config, Event, Input, Machine, Profile};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::carriage::{Cargo, End, Pending, address_of, pair};
-use crate::network::{Latency, Network};
+use crate::adversary::Adversary;
+use crate::carriage::End;
+use crate::connections::{Connections, Transit};
+use crate::dials::{Knock, Pending};
+use crate::hosts::Host;
+use crate::latency::Latency;
 use crate::observe::{Disturbance, Observation, Observe};
+use crate::processes::Work;
 use crate::queue::Queue;
-use crate::storage::{Connections, Ends};
+use crate::requests::{Asked, Asking};
+use crate::sessions::Half;
+use crate::storage::Ends;
+use crate::wire::Network;
 
 /// A peer of a [`World`], by the order of spawning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,9 +63,10 @@ pub(crate) struct Peer {
     /// Counts the lives of the process: what was meant for an earlier one does not reach this one.
     pub(crate) life: u32,
     pub(crate) started: Time,
+    pub(crate) host: Host,
     pub(crate) machine: Option<Machine>,
-    /// What arrived while paused.
-    pub(crate) inbox: VecDeque<Input>,
+    /// What arrived while the process took nothing.
+    pub(crate) inbox: VecDeque<Work>,
     pub(crate) wake: Option<Time>,
     pub(crate) events: Vec<(Time, Event)>,
     pub(crate) next_session: u64,
@@ -68,21 +77,27 @@ pub(crate) struct Peer {
 /// What is scheduled.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    Arrives {
-        at: PeerIndex,
-        from: PeerIndex,
-        cargo: Box<Cargo>,
-    },
+    Transit(Transit),
+    Knock(Knock),
     Wake {
+        peer: PeerIndex,
+        life: u32,
+    },
+    GoesOn {
         peer: PeerIndex,
         life: u32,
     },
     DialTimeout {
         from: End,
-        tried: usize,
+        round: u32,
     },
     RequestTimeout {
         from: End,
+    },
+    /// A cut ends.
+    Mend {
+        a: PeerIndex,
+        b: PeerIndex,
     },
 }
 
@@ -91,16 +106,19 @@ pub struct World {
     pub(crate) config: Config,
     pub(crate) now: Time,
     pub(crate) queue: Queue<Happening>,
-    pub(crate) network: Network<(PeerIndex, PeerIndex, Box<Cargo>)>,
+    pub(crate) network: Network,
     pub(crate) peers: Vec<Peer>,
     pub(crate) by_id: BTreeMap<PeerId, PeerIndex>,
-    /// Open sessions: each end, and the other.
-    pub(crate) sessions: Ends<End>,
+    /// Who lives on another host than its first.
+    pub(crate) moved: BTreeMap<u32, PeerIndex>,
+    pub(crate) hosts_used: u32,
     pub(crate) connections: Connections,
+    pub(crate) sessions: Ends<Half>,
     pub(crate) dials: Ends<Pending>,
-    pub(crate) requests: Ends<PeerIndex>,
-    /// Requests that arrived and were not answered yet: the number at the answerer, and the asker's end.
-    pub(crate) asked: Ends<End>,
+    pub(crate) requests: Ends<Asking>,
+    /// Requests that arrived and were not answered yet.
+    pub(crate) asked: Ends<Asked>,
+    pub(crate) adversary: Option<Adversary>,
     pub(crate) rng: StdRng,
     pub(crate) tickets: u64,
     pub(crate) dial_timeout: Duration,
@@ -132,11 +150,14 @@ impl World {
             network: Network::new(rng.next_u64(), latency),
             peers: Vec::new(),
             by_id: BTreeMap::new(),
-            sessions: Ends::default(),
+            moved: BTreeMap::new(),
+            hosts_used: 0,
             connections: Connections::default(),
+            sessions: Ends::default(),
             dials: Ends::default(),
             requests: Ends::default(),
             asked: Ends::default(),
+            adversary: None,
             rng,
             tickets: 0,
             keeps_events: true,
@@ -181,13 +202,14 @@ impl World {
             state: State::Crashed,
             life: 0,
             started: self.now,
+            host: Host::new(index),
             machine: None,
             inbox: VecDeque::new(),
             wake: None,
             events: Vec::new(),
             next_session: 0,
             next_request: 0,
-            bootstrap: bootstrap.iter().map(|&peer| address_of(peer)).collect(),
+            bootstrap: bootstrap.iter().map(|&peer| self.address(peer)).collect(),
         });
         self.start(index);
         index
@@ -328,22 +350,16 @@ impl World {
         self.command(peer, Command::Group(fng::Command::FallSilent { group: *group }));
     }
 
-    /// Kills the process: its host resets its sessions and refuses dials.
+    /// Kills the process: its host sends what it holds, ends its connections, and refuses dials.
     pub fn crash(&mut self, peer: PeerIndex) {
-        let asked = self.asked.take(peer);
         self.end(peer, State::Crashed);
-        for (_, other) in self.sessions.take(peer) {
-            self.ship(peer, other.peer, Cargo::Closed { to: other });
-        }
-        for (_, asker) in asked {
-            self.ship(peer, asker.peer, Cargo::Reset { to: asker });
-        }
+        self.close_all(peer, true);
     }
 
     /// The host loses power: nobody hears anything.
     pub fn vanish(&mut self, peer: PeerIndex) {
         self.end(peer, State::Vanished);
-        self.sessions.take(peer);
+        self.close_all(peer, false);
     }
 
     fn end(&mut self, peer: PeerIndex, state: State) {
@@ -353,7 +369,8 @@ impl World {
         life.machine = None;
         life.inbox.clear();
         life.wake = None;
-        self.connections.remove_all(peer);
+        life.host.end_process();
+        self.sessions.take(peer);
         self.dials.take(peer);
         self.requests.take(peer);
         self.asked.take(peer);
@@ -362,74 +379,6 @@ impl World {
     /// Starts a crashed or vanished peer again: same identity, same address, a new life.
     pub fn restart(&mut self, peer: PeerIndex) {
         self.start(peer);
-    }
-
-    /// Stops the process without killing it.
-    pub fn pause(&mut self, peer: PeerIndex) {
-        if self.peers[peer.0].state == State::Running {
-            self.peers[peer.0].state = State::Paused;
-            self.saw(|| Observation::Disturbed(Disturbance::Paused(peer)));
-        }
-    }
-
-    /// Lets a paused process go on: it first takes what has waited.
-    pub fn resume(&mut self, peer: PeerIndex) {
-        if self.peers[peer.0].state != State::Paused {
-            return;
-        }
-        self.peers[peer.0].state = State::Running;
-        self.saw(|| Observation::Disturbed(Disturbance::Resumed(peer)));
-        for input in std::mem::take(&mut self.peers[peer.0].inbox) {
-            self.input(peer, input);
-        }
-        self.input(peer, Input::Wake);
-    }
-
-    /// Cuts both directions between two hosts.
-    pub fn cut(&mut self, a: PeerIndex, b: PeerIndex) {
-        self.saw(|| Observation::Disturbed(Disturbance::Network));
-        self.network.cut(a, b);
-        self.network.cut(b, a);
-    }
-
-    /// Cuts one direction.
-    pub fn cut_one_way(&mut self, from: PeerIndex, to: PeerIndex) {
-        self.saw(|| Observation::Disturbed(Disturbance::Network));
-        self.network.cut(from, to);
-    }
-
-    /// Cuts every wire between the two sets.
-    pub fn partition(&mut self, one: &[PeerIndex], other: &[PeerIndex]) {
-        for &a in one {
-            for &b in other {
-                self.cut(a, b);
-            }
-        }
-    }
-
-    /// Mends every wire; what TCP still holds arrives.
-    pub fn heal(&mut self) {
-        self.saw(|| Observation::Disturbed(Disturbance::Network));
-        for (from, to) in self.network.cuts() {
-            for (at, (from, to, cargo)) in self.network.mend(self.now, from, to) {
-                self.schedule(at, Happening::Arrives { at: to, from, cargo });
-            }
-        }
-    }
-
-    /// Breaks every session between two peers; both notice at once.
-    pub fn break_sessions(&mut self, a: PeerIndex, b: PeerIndex) {
-        self.saw(|| Observation::Disturbed(Disturbance::Network));
-        self.connections.remove(&pair(a, b));
-        let between = |of: PeerIndex, with: PeerIndex| {
-            let ends = self.sessions.of(of).filter(move |(_, other)| other.peer == with);
-            ends.map(|(end, _)| end)
-        };
-        let (first, second) = pair(a, b);
-        let ends: Vec<End> = between(first, second).chain(between(second, first)).collect();
-        for end in ends {
-            self.lose(end);
-        }
     }
 
     /// Runs for so long.
@@ -470,10 +419,13 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Arrives { at, from, cargo } => self.arrive(at, from, *cargo),
+            Happening::Transit(transit) => self.on_transit(transit),
+            Happening::Knock(knock) => self.on_knock(knock),
             Happening::Wake { peer, life } => self.wake(peer, life),
-            Happening::DialTimeout { from, tried } => self.dial_timed_out(from, tried),
+            Happening::GoesOn { peer, life } => self.on_goes_on(peer, life),
+            Happening::DialTimeout { from, round } => self.dial_timed_out(from, round),
             Happening::RequestTimeout { from } => self.request_failed(from, Vec::new()),
+            Happening::Mend { a, b } => self.mend(a, b),
         }
     }
 
@@ -485,57 +437,16 @@ impl World {
         peer.state = State::Running;
         peer.life += 1;
         peer.started = self.now;
+        peer.host.clock.restart(self.now);
         peer.machine = Some(machine);
         let bootstrap = peer.bootstrap.clone();
         self.saw(|| Observation::Disturbed(Disturbance::Started(index)));
-        self.input(index, Input::Listening(vec![address_of(index)]));
+        self.input(index, Input::Listening(vec![self.address(index)]));
         self.command(index, Command::Join { bootstrap });
     }
+}
 
-    /// Hands an input to a peer and carries out what comes of it.
-    pub(crate) fn input(&mut self, index: PeerIndex, input: Input) {
-        let now = self.now;
-        let peer = &mut self.peers[index.0];
-        match peer.state {
-            State::Running => {}
-            State::Paused => return peer.inbox.push_back(input),
-            State::Crashed | State::Vanished => return,
-        }
-        let Some(machine) = peer.machine.as_mut() else { return };
-        let mut outputs = Vec::new();
-        machine.handle(
-            Time::from_nanos(now.since(peer.started).as_nanos() as u64),
-            input,
-            &mut outputs,
-        );
-        let deadline = machine.deadline().map(|at| peer.started + at.elapsed());
-        let life = peer.life;
-        for output in outputs {
-            self.carry_out(index, output);
-        }
-        self.set_wake(index, life, deadline);
-    }
-
-    fn set_wake(&mut self, index: PeerIndex, life: u32, deadline: Option<Time>) {
-        let peer = &mut self.peers[index.0];
-        let Some(at) = deadline.map(|at| at.max(self.now)) else {
-            return;
-        };
-        if peer.life == life && peer.wake.is_none_or(|wake| at < wake) {
-            peer.wake = Some(at);
-            self.schedule(at, Happening::Wake { peer: index, life });
-        }
-    }
-
-    fn wake(&mut self, index: PeerIndex, life: u32) {
-        let now = self.now;
-        let peer = &mut self.peers[index.0];
-        if peer.life != life || peer.wake.is_none_or(|wake| wake > now) {
-            return;
-        }
-        peer.wake = None;
-        if peer.state == State::Running {
-            self.input(index, Input::Wake);
-        }
-    }
+/// An unordered pair: the smaller first.
+pub(crate) fn pair(a: PeerIndex, b: PeerIndex) -> (PeerIndex, PeerIndex) {
+    (a.min(b), a.max(b))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fatebound_machine::overlay::{Key, PeerId};
 
 use super::{Book, Checker, Report};
-use crate::carriage::host_of;
+use crate::hosts::host_of;
 use crate::world::State;
 use crate::{PeerIndex, World};
 
@@ -23,9 +23,9 @@ fn after<'a>(own: &Key, keys: impl DoubleEndedIterator<Item = (&'a Key, &'a Peer
 
 /// Whether any of the peer's bootstrap peers runs: without one a peer that has restarted can find nobody.
 fn has_a_way_in(world: &World, peer: PeerIndex) -> bool {
-    let bootstrap = world.peers[peer.0].bootstrap.iter().filter_map(host_of);
-    bootstrap
-        .into_iter()
+    let hosts = world.peers[peer.0].bootstrap.iter().filter_map(host_of);
+    hosts
+        .filter_map(|host| world.who_lives_at(host))
         .any(|host| host != peer && world.peers[host.0].state == State::Running)
 }
 

@@ -13,8 +13,8 @@ use fatebound_machine::overlay::Time;
 use fatebound_machine::{Event, fng};
 
 use super::{Book, Checker, GroupRecord, Report, name, works};
-use crate::carriage::pair;
 use crate::observe::Observation;
+use crate::world::pair;
 use crate::{GroupId, PeerIndex, World};
 
 type Pair = (PeerIndex, PeerIndex);

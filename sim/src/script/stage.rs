@@ -109,7 +109,7 @@ impl Play {
         config.overlay.leaves_per_side = leaves.unwrap_or(config.overlay.leaves_per_side);
         config.overlay.digit_bits = digits.unwrap_or(config.overlay.digit_bits);
         config.validate().map_err(|error| error.to_string())?;
-        let latency = Latency {
+        let latency = Latency::Range {
             least: latency,
             most: latency,
             jitter: Duration::ZERO,
