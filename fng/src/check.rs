@@ -16,7 +16,7 @@ use crate::table::{Key, Standing};
 const MAX_CHECKS: usize = 1024;
 
 /// A check under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Check {
     ticket: Ticket,
     /// Answers to earlier postings do not count.

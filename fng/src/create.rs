@@ -20,7 +20,7 @@ use crate::reason::{Reason, Refusal};
 use crate::table::{Key, NewGroup, Standing};
 
 /// A creation under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Creation {
     ticket: Ticket,
     invitation: Box<Invitation>,

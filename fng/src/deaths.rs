@@ -14,7 +14,7 @@ use crate::table::{Key, Standing};
 const BATCH: usize = 256;
 
 /// A death that is being worked off. There is at most one per peer and kind of proof: a repetition replaces it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Death {
     peer: PeerId,
     restarted: bool,

@@ -105,7 +105,7 @@ pub struct Groups {
     pub(crate) sequence: u64,
     /// Newest number for `Timer::Waiting`.
     pub(crate) invitations: u64,
-    next_post: u64,
+    pub(crate) next_post: u64,
 }
 
 impl Groups {

@@ -4,6 +4,7 @@
 //! of a life that was forgotten could be accepted a second time; its root then answers *failed* to the first question.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 
 use crate::peers::{PeerIx, Peers};
 use crate::window::Window;
@@ -15,7 +16,7 @@ pub(crate) const MAX_IDLE: usize = 16_384;
 /// The number of a life while it is remembered.
 pub(crate) type LifeIx = u32;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Life {
     root: PeerIx,
     incarnation: u64,
@@ -26,13 +27,27 @@ struct Life {
 }
 
 /// The lives remembered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lives {
     index: HashMap<(PeerIx, u64), LifeIx>,
     entries: Vec<Life>,
     free: Vec<LifeIx>,
     idle: BTreeSet<(u64, LifeIx)>,
     clock: u64,
+}
+
+/// For `branch`.
+impl Hash for Lives {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Lives {
+            index: _,
+            entries,
+            free,
+            idle,
+            clock,
+        } = self;
+        (entries, free, idle, clock).hash(hasher);
+    }
 }
 
 impl Lives {

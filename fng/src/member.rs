@@ -4,6 +4,8 @@
 //! root repeats itself; the latest way is answered. Bounds: [`MAX_WAITING`] invitations wait (further ones are declined as `Busy`), each until
 //! its root has not repeated it for four `path_timeout`s (a root repeats at least every one and a half).
 
+use std::hash::{Hash, Hasher};
+
 use fatebound_overlay::{PeerId, Way};
 use fatebound_tree::{Cause, GroupId, PathId};
 
@@ -22,7 +24,7 @@ const MAX_WAITING: usize = 1024;
 const MAX_DECLINED: usize = 1024;
 
 /// An invitation that waits for the application's word.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Waiting {
     number: u64,
     /// How the latest repetition came.
@@ -30,6 +32,21 @@ pub(crate) struct Waiting {
     members: Vec<PeerId>,
     tag: Option<String>,
     timings: Timings,
+}
+
+/// For `branch`. Ways back are the overlay's own, and told apart by their words.
+impl Hash for Waiting {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Waiting {
+            number,
+            way,
+            members,
+            tag,
+            timings,
+        } = self;
+        (number, members, tag, timings).hash(hasher);
+        format!("{way:?}").hash(hasher);
+    }
 }
 
 impl Groups {

@@ -59,7 +59,7 @@ pub enum Answer {
 }
 
 /// An invitation to become a member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Invitation {
     /// The group; its root is the one who asks.
     pub group: GroupId,

@@ -4,6 +4,7 @@
 //! position in that list, so both entering and leaving it cost O(1).
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use fatebound_overlay::PeerId;
 
@@ -12,7 +13,7 @@ use crate::table::Key;
 /// The number of a peer while somebody uses it.
 pub(crate) type PeerIx = u32;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Entry {
     peer: PeerId,
     uses: u32,
@@ -20,11 +21,23 @@ struct Entry {
 }
 
 /// The peers in use.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Peers {
     index: HashMap<PeerId, PeerIx>,
     entries: Vec<Entry>,
     free: Vec<PeerIx>,
+}
+
+/// For `branch`.
+impl Hash for Peers {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Peers {
+            index: _,
+            entries,
+            free,
+        } = self;
+        (entries, free).hash(hasher);
+    }
 }
 
 impl Peers {

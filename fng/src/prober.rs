@@ -5,11 +5,13 @@
 //! soon, together with those that come at the same time. Every posting remembers when it was sent and what it asked.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use fatebound_overlay::Time;
 use indexmap::IndexSet;
 
+use crate::branch::hash_map;
 use crate::message::MAX_GROUPS;
 use crate::peers::PeerIx;
 use crate::table::Key;
@@ -33,7 +35,7 @@ pub(crate) struct Pair {
     pub(crate) kind: Kind,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Asking {
     keys: IndexSet<Key>,
     /// Those not asked about yet.
@@ -46,7 +48,7 @@ struct Asking {
 }
 
 /// One posting: what it asked, and when.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Posting {
     pub(crate) pair: Pair,
     pub(crate) sent: Time,
@@ -67,10 +69,36 @@ pub(crate) struct Round {
 }
 
 /// All pairs that something is asked in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Prober {
     pairs: HashMap<Pair, Asking>,
     postings: HashMap<u64, Posting>,
+}
+
+/// For `branch`.
+impl Hash for Asking {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Asking {
+            keys,
+            fresh,
+            round,
+            last,
+            interval,
+            full_at,
+            postings,
+        } = self;
+        keys.as_slice().hash(hasher);
+        (fresh, round, last, interval, full_at, postings).hash(hasher);
+    }
+}
+
+/// For `branch`.
+impl Hash for Prober {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Prober { pairs, postings } = self;
+        hash_map(pairs, hasher);
+        hash_map(postings, hasher);
+    }
 }
 
 impl Prober {

@@ -78,7 +78,7 @@ pub enum Reason {
 }
 
 /// Why one member did not accept an invitation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[serde(remote = "Self", tag = "kind", rename_all = "snake_case")]
 pub enum Refusal {
     /// Nobody in the overlay has an address of this peer.

@@ -4,6 +4,8 @@
 //! peer remembers the group for as long as questions about it may come, its notification bound, and says nothing; later it would say
 //! "unknown", which harms nobody any more. Bound: [`MAX_SILENT`] groups; beyond it the oldest is remembered no longer.
 
+use std::hash::{Hash, Hasher};
+
 use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
@@ -15,10 +17,19 @@ use crate::reason::Reason;
 const MAX_SILENT: usize = 4096;
 
 /// The groups that this peer keeps silent about, the oldest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Silent {
     groups: IndexMap<GroupId, u64>,
     newest: u64,
+}
+
+/// For `branch`.
+impl Hash for Silent {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Silent { groups, newest } = self;
+        groups.as_slice().hash(hasher);
+        newest.hash(hasher);
+    }
 }
 
 impl Silent {

@@ -10,6 +10,7 @@
 //! counted in thousands. `PeerId`s and timings, 80 and 104 bytes, are stored once.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use fatebound_overlay::{PeerId, Time};
 use fatebound_tree::{GroupId, PathId};
@@ -31,7 +32,7 @@ pub(crate) struct Key {
 }
 
 /// How a far end stands to the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     /// Invited, not answered.
     Asked,
@@ -42,7 +43,7 @@ pub(crate) enum Standing {
 }
 
 /// The far end of a path of ours.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Far {
     pub(crate) peer: PeerIx,
     /// In the peer's list of far ends.
@@ -61,7 +62,7 @@ pub(crate) struct Far {
 }
 
 /// What is under way for one far end.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Work {
     /// Whether a broken path is being repaired.
     pub(crate) repair: bool,
@@ -80,7 +81,7 @@ pub(crate) struct Work {
 }
 
 /// The question whether a far end lives and knows the group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Inquiry {
     /// Answers to earlier postings do not count: they are about an older repair, or about this place's last group.
     pub(crate) from_post: u64,
@@ -93,7 +94,7 @@ pub(crate) struct Inquiry {
 }
 
 /// One group.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Group {
     sequence: u64,
     /// For the order in which groups came.
@@ -122,7 +123,7 @@ pub(crate) struct NewGroup<'a> {
 }
 
 /// All groups, and what they share.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) peers: Peers,
     pub(crate) lives: Lives,
@@ -137,6 +138,27 @@ pub(crate) struct Table {
     index: HashMap<(LifeIx, u64), u32>,
     born: u64,
     roots: usize,
+}
+
+/// For `branch`.
+impl Hash for Table {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Table {
+            peers,
+            lives,
+            timings,
+            timings_index: _,
+            timings_free,
+            rooted: _,
+            groups,
+            free,
+            index: _,
+            born,
+            roots: _,
+        } = self;
+        (peers, lives, timings, timings_free).hash(hasher);
+        (groups, free, born).hash(hasher);
+    }
 }
 
 impl Table {

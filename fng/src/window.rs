@@ -10,7 +10,7 @@ pub(crate) const WIDTH: u64 = 1024;
 const WORDS: usize = (WIDTH / 64) as usize;
 
 /// The used sequence numbers of one root's life. What is older than the window counts as used.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Window {
     /// The newest number used; 0: none yet.
     newest: u64,

@@ -4,7 +4,7 @@
 //! itself; the owner asks which are due when its driver wakes it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 
 use crate::Time;
 
@@ -21,6 +21,13 @@ impl<K> Default for Deadlines<K> {
             by_key: HashMap::new(),
             by_time: BTreeSet::new(),
         }
+    }
+}
+
+/// By time, then by key: the order in which they are popped.
+impl<K: Hash> Hash for Deadlines<K> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.by_time.hash(hasher);
     }
 }
 

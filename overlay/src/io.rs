@@ -213,7 +213,7 @@ pub enum Command {
 }
 
 /// A joint set as of a number of operations sent and received on its link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct JointSet {
     /// XOR of the keyed hashes of the paths.
     pub digest: [u8; 16],

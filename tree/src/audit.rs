@@ -8,7 +8,8 @@
 //! What is dropped here is also released on this very link: so the removal is a numbered operation like any other, and the digests agree again
 //! as soon as it is received. Until then comparisons rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use fatebound_overlay::{JointSet, LinkId, Time};
@@ -24,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MAX_DOUBLINGS: u32 = 6;
 
 /// How far a link's disagreement has got.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Audit {
     /// A difference was seen, and no agreement since.
     differing: bool,
@@ -36,13 +37,38 @@ pub(crate) struct Audit {
     incoming: Option<Incoming>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Incoming {
     sent: u64,
     received: u64,
     next: u32,
     parts: u32,
     hashes: HashSet<Digest>,
+}
+
+/// For `fingerprint`.
+impl Hash for Audit {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Audit {
+            differing,
+            listed,
+            lists,
+            incoming,
+        } = self;
+        (differing, listed, lists).hash(hasher);
+        let Some(Incoming {
+            sent,
+            received,
+            next,
+            parts,
+            hashes,
+        }) = incoming
+        else {
+            return;
+        };
+        (sent, received, next, parts).hash(hasher);
+        hashes.iter().collect::<BTreeSet<_>>().hash(hasher);
+    }
 }
 
 /// One part of a list, as it came.

@@ -8,7 +8,7 @@
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Slab numbers, findable by the hash of what they stand for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     /// A power of two of them, at most three quarters taken.
     slots: Vec<u32>,

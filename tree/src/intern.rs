@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use crate::index::Index;
 
 /// Names of one kind, each with a small number that stays while the name is used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Interner<K> {
     entries: Vec<Entry<K>>,
     free: Vec<u32>,
@@ -17,7 +17,7 @@ pub(crate) struct Interner<K> {
     hasher: RandomState,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry<K> {
     key: K,
     /// 0: the entry is free.

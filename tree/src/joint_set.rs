@@ -11,7 +11,8 @@
 //! ◆ One case needs care. We release a path, and before that is received, the other end's `Release` of the same path arrives. From then on the
 //! removal is theirs as well, and undoing ours must not bring the path back: [`Joint::remove_by_them`] and [`Joint::cancel`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use fatebound_overlay::{JointSet, PeerId};
 
@@ -21,7 +22,7 @@ use crate::PathId;
 pub(crate) type Digest = u128;
 
 /// One end's view of a joint set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Joint {
     key: [u8; 32],
     digest: Digest,
@@ -47,12 +48,35 @@ pub(crate) struct Joint {
     pending: Option<JointSet>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Change {
     operation: u64,
     /// 0: cancelled.
     hash: Digest,
     removal: bool,
+}
+
+/// For `fingerprint`.
+impl Hash for Joint {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Joint {
+            key,
+            digest,
+            sent,
+            received,
+            acknowledged,
+            floor,
+            history,
+            undo,
+            forgotten,
+            removals,
+            max_history: _,
+            pending,
+        } = self;
+        (key, digest, undo, pending, history).hash(hasher);
+        [*sent, *received, *acknowledged, *floor, *forgotten].hash(hasher);
+        removals.iter().collect::<BTreeMap<_, _>>().hash(hasher);
+    }
 }
 
 /// What a comparison says.

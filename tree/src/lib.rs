@@ -10,6 +10,7 @@ mod audit;
 pub mod config;
 mod construct;
 mod fail;
+mod fingerprint;
 mod group_id;
 mod index;
 mod intern;

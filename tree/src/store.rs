@@ -18,7 +18,7 @@
 //! To which each *distinct* peer adds some 110 bytes, once for all of its paths. A test measures the sum.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use fatebound_overlay::{LinkId, PeerId};
 
@@ -27,7 +27,7 @@ use crate::intern::{Interner, grow_by_a_quarter};
 use crate::{GroupId, PathId};
 
 /// One path as this peer stores it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Segment {
     /// The path.
     pub(crate) path: PathId,
@@ -94,7 +94,7 @@ struct GroupKey {
 }
 
 /// All segments of one peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
     segments: Vec<Packed>,
     free: Vec<u32>,
@@ -106,6 +106,20 @@ pub(crate) struct Store {
     heads: Vec<u32>,
     links: BTreeMap<LinkId, Vec<u32>>,
     carried: usize,
+}
+
+/// For `fingerprint`: the segments in the orders in which they are walked, along links and along groups.
+impl Hash for Store {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        for (link, numbers) in &self.links {
+            (link, numbers.len()).hash(hasher);
+            for &number in numbers {
+                let next = self.segments[number as usize].next;
+                let next = (next != NONE).then(|| self.get(next).path);
+                (self.get(number), next).hash(hasher);
+            }
+        }
+    }
 }
 
 impl Store {

@@ -21,7 +21,7 @@ pub(crate) const MAX_BATCH: usize = 256;
 pub(crate) type Batches<T> = IndexMap<LinkId, Vec<T>>;
 
 /// The paths of one peer: those that begin or end at it, and those that it carries for others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tree {
     pub(crate) config: Config,
     pub(crate) peer: PeerId,
@@ -33,18 +33,18 @@ pub struct Tree {
     pub(crate) stopping: bool,
     pub(crate) mismatches: u64,
     /// Links whose joint set may have changed through this input.
-    touched: Vec<LinkId>,
+    pub(crate) touched: Vec<LinkId>,
 }
 
 /// What is known about a link that is up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) peer: PeerId,
     pub(crate) tag: Tag,
     pub(crate) joint: Joint,
     pub(crate) audit: Audit,
     /// The joint set as the overlay knows it.
-    told: JointSet,
+    pub(crate) told: JointSet,
 }
 
 impl Tree {

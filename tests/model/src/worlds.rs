@@ -1,0 +1,69 @@
+//! The worlds that are explored: a few shapes, and what may go wrong in each. 0 is the root, then come the members, then the delegates.
+
+use Kind::{Break, Cut, DelegateCrash, DelegateCut, DelegateVanish, MemberCrash, MemberVanish, Restart, Signal, Stall};
+
+use crate::world::{Begin, Kind, World};
+
+/// Root and two members with direct links.
+pub fn direct(name: &str) -> World {
+    World::new(&format!("direct: {name}"), 3, 0, &[(0, 1), (0, 2)])
+}
+
+/// Root and two members, all behind one delegate.
+pub fn star(name: &str) -> World {
+    World::new(&format!("star: {name}"), 3, 1, &[(0, 3), (1, 3), (2, 3)])
+}
+
+/// Root and one member with two delegates between them.
+pub fn line(name: &str) -> World {
+    World::new(&format!("line: {name}"), 2, 2, &[(0, 2), (2, 3), (3, 1)])
+}
+
+/// Root and one member, each linked to both of two delegates.
+pub fn square(name: &str) -> World {
+    World::new(&format!("square: {name}"), 2, 2, &[(0, 2), (2, 1), (0, 3), (3, 1)])
+}
+
+/// Root and two members, each linked to both of two delegates.
+pub fn pair(name: &str) -> World {
+    let links = [(0, 3), (1, 3), (2, 3), (0, 4), (1, 4), (2, 4)];
+    World::new(&format!("pair: {name}"), 3, 2, &links)
+}
+
+/// From the first invitation on.
+fn creating(mut world: World) -> World {
+    world.begin = Begin::Creating;
+    world
+}
+
+/// Worlds that are explored within seconds, for every test run.
+pub fn small() -> Vec<World> {
+    vec![
+        direct("a member is lost or signals").with_faults(1, &[MemberCrash, MemberVanish, Signal, Cut]),
+        direct("a member starts again").with_faults(2, &[MemberCrash, Restart]),
+        creating(direct("while it is being created")).with_faults(1, &[MemberCrash, Signal, Break]),
+        star("a member is lost or signals").with_faults(1, &[MemberCrash, MemberVanish, Signal]),
+        star("a stranger fails").with_faults(1, &[DelegateCrash, DelegateVanish, Break, Stall]),
+        line("a stranger fails").with_faults(1, &[DelegateCrash, DelegateVanish, Break, Stall]),
+        square("cut").with_faults(1, &[Cut, DelegateCut]),
+    ]
+}
+
+/// Worlds that take minutes.
+pub fn large() -> Vec<World> {
+    vec![
+        line("a signal meets a stranger's failure").with_faults(2, &[Signal, DelegateCrash, Break]),
+        direct("two faults").with_faults(2, &[MemberVanish, Signal, Break]),
+        creating(star("while it is being created")).with_faults(1, &[MemberVanish, DelegateVanish]),
+        star("two faults").with_faults(2, &[MemberVanish, DelegateVanish, Signal]),
+        square("two faults").with_faults(2, &[Cut, DelegateVanish, DelegateCut]),
+        line("two faults").with_faults(2, &[MemberVanish, DelegateVanish, Break, Stall]),
+        pair("a stranger fails").with_faults(1, &[DelegateVanish, Break]),
+        pair("two faults").with_faults(2, &[Cut, DelegateVanish, Signal]),
+    ]
+}
+
+/// All of them.
+pub fn all() -> Vec<World> {
+    small().into_iter().chain(large()).collect()
+}
