@@ -21,8 +21,8 @@ use libp2p::core::transport::PortUse;
 use libp2p::request_response::{self as exchange, InboundRequestId, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, FromSwarm};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, DialError, NetworkBehaviour,
-    NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, DialError,
+    NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 
 use crate::asks::{Asks, MAX_ASKED, asks};
@@ -259,8 +259,28 @@ impl Carrier {
     }
 
     fn ended(&mut self, session: Session, cause: Option<DisconnectCause>) {
-        self.closing.remove(&session);
+        if let Some(connection) = self.closing.remove(&session) {
+            self.retire(connection);
+        }
         self.lose(session, cause.unwrap_or(DisconnectCause::Lost));
+    }
+
+    /// Closes a connection whose session the machine closed in favour of one on another. It may have died without a word, and one-shot
+    /// exchanges take the connections to a peer in turn.
+    fn retire(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.connections.get(&connection).map(|connection| connection.peer) else {
+            return;
+        };
+        let has_session = |on: ConnectionId| self.sessions.values().any(|live| live.connection == on);
+        let opens = self.opens.values().any(|open| open.connection == connection);
+        let others = self.peers.get(&peer).map_or(&[][..], Vec::as_slice);
+        let elsewhere = others.iter().any(|&other| other != connection && has_session(other));
+        if elsewhere && !opens && !has_session(connection) {
+            self.actions.push_back(ToSwarm::CloseConnection {
+                peer_id: peer,
+                connection: CloseConnection::One(connection),
+            });
+        }
     }
 
     // ---- dials

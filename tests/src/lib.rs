@@ -3,10 +3,14 @@
 //! Nothing here sleeps. Whatever has to happen is waited for as an event, and the only time limit is the bound that the product
 //! promises, asked from the node itself.
 
+mod hosts;
 mod node;
 mod program;
+mod promises;
 mod watch;
 
+pub use hosts::{Host, Hosts};
 pub use node::{Cluster, Node, Outcome};
 pub use program::program;
+pub use promises::{alive, all_told_once, create, delegates, repaired, watch};
 pub use watch::Watch;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Watch, program};
+use crate::{Host, Hosts, Watch, program};
 
 /// How long a node may take to join an overlay on one machine: what a user would wait for.
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
@@ -63,7 +63,8 @@ fn code(status: ExitStatus) -> i32 {
 /// A running `fatebound node`.
 pub struct Node {
     child: Child,
-    args: Vec<String>,
+    /// The whole command line that started it.
+    command: Vec<String>,
     directory: PathBuf,
     /// Its `--api`.
     pub api: String,
@@ -77,26 +78,43 @@ impl Node {
     /// Starts a node in this directory and waits until it has joined.
     #[track_caller]
     pub fn start(directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
+        let command = vec![program().display().to_string()];
+        Node::start_as(command, "/ip4/127.0.0.1/tcp/0", directory, bootstrap, more)
+    }
+
+    /// The same, on a host of its own.
+    #[track_caller]
+    pub fn start_on(host: &Host, directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
+        let command = host.command(program());
+        let listen = format!("/ip4/{}/tcp/7101", host.address);
+        let mut node = Node::start_as(command, &listen, directory, bootstrap, more);
+        // A node that listens everywhere may name its loopback address first.
+        node.address = format!("{listen}/p2p/{}", node.peer);
+        node
+    }
+
+    #[track_caller]
+    fn start_as(command: Vec<String>, listen: &str, directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
         std::fs::create_dir_all(directory).expect("a directory for the node");
         let api = format!("unix:{}", directory.join("api.sock").display());
-        let mut args: Vec<String> = ["node", "--profile", "local", "--listen", "/ip4/127.0.0.1/tcp/0"]
-            .map(String::from)
-            .to_vec();
-        args.extend([
-            "--data-dir".into(),
-            directory.display().to_string(),
-            "--api".into(),
-            api.clone(),
-        ]);
-        for address in bootstrap {
-            args.extend(["--bootstrap".into(), (*address).into()]);
+        let data = directory.display().to_string();
+        let mut command = command;
+        command.extend(["node", "--data-dir", &data, "--api", &api].map(String::from));
+        // What a test says for itself comes instead.
+        for (flag, value) in [("--profile", "local"), ("--listen", listen)] {
+            if !more.contains(&flag) {
+                command.extend([flag.into(), value.into()]);
+            }
         }
-        args.extend(more.iter().map(|&arg| arg.into()));
-        let (child, address) = launch(&args, directory);
+        for address in bootstrap {
+            command.extend(["--bootstrap".into(), (*address).into()]);
+        }
+        command.extend(more.iter().map(|&arg| arg.into()));
+        let (child, address) = launch(&command, directory);
         let peer = address.rsplit('/').next().expect("…/p2p/<PeerId>").to_string();
         Node {
             child,
-            args,
+            command,
             directory: directory.to_path_buf(),
             api,
             peer,
@@ -165,7 +183,7 @@ impl Node {
 
     /// Starts a killed node again: the same data directory, so the same identity.
     pub fn restart(&mut self) {
-        let (child, address) = launch(&self.args, &self.directory);
+        let (child, address) = launch(&self.command, &self.directory);
         self.child = child;
         self.address = address;
     }
@@ -194,14 +212,14 @@ impl Drop for Node {
 
 /// Starts a node and reads its first lines: returns its address when it says `ready`.
 #[track_caller]
-fn launch(args: &[String], directory: &Path) -> (Child, String) {
+fn launch(command: &[String], directory: &Path) -> (Child, String) {
     let log = File::options()
         .create(true)
         .append(true)
         .open(directory.join(LOG))
         .expect("a log file");
-    let mut child = Command::new(program())
-        .args(args)
+    let mut child = Command::new(&command[0])
+        .args(&command[1..])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -219,7 +237,7 @@ fn launch(args: &[String], directory: &Path) -> (Child, String) {
     loop {
         let line = lines
             .recv_timeout(JOIN_LIMIT)
-            .unwrap_or_else(|error| panic!("no `ready` from {args:?}: {error}"));
+            .unwrap_or_else(|error| panic!("no `ready` from {command:?}: {error}"));
         match line.strip_prefix("listening ") {
             Some(listening) if address.is_empty() => address = listening.to_string(),
             _ if line == "ready" => return (child, address),
@@ -258,10 +276,33 @@ impl Cluster {
     /// Starts one more node.
     #[track_caller]
     pub fn add(&mut self, more: &[&str]) {
-        let directory = self.path(&format!("node-{}", self.nodes.len()));
-        let bootstrap: Vec<String> = self.nodes.iter().take(2).map(|node| node.address.clone()).collect();
+        let (directory, bootstrap) = self.next();
         let bootstrap: Vec<&str> = bootstrap.iter().map(String::as_str).collect();
         self.nodes.push(Node::start(&directory, &bootstrap, more));
+    }
+
+    /// Starts one node on each of these hosts.
+    #[track_caller]
+    pub fn start_on(hosts: &Hosts, count: usize, more: &[&str]) -> Cluster {
+        let mut cluster = Cluster::start(0);
+        for index in 0..count {
+            cluster.add_on(hosts.host(index), more);
+        }
+        cluster
+    }
+
+    /// Starts one more node, on a host of its own.
+    #[track_caller]
+    pub fn add_on(&mut self, host: &Host, more: &[&str]) {
+        let (directory, bootstrap) = self.next();
+        let bootstrap: Vec<&str> = bootstrap.iter().map(String::as_str).collect();
+        self.nodes.push(Node::start_on(host, &directory, &bootstrap, more));
+    }
+
+    /// Where the next node lives, and whom it joins through.
+    fn next(&self) -> (PathBuf, Vec<String>) {
+        let bootstrap = self.nodes.iter().take(2).map(|node| node.address.clone());
+        (self.path(&format!("node-{}", self.nodes.len())), bootstrap.collect())
     }
 
     /// A path inside the cluster's directory.

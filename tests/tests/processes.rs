@@ -2,44 +2,7 @@
 //!
 //! Outcomes are deterministic; the only time limit is the promised bound, and it is never waited for in vain when things work.
 
-use fatebound_tests::{Cluster, Node, Watch};
-
-/// Watches the nodes with these indices.
-fn watch(cluster: &Cluster, indices: &[usize]) -> Vec<Watch> {
-    indices.iter().map(|&index| cluster.nodes[index].watch()).collect()
-}
-
-/// Creates a group: the first index is its root.
-#[track_caller]
-fn create(cluster: &Cluster, indices: &[usize]) -> String {
-    let others: Vec<&Node> = indices[1..].iter().map(|&index| &cluster.nodes[index]).collect();
-    cluster.nodes[indices[0]].create(&others)
-}
-
-/// Every watch sees the failure within the bound, and then sees a later failure of another group, before which a second word about
-/// the first would have come.
-#[track_caller]
-fn all_told_once(cluster: &Cluster, watches: &mut [Watch], members: &[usize], group: &str) {
-    let bound = cluster.nodes[members[0]].bound();
-    for watch in &mut *watches {
-        watch.failed(bound, group);
-    }
-    let fence = create(cluster, members);
-    if let Some(&first) = members.first() {
-        let done = cluster.nodes[first].run(&["group", "signal", &fence]);
-        assert_eq!(done.code, 0, "{done:?}");
-    }
-    for watch in watches {
-        watch.failed(bound, &fence);
-        assert_eq!(watch.failures(group), 1, "told more than once");
-    }
-}
-
-#[track_caller]
-fn alive(node: &Node, group: &str) {
-    let check = node.run(&["group", "check", group]);
-    assert_eq!(check.code, 0, "{check:?}");
-}
+use fatebound_tests::{Cluster, Node, alive, all_told_once, create, delegates, repaired, watch};
 
 #[test]
 fn a_killed_member_is_known_to_every_other() {
@@ -113,14 +76,8 @@ fn a_killed_delegate_is_known_to_nobody() {
     let mut cluster = Cluster::start(64);
     let members = [0, 9, 18, 27, 36, 45, 54, 63];
     let group = create(&cluster, &members);
-    let bound = cluster.nodes[0].bound();
     let mut watches = watch(&cluster, &members);
-    let carries = |node: &Node| {
-        let shown = node.run(&["group", "show", &group, "--json"]);
-        shown.code == 0 && shown.json()["role"] == "delegate"
-    };
-    let strangers = (0..64).filter(|index| !members.contains(index));
-    let delegates: Vec<usize> = strangers.filter(|&index| carries(&cluster.nodes[index])).collect();
+    let delegates = delegates(&cluster, &group);
     assert!(
         !delegates.is_empty(),
         "no delegate carries the group: the test would show nothing"
@@ -130,15 +87,7 @@ fn a_killed_delegate_is_known_to_nobody() {
     }
     // Alive end to end: every member answers its root. And it stays so: paths are whole again, without anybody being told.
     alive(&cluster.nodes[0], &group);
-    let shown = |node: &Node| node.json(&["group", "show", &group]);
-    let end = std::time::Instant::now() + bound;
-    while shown(&cluster.nodes[0])["repairing"] != 0 {
-        assert!(
-            std::time::Instant::now() < end,
-            "not repaired: {}",
-            shown(&cluster.nodes[0])
-        );
-    }
+    repaired(&cluster.nodes[0], &group);
     for watch in &mut watches {
         assert_eq!(watch.failures(&group), 0, "a stranger's death was a false alarm");
     }
@@ -203,4 +152,88 @@ fn a_node_that_starts_before_its_bootstrap_peer_joins_when_that_comes_up() {
         let group = early.create(&[&late]);
         alive(&late, &group);
     });
+}
+
+/// Scenario 3: the root dies at any moment of a creation. Whoever had accepted is told; nobody keeps the group.
+#[test]
+fn a_root_that_dies_while_it_creates_leaves_no_group_behind() {
+    let mut cluster = Cluster::start(5);
+    let bound = cluster.nodes[0].bound();
+    let names: Vec<String> = (1..5).map(|index| cluster.nodes[index].peer.clone()).collect();
+    for moment in 0..12 {
+        let api = cluster.nodes[0].api.clone();
+        let mut create = std::process::Command::new(fatebound_tests::program())
+            .args(["group", "create", "--api", &api])
+            .args(&names)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the client starts");
+        // Spread over the whole creation, from before the client has connected until after the last accept.
+        std::thread::sleep(std::time::Duration::from_millis(3 * moment));
+        cluster.nodes[0].kill();
+        create.wait().expect("it has ended");
+        let end = std::time::Instant::now() + bound;
+        for node in &cluster.nodes[1..] {
+            let mut list = node.run(&["group", "list", "--json"]);
+            while !list.stdout.is_empty() {
+                assert!(std::time::Instant::now() < end, "after {moment}: {list:?}");
+                list = node.run(&["group", "list", "--json"]);
+            }
+        }
+        cluster.nodes[0].restart();
+    }
+}
+
+/// Scenario 19: every peer that carries a path restarts, one after the other. No group fails.
+#[test]
+fn a_rolling_restart_of_all_delegates_fails_no_group() {
+    let mut cluster = Cluster::start(48);
+    let members = [0, 9, 18, 27, 36, 45];
+    let group = create(&cluster, &members);
+    let mut watches = watch(&cluster, &members);
+    let mut restarted = 0;
+    for _ in 0..3 {
+        for delegate in delegates(&cluster, &group) {
+            cluster.nodes[delegate].kill();
+            cluster.nodes[delegate].restart();
+            repaired(&cluster.nodes[0], &group);
+            restarted += 1;
+        }
+    }
+    assert!(
+        restarted > 0,
+        "no delegate carries the group: the test would show nothing"
+    );
+    alive(&cluster.nodes[0], &group);
+    for watch in &mut watches {
+        assert_eq!(watch.failures(&group), 0, "a stranger's restart was a false alarm");
+    }
+    let signal = cluster.nodes[9].run(&["group", "signal", &group, "--reason", "enough"]);
+    assert_eq!(signal.code, 0, "{signal:?}");
+    all_told_once(&cluster, &mut watches, &members, &group);
+}
+
+/// Scenario 20: one process gets no processor for a second at a time, again and again (Lifeguard's slow node). Its own groups may fail,
+/// nobody else's.
+#[test]
+fn a_starved_node_fails_nobody_elses_groups() {
+    let cluster = Cluster::start(8);
+    let own = create(&cluster, &[7, 1]);
+    let others = [create(&cluster, &[0, 1, 2]), create(&cluster, &[3, 4, 5, 6])];
+    let mut watches = watch(&cluster, &[0, 1, 2, 3, 4, 5, 6]);
+    for _ in 0..8 {
+        cluster.nodes[7].signal("STOP");
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+        cluster.nodes[7].signal("CONT");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    for group in &others {
+        for watch in &mut watches {
+            assert_eq!(watch.failures(group), 0, "a slow stranger was a false alarm");
+        }
+    }
+    alive(&cluster.nodes[0], &others[0]);
+    alive(&cluster.nodes[3], &others[1]);
+    assert!(watches[1].failures(&own) <= 1);
 }
