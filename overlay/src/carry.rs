@@ -52,12 +52,17 @@ impl Overlay {
         }
     }
 
-    /// Hands a question on; who knows the answer to a `Locate` gives it, and so does, empty, the nearest peer that knows nothing.
+    /// Hands a question on; who knows the answer to a `Locate` gives it, and so does, empty, the nearest peer that knows nothing. "◆ A `Suspect`
+    /// travels around the suspect" (protocol.md §4): who carries it may not doubt the suspect yet, and its first copy is its only one.
     fn carry(&mut self, link: LinkId, routed: Routed) {
         let locate = matches!(routed.body.body, OneShot::Locate(_));
         let allow_detour = routed.detours > 0 && !locate;
         let known = locate.then(|| self.known_record(&routed.target)).flatten();
-        match self.next_hop(&routed.target, &routed.visited, allow_detour) {
+        let mut avoided = routed.visited.clone();
+        if let OneShot::Suspect(suspect) = &routed.body.body {
+            avoided.push(Key::of(suspect).tag());
+        }
+        match self.next_hop(&routed.target, &avoided, allow_detour) {
             Some(hop) if known.is_none() => self.spend_and_hand_on(hop, routed),
             _ if !locate => self.dropped += 1,
             _ if !routed::is_genuine_question(&routed.body) => self.garbage += 1,

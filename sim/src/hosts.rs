@@ -73,9 +73,10 @@ pub(crate) fn host_of(address: &Multiaddr) -> Option<u32> {
 }
 
 impl World {
-    /// Where a peer can be dialled now.
+    /// Where a peer can be dialled now; where it will be, if it does not exist yet.
     pub fn address(&self, peer: PeerIndex) -> Multiaddr {
-        address_of(self.peers[peer.0].host.number)
+        let number = self.peers.get(peer.0).map(|peer| peer.host.number);
+        address_of(number.unwrap_or(peer.0 as u32))
     }
 
     /// Who lives at this host.

@@ -6,6 +6,7 @@
 //! commands.
 
 mod conditions;
+mod faults;
 mod places;
 mod show;
 mod stage;
@@ -19,9 +20,6 @@ use stage::Stage;
 
 /// Between commands and trace.
 const RULE: &str = "----";
-
-/// The command that hides what its block has shown so far.
-const SKIP: &str = "skip";
 
 /// What is wrong with a script, or which of its expectations does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -89,22 +87,17 @@ impl Script {
 }
 
 fn play(commands: &[(usize, String)], stage: &mut Stage, text: &mut String) -> Result<(), ScriptError> {
-    let mut trace = Vec::new();
+    stage.begin();
     for (line, command) in commands {
         let _ = writeln!(text, "{command}");
-        if command == SKIP {
-            trace.clear();
-            continue;
-        }
-        let more = stage.play(command).map_err(|what| {
-            let so_far = stage.lines().join("\n");
+        stage.play(command).map_err(|what| {
+            let so_far = stage.trace().join("\n");
             let what = format!("`{command}`: {what}\n{so_far}").trim_end().to_owned();
             ScriptError { line: *line, what }
         })?;
-        trace.extend(more);
     }
     text.push_str(RULE);
-    for line in trace {
+    for line in stage.trace() {
         let _ = write!(text, "\n{line}");
     }
     Ok(())

@@ -38,8 +38,10 @@ pub enum Kind {
     Links,
     /// Operations, lists, repairs.
     Paths,
-    /// Questions about groups, and what applications are told of them.
+    /// Questions about groups, and their answers.
     Groups,
+    /// What applications are told of groups.
+    Told,
     /// What was done to peers, and what applications order.
     Orders,
     /// Not a word of its own: the moment at which a message arrives, shown besides the moment at which it was sent.
@@ -48,13 +50,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, by the names that scripts use.
-    pub const ALL: [(&str, Kind); 8] = [
+    pub const ALL: [(&str, Kind); 9] = [
         ("pings", Kind::Pings),
         ("upkeep", Kind::Upkeep),
         ("sessions", Kind::Sessions),
         ("links", Kind::Links),
         ("paths", Kind::Paths),
         ("groups", Kind::Groups),
+        ("told", Kind::Told),
         ("orders", Kind::Orders),
         ("arrivals", Kind::Arrivals),
     ];
@@ -70,10 +73,10 @@ pub struct Filter {
 }
 
 impl Default for Filter {
-    /// Links, paths and groups, of all peers.
+    /// Links, paths, groups and what applications are told, of all peers.
     fn default() -> Filter {
         Filter {
-            kinds: BTreeSet::from([Kind::Links, Kind::Paths, Kind::Groups]),
+            kinds: BTreeSet::from([Kind::Links, Kind::Paths, Kind::Groups, Kind::Told]),
             peers: BTreeSet::new(),
         }
     }
@@ -232,7 +235,12 @@ impl Tracer {
         self.names.groups()
     }
 
-    /// Text with the identities of peers and groups replaced by their names.
+    /// A group's name; only groups that were in a trace have one.
+    pub fn group_name(&self, group: &crate::GroupId) -> String {
+        self.names.known_group(group)
+    }
+
+    /// Text with the identities of peers replaced by their names.
     pub fn rename(&self, text: &str) -> String {
         self.names.rename(text)
     }

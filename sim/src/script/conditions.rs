@@ -30,13 +30,13 @@ pub(super) enum Condition {
     NoPathsOf(GroupId),
     /// `link 0 3 up|doubtful|none`, as p0 sees it.
     Link(PeerIndex, PeerIndex, LinkState),
-    /// `one ring`: each living peer's nearest leaves are its nearest living peers.
+    /// `one ring`: who comes next is known to each living peer with a place.
     OneRing,
     /// `joined 4`.
     Joined(Vec<PeerIndex>),
     /// `no disagreement`: no two ends of a link ever disagreed about its paths.
     NoDisagreement,
-    /// `said TEXT`: a line of this command, shown or not, contains it. `unsaid TEXT`: none does.
+    /// `said TEXT`: a line of this block (`until`: of this command), shown or not, contains it. `unsaid TEXT`: none does.
     Said(String),
     Unsaid(String),
     /// The root has answered a creation.
@@ -175,7 +175,7 @@ impl Condition {
 
 /// Lines with single spaces, as a script writes them.
 fn lines(record: &Record) -> impl Iterator<Item = String> {
-    let lines = record.lines.iter().filter(|line| !line.arrival);
+    let lines = record.recent().iter().filter(|line| !line.arrival);
     lines.map(|line| line.text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
@@ -249,6 +249,7 @@ fn link(world: &World, a: PeerIndex, b: PeerIndex) -> LinkState {
 
 fn one_ring(world: &World) -> Result<(), String> {
     let mut ring = living(world);
+    ring.retain(|&peer| world.machine(peer).is_some_and(|machine| machine.status().joined));
     ring.sort_by_key(|&peer| Key::of(&world.id(peer)));
     for (at, &peer) in ring.iter().enumerate() {
         let Some(machine) = world.machine(peer) else { continue };

@@ -76,7 +76,7 @@ fn groups(world: &World, tracer: &Tracer, peer: PeerIndex) -> Vec<String> {
     let views = world.machine(peer).map_or(Vec::new(), |machine| machine.groups(100));
     let line = |view: &fatebound_machine::fng::GroupView| {
         let role = if view.root { "root" } else { "member" };
-        let group = tracer.rename(&view.group.to_string());
+        let group = tracer.group_name(&view.group);
         let members: Vec<String> = view.members.iter().map(|id| tracer.rename(&id.to_string())).collect();
         format!("p{}: {role} of {group}, of {}", peer.0, members.join(" "))
     };

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use fatebound_machine::fng::{self, Ticket};
+use fatebound_machine::overlay::PeerId;
 use fatebound_machine::{Command, Config, Profile};
 
 use super::conditions::Condition;
 use super::words::{Words, duration};
-use super::{places, show};
+use super::{faults, places, show};
 use crate::trace::{Filter, Kind, Line, Tracer};
 use crate::world::World;
 use crate::{GroupId, Latency, Observe, PeerIndex};
@@ -23,6 +24,7 @@ const TICKETS: u64 = 1 << 32;
 #[derive(Default)]
 pub(super) struct Stage {
     play: Option<Play>,
+    trace: Vec<String>,
 }
 
 struct Play {
@@ -31,13 +33,17 @@ struct Play {
     tickets: u64,
 }
 
-/// What has been traced of the current command.
+/// What has been traced of the current block.
 pub(super) struct Record {
     pub(super) tracer: Tracer,
-    /// Observations that have been traced.
+    /// Observations of the world's log that have been traced.
     seen: usize,
-    /// All lines of the current command, shown or not.
-    pub(super) lines: Vec<Line>,
+    /// All lines, shown or not.
+    lines: Vec<Line>,
+    /// Where the lines begin that a condition looks at.
+    since: usize,
+    /// Lines that were shown or hidden.
+    passed: usize,
 }
 
 impl Record {
@@ -48,48 +54,64 @@ impl Record {
         self.seen = world.observations.len();
     }
 
-    fn shown(&self) -> Vec<String> {
-        let shown = self.lines.iter().filter(|line| self.tracer.filter().shows(line));
-        shown.map(|line| self.tracer.stamp(line)).collect()
+    /// What is new since the last call, as far as the filter shows it.
+    fn show(&mut self) -> Vec<String> {
+        let new = &self.lines[self.passed..];
+        let shown = new.iter().filter(|line| self.tracer.filter().shows(line));
+        let shown = shown.map(|line| self.tracer.stamp(line)).collect();
+        self.passed = self.lines.len();
+        shown
+    }
+
+    /// The lines that a condition may look at: for `until` those of this command, for `expect` those of this block.
+    pub(super) fn recent(&self) -> &[Line] {
+        &self.lines[self.since..]
     }
 }
 
 impl Stage {
-    /// Carries out one command; returns its lines.
-    pub(super) fn play(&mut self, command: &str) -> Result<Vec<String>, String> {
+    /// A new block begins.
+    pub(super) fn begin(&mut self) {
+        self.trace.clear();
+        if let Some(play) = &mut self.play {
+            play.world.take_observations();
+            let record = play.record.get_mut();
+            record.lines.clear();
+            (record.seen, record.since, record.passed) = (0, 0, 0);
+        }
+    }
+
+    /// Carries out one command.
+    pub(super) fn play(&mut self, command: &str) -> Result<(), String> {
         let mut words = Words::of(command);
         let verb = words.next("a command")?;
         if verb == "world" {
             self.play = Some(Play::new(&mut words)?);
-            return words.end().map(|()| Vec::new());
+            return words.end();
         }
         let play = self.play.as_mut().ok_or("`world` comes first")?;
-        play.world.take_observations();
-        let record = play.record.get_mut();
-        record.lines.clear();
-        record.seen = 0;
-        let mut lines = play.carry_out(verb, &mut words)?;
-        words.end()?;
+        let outcome = play.carry_out(verb, &mut words);
         play.catch_up();
-        let mut all = play.record.borrow().shown();
-        all.append(&mut lines);
-        Ok(all)
+        self.trace.append(&mut play.record.get_mut().show());
+        if verb == "skip" {
+            self.trace.clear();
+        }
+        self.trace.append(&mut outcome?);
+        words.end()
     }
 
-    /// What the current command has shown so far: for errors.
-    pub(super) fn lines(&self) -> Vec<String> {
-        self.play
-            .as_ref()
-            .map_or(Vec::new(), |play| play.record.borrow().shown())
+    /// What the current block has shown so far.
+    pub(super) fn trace(&self) -> &[String] {
+        &self.trace
     }
 }
 
 impl Play {
-    /// `world seed 3 profile local latency 1ms leaves 1 digits 1`: an empty world.
+    /// `world seed 3 profile local latency 1ms leaves 1 digits 1 busy 100`: an empty world.
     fn new(words: &mut Words<'_>) -> Result<Play, String> {
         let (mut seed, mut profile) = (0, Profile::Local);
         let mut latency = Duration::from_millis(1);
-        let (mut leaves, mut digits) = (None, None);
+        let (mut leaves, mut digits, mut busy) = (None, None, None);
         while let Some(word) = words.peek() {
             words.next("a setting")?;
             match word {
@@ -98,9 +120,10 @@ impl Play {
                 "latency" => latency = words.duration()?,
                 "leaves" => leaves = Some(words.number("leaves per side")?),
                 "digits" => digits = Some(words.number("bits per digit")?),
+                "busy" => busy = Some(words.number("paths per link")?),
                 _ => {
                     return Err(format!(
-                        "expected seed, profile, latency, leaves or digits, found `{word}`"
+                        "expected seed, profile, latency, leaves, digits or busy, found `{word}`"
                     ));
                 }
             }
@@ -108,6 +131,7 @@ impl Play {
         let mut config = Config::preset(profile);
         config.overlay.leaves_per_side = leaves.unwrap_or(config.overlay.leaves_per_side);
         config.overlay.digit_bits = digits.unwrap_or(config.overlay.digit_bits);
+        config.tree.max_paths_per_link = busy.unwrap_or(config.tree.max_paths_per_link);
         config.validate().map_err(|error| error.to_string())?;
         let latency = Latency::Range {
             least: latency,
@@ -121,6 +145,8 @@ impl Play {
             tracer,
             seen: 0,
             lines: Vec::new(),
+            since: 0,
+            passed: 0,
         });
         Ok(Play {
             world,
@@ -131,9 +157,12 @@ impl Play {
 
     fn carry_out(&mut self, verb: &str, words: &mut Words<'_>) -> Result<Vec<String>, String> {
         match verb {
+            "skip" => {}
             "overlay" => self.overlay(words)?,
             "spawn" => self.spawn(words)?,
             "trace" => self.trace(words)?,
+            "groups" => self.groups(words)?,
+            "churn" => self.churn(words)?,
             "group" => self.group(words, true)?,
             "create" => self.group(words, false)?,
             "signal" => self.about_group(words, World::signal)?,
@@ -155,18 +184,25 @@ impl Play {
             "until" => self.until(words)?,
             "expect" => self.expect(words)?,
             "show" => return show::show(&self.world, self.record.get_mut(), words),
-            _ => return Err(format!("unknown command `{verb}`")),
+            _ => {
+                let record = self.record.get_mut();
+                faults::carry_out(&mut self.world, &record.tracer, verb, words)
+                    .unwrap_or_else(|| Err(format!("unknown command `{verb}`")))?;
+            }
         }
         Ok(Vec::new())
     }
 
-    /// `overlay 8`: so many peers, joined, and quiet; time counts from here.
+    /// `overlay 8`: so many peers, joined, and quiet; time counts from here. `overlay 8 at once`: they start together.
     fn overlay(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         let count: usize = words.number("how many peers")?;
+        let together = words.take("at") && words.keyword("once").map(|()| true)?;
         for _ in 0..count {
             let first = (!self.world.peers.is_empty()).then_some(PeerIndex(0));
             self.spawn_one(&Vec::from_iter(first));
-            self.world.run_for(Duration::from_millis(20));
+            if !together {
+                self.world.run_for(Duration::from_millis(20));
+            }
         }
         let joined = |world: &World| {
             let joined = |at| {
@@ -182,7 +218,7 @@ impl Play {
         self.world.run_for(2 * self.world.config.overlay.link_interval);
         let record = self.record.get_mut();
         record.catch_up(&self.world);
-        record.lines.clear();
+        record.passed = record.lines.len();
         record.tracer.set_origin(self.world.now());
         Ok(())
     }
@@ -225,20 +261,35 @@ impl Play {
             return Err(format!("the next group is g{next}"));
         }
         let root = self.peer(words)?;
-        let mut members = Vec::new();
-        while words.peek().is_some_and(|word| word != "tag") {
-            let stranger = words.take("stranger");
-            members.push(if stranger {
-                self.world.stranger()
-            } else {
-                self.world.id(self.peer(words)?)
-            });
-        }
+        let members = self.members(words)?;
         let tag = if words.take("tag") {
             Some(words.next("a tag")?.to_owned())
         } else {
             None
         };
+        let answered = self.create(root, members, tag);
+        self.catch_up();
+        if wait {
+            self.wait_for(&answered, PATIENCE)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn members(&mut self, words: &mut Words<'_>) -> Result<Vec<PeerId>, String> {
+        let mut members = Vec::new();
+        while words.peek().is_some_and(|word| word != "tag" && word != "every") {
+            members.push(if words.take("stranger") {
+                self.world.stranger()
+            } else {
+                self.world.id(self.peer(words)?)
+            });
+        }
+        Ok(members)
+    }
+
+    /// Orders a creation; returns what holds when the root has answered.
+    fn create(&mut self, root: PeerIndex, members: Vec<PeerId>, tag: Option<String>) -> Condition {
         self.tickets += 1;
         let create = fng::Command::Create {
             ticket: Ticket(self.tickets),
@@ -248,18 +299,42 @@ impl Play {
             timeout: None,
         };
         self.world.command(root, Command::Group(create));
-        self.catch_up();
-        if wait {
-            self.wait_for(
-                &Condition::Answered {
-                    root,
-                    ticket: self.tickets,
-                },
-                PATIENCE,
-            )
-        } else {
-            Ok(())
+        Condition::Answered {
+            root,
+            ticket: self.tickets,
         }
+    }
+
+    /// `groups 1000 0 3`: p0 creates so many groups with p3, one after the other.
+    fn groups(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let count: usize = words.number("how many groups")?;
+        let root = self.peer(words)?;
+        let members = self.members(words)?;
+        for _ in 0..count {
+            let answered = self.create(root, members.clone(), None);
+            self.wait_for(&answered, PATIENCE)?;
+        }
+        Ok(())
+    }
+
+    /// `churn 2 3 every 40ms for 10s`: p2 creates a group with p3 and signals it, again and again: so their link changes all the time.
+    fn churn(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let root = self.peer(words)?;
+        let members = self.members(words)?;
+        words.keyword("every")?;
+        let pause = words.duration()?;
+        words.keyword("for")?;
+        let end = self.world.now() + words.duration()?;
+        while self.world.now() < end {
+            self.create(root, members.clone(), None);
+            self.catch_up();
+            let newest = self.record.get_mut().tracer.groups();
+            self.traced(pause / 2, |_, _| false);
+            let group = group_numbered(&self.record.get_mut().tracer, newest)?;
+            self.world.signal(root, &group);
+            self.traced(pause / 2, |_, _| false);
+        }
+        Ok(())
     }
 
     fn check(&mut self, words: &mut Words<'_>) -> Result<(), String> {
@@ -301,15 +376,11 @@ impl Play {
 
     /// `cut 1 4`: both directions; `cut 1>4`: one. The peers need not exist yet.
     fn cut(&mut self, words: &mut Words<'_>) -> Result<(), String> {
-        if let Some((from, to)) = words.peek().and_then(|word| word.split_once('>')) {
-            words.next("a wire")?;
-            let (from, to) = (Words::of(from).peer()?, Words::of(to).peer()?);
-            self.world.cut_one_way(from, to);
+        if words.peek().is_some_and(|word| word.contains('>')) {
+            words.wire().map(|(from, to)| self.world.cut_one_way(from, to))
         } else {
-            let (a, b) = (words.peer()?, words.peer()?);
-            self.world.cut(a, b);
+            words.pair().map(|(a, b)| self.world.cut(a, b))
         }
-        Ok(())
     }
 
     /// `partition 0 1 2 | 3 4`.
@@ -321,9 +392,15 @@ impl Play {
         Ok(())
     }
 
+    /// `break 1 4`: both notice; `break 1 4 at 1`: only p1 does.
     fn break_sessions(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         let (a, b) = (self.peer(words)?, self.peer(words)?);
-        self.world.break_sessions(a, b);
+        if !words.take("at") {
+            self.world.break_sessions(a, b);
+            return Ok(());
+        }
+        let at = self.peer(words)?;
+        self.world.break_sessions_at(at, if at == a { b } else { a });
         Ok(())
     }
 
@@ -340,6 +417,8 @@ impl Play {
     }
 
     fn wait_for(&mut self, condition: &Condition, limit: Duration) -> Result<(), String> {
+        let record = self.record.get_mut();
+        record.since = record.lines.len();
         let held = self.traced(limit, |world, record| condition.check(world, record).is_ok());
         if held {
             return Ok(());
@@ -354,6 +433,7 @@ impl Play {
         if limit.is_some() {
             return Err("`within` is for `until`".to_owned());
         }
+        self.record.get_mut().since = 0;
         condition.check(&self.world, self.record.get_mut())
     }
 

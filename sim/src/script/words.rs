@@ -84,6 +84,19 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// One direction between two hosts: `0>3`.
+    pub(super) fn wire(&mut self) -> Result<(PeerIndex, PeerIndex), String> {
+        let word = self.next(WIRE)?;
+        let wrong = || format!("expected {WIRE}, found `{word}`");
+        let (from, to) = word.split_once('>').ok_or_else(wrong)?;
+        Ok((peer(from).map_err(|_| wrong())?, peer(to).map_err(|_| wrong())?))
+    }
+
+    /// Two peers.
+    pub(super) fn pair(&mut self) -> Result<(PeerIndex, PeerIndex), String> {
+        Ok((self.peer()?, self.peer()?))
+    }
+
     pub(super) fn found(&self) -> String {
         self.peek()
             .map_or("the end of the line".to_owned(), |word| format!("`{word}`"))
@@ -102,6 +115,7 @@ impl<'a> Words<'a> {
 }
 
 const PEER: &str = "a peer's number";
+const WIRE: &str = "a direction such as `0>3`";
 
 fn peer(word: &str) -> Result<PeerIndex, String> {
     let digits = word.strip_prefix('p').unwrap_or(word);

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use fatebound_machine::overlay::{Key, PeerId, Tag};
 use fatebound_machine::tree::{GroupId, PathId};
+use indexmap::IndexSet;
 
 use crate::PeerIndex;
 use crate::world::World;
+
+/// Of a long list so many are named.
+pub(super) const SHOWN: usize = 6;
 
 /// Who and what has been met so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     peers: BTreeMap<PeerId, usize>,
     tags: BTreeMap<Tag, usize>,
-    groups: Vec<GroupId>,
+    groups: IndexSet<GroupId>,
     lives: BTreeMap<usize, Vec<u64>>,
     /// The groups of the last question that one peer asked another: answers speak of them by their place in it.
     asked: BTreeMap<(PeerId, PeerId), Vec<GroupId>>,
@@ -49,16 +53,20 @@ impl Names {
     }
 
     pub(super) fn group(&mut self, group: &GroupId) -> String {
-        let known = self.groups.iter().position(|other| other == group);
-        let at = known.unwrap_or_else(|| {
-            self.groups.push(*group);
-            self.groups.len() - 1
-        });
+        let (at, _) = self.groups.insert_full(*group);
         format!("g{}", at + 1)
     }
 
+    /// The name of a group that was met, without meeting it.
+    pub(super) fn known_group(&self, group: &GroupId) -> String {
+        match self.groups.get_index_of(group) {
+            Some(at) => format!("g{}", at + 1),
+            None => "unknown group".to_owned(),
+        }
+    }
+
     pub(super) fn group_numbered(&self, number: usize) -> Option<GroupId> {
-        self.groups.get(number.checked_sub(1)?).copied()
+        self.groups.get_index(number.checked_sub(1)?).copied()
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -70,8 +78,8 @@ impl Names {
     }
 
     pub(super) fn paths(&mut self, paths: &[PathId]) -> String {
-        let names: Vec<String> = paths.iter().map(|path| self.path(path)).collect();
-        join(names)
+        let names: Vec<String> = paths.iter().take(SHOWN).map(|path| self.path(path)).collect();
+        some_of(&names, " ", paths.len())
     }
 
     /// The first life of a peer needs no mention.
@@ -95,26 +103,35 @@ impl Names {
         let groups = self.asked.get(&(asker, asked)).cloned().unwrap_or_default();
         let names: Vec<String> = places
             .iter()
+            .take(SHOWN)
             .map(|&place| match groups.get(usize::from(place)) {
                 Some(group) => self.group(group),
                 None => format!("the group at {place}"),
             })
             .collect();
-        join(names)
+        some_of(&names, " ", places.len())
     }
 
     pub(super) fn id(&self, peer: PeerIndex) -> Option<PeerId> {
         self.peers.iter().find(|(_, at)| **at == peer.0).map(|(id, _)| *id)
     }
 
+    /// Every identity of a peer, wherever it stands in a text, becomes a name.
     pub(super) fn rename(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (id, at) in &self.peers {
-            text = text.replace(&id.to_string(), &format!("p{at}"));
-        }
-        for (at, group) in self.groups.iter().enumerate() {
-            text = text.replace(&group.to_string(), &format!("g{}", at + 1));
-        }
+        let word = |word: &str| match word.parse::<PeerId>() {
+            Ok(peer) => self.peer(&peer),
+            Err(_) => word.to_owned(),
+        };
+        text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The first of many, and how many more there are.
+pub(super) fn some_of(names: &[String], between: &str, all: usize) -> String {
+    let text = names.join(between);
+    if all > SHOWN {
+        format!("{text} and {} more", all - SHOWN)
+    } else {
         text
     }
 }

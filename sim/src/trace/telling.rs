@@ -27,31 +27,28 @@ pub(super) fn event(names: &mut Names, event: &Event) -> Option<(Kind, String)> 
 
 fn group_event(names: &mut Names, event: &fng::Event) -> Option<(Kind, String)> {
     let (kind, text) = match event {
-        fng::Event::Creating { group, .. } => (Kind::Groups, format!("{} is being created", names.group(group))),
-        fng::Event::Created { group, .. } => (Kind::Groups, format!("{} created", names.group(group))),
+        fng::Event::Creating { group, .. } => (Kind::Told, format!("{} is being created", names.group(group))),
+        fng::Event::Created { group, .. } => (Kind::Told, format!("{} created", names.group(group))),
         fng::Event::CreateFailed {
             group, refusals, error, ..
         } => (
-            Kind::Groups,
+            Kind::Told,
             create_failed(names, group.as_ref(), refusals, error.as_ref()),
         ),
         // What needs no decision is followed by `Joined`.
         fng::Event::Invited { decide: false, .. } => return None,
-        fng::Event::Invited { group, .. } => (
-            Kind::Groups,
-            format!("invited to {}, has to decide", names.group(group)),
-        ),
-        fng::Event::Joined { group } => (Kind::Groups, format!("member of {}", names.group(group))),
+        fng::Event::Invited { group, .. } => (Kind::Told, format!("invited to {}, has to decide", names.group(group))),
+        fng::Event::Joined { group } => (Kind::Told, format!("member of {}", names.group(group))),
         fng::Event::Failed { group, reason } => {
             let group = names.group(group);
             (
-                Kind::Groups,
+                Kind::Told,
                 format!("{group} FAILED: {}", names.rename(&reason.to_string())),
             )
         }
         fng::Event::Repairing { path, cause } => (Kind::Paths, format!("repairing {}: {cause:?}", names.path(path))),
         fng::Event::Repaired { path } => (Kind::Paths, format!("repaired {}", names.path(path))),
-        fng::Event::Checked { alive, members, .. } => (Kind::Groups, checked(names, *alive, members)),
+        fng::Event::Checked { alive, members, .. } => (Kind::Told, checked(names, *alive, members)),
     };
     Some((kind, text))
 }

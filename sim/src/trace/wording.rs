@@ -6,7 +6,7 @@ use fatebound_machine::overlay::{JointSet, PeerId};
 use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
 
-use super::names::Names;
+use super::names::{Names, SHOWN, some_of};
 use super::{Kind, names};
 use crate::PeerIndex;
 
@@ -120,9 +120,10 @@ fn operation(names: &mut Names, number: u64, body: &[u8]) -> (Kind, String) {
         Ok(Operation::Release { paths }) => {
             let each: Vec<String> = paths
                 .iter()
+                .take(SHOWN)
                 .map(|(path, cause)| format!("{} {cause:?}", names.path(path)))
                 .collect();
-            format!("Release {}", each.join(", "))
+            format!("Release {}", some_of(&each, ", ", paths.len()))
         }
         Ok(Operation::Fail { paths, notice }) => {
             let notice: Result<fatebound_machine::fng::message::Notice, _> = wire::decode(&notice);
@@ -190,20 +191,25 @@ fn group_question(names: &mut Names, (asker, asked): (PeerId, PeerId), request: 
                 .as_ref()
                 .map_or(String::new(), |tag| format!(" tag {tag}"));
             let group = names.group(&invitation.group);
-            format!("Invite {group} of {}{tag}", names.peers(&invitation.members))
+            let members = if invitation.members.is_empty() {
+                "many".to_owned()
+            } else {
+                names.peers(&invitation.members)
+            };
+            format!("Invite {group} of {members}{tag}")
         }
         Request::Probe { groups } => {
             names.remember_question(asker, asked, groups.clone());
-            let groups: Vec<String> = groups.iter().map(|group| names.group(group)).collect();
-            format!("Probe {}", groups.join(" "))
+            let each: Vec<String> = groups.iter().take(SHOWN).map(|group| names.group(group)).collect();
+            format!("Probe {}", some_of(&each, " ", groups.len()))
         }
         Request::NeedRepair { groups } => {
             names.remember_question(asker, asked, groups.iter().map(|(group, _)| *group).collect());
-            let each = groups.iter().map(|(group, epoch)| match epoch {
+            let each = groups.iter().take(SHOWN).map(|(group, epoch)| match epoch {
                 Some(epoch) => format!("{} epoch {epoch}", names.group(group)),
                 None => format!("{} only asking", names.group(group)),
             });
-            format!("NeedRepair {}", each.collect::<Vec<_>>().join(", "))
+            format!("NeedRepair {}", some_of(&each.collect::<Vec<_>>(), ", ", groups.len()))
         }
         Request::Fail(notice) => {
             let group = names.group(&notice.group);
