@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::{PeerId, Time, Ways};
+use fatebound_overlay::{PeerId, Time, Ways, undone};
 use fatebound_tree::{GroupId, Via};
 use indexmap::IndexSet;
 
@@ -66,6 +66,9 @@ impl Groups {
         self.timers.set(Timer::Create(slot), deadline);
         for index in 0..members.len() as u32 {
             self.invite(step, Key { slot, index });
+            if undone("construct-after-accept") {
+                self.construct(step, Key { slot, index }, Via::Overlay);
+            }
         }
         self.settle_creation(step, slot);
     }
@@ -160,7 +163,9 @@ impl Groups {
             far.standing = Standing::Accepted;
         }
         step.push(Output::ProveAddress { peer: from });
-        self.construct(step, key, Via::Overlay);
+        if !undone("construct-after-accept") {
+            self.construct(step, key, Via::Overlay);
+        }
         if let Some(creation) = self.creations.get_mut(&key.slot) {
             creation.unanswered -= 1;
         }
@@ -204,7 +209,10 @@ impl Groups {
             far.standing = Standing::Refused;
         }
         self.settle(key);
-        let patience = self.patience(step, key.slot);
+        let patience = match undone("all-refusals-are-named") {
+            true => Duration::ZERO,
+            false => self.patience(step, key.slot),
+        };
         if let Some(creation) = self.creations.get_mut(&key.slot) {
             creation.unanswered -= 1;
             creation.refusals.push((peer, refusal));

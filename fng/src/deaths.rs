@@ -4,7 +4,7 @@
 //! first at once, each further one by a timer that is due at once: between two of them the peer reads what has come, answers pings, and stays
 //! alive itself. Groups that come after the proof of death belong to a new life and are left alone.
 
-use fatebound_overlay::{DeathProof, PeerId};
+use fatebound_overlay::{DeathProof, PeerId, undone};
 
 use crate::groups::{Groups, Step, Timer};
 use crate::reason::Reason;
@@ -34,7 +34,7 @@ impl Groups {
         let ends = ix.map(|ix| self.table.peers.ends(ix)).unwrap_or_default();
         let death = Death {
             peer,
-            restarted: proof == DeathProof::Restarted,
+            restarted: proof == DeathProof::Restarted && !undone("restart-is-no-proof"),
             newest: self.table.newest(),
             ends: ends
                 .iter()

@@ -8,7 +8,7 @@
 //! a list believes the root alone. So the root passes a member's word on to large groups under its own name; where a delegate brings the
 //! member's own word sooner, it counts as a `Release`, and the root's answer to `NeedRepair` settles it.
 
-use fatebound_overlay::{PeerId, Way, Ways};
+use fatebound_overlay::{PeerId, Way, Ways, undone};
 use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::groups::{Groups, Step};
@@ -138,13 +138,15 @@ impl Groups {
             return;
         };
         let notice = Notice::decoded(notice).filter(|notice| notice.group == path.group);
-        if !notice.is_some_and(|notice| self.believe(step, slot, &notice)) {
+        let believed = notice.is_some_and(|notice| self.believe(step, slot, &notice));
+        if !believed && !undone("false-fail-breaks-path") {
             self.on_broken(step, path, Cause::Disagreed);
         }
     }
 
     fn believe(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) -> bool {
-        let believed = self.has_a_say(slot, &notice.originator) && notice.genuine();
+        let genuine = undone("false-fail-is-release") || notice.genuine();
+        let believed = self.has_a_say(slot, &notice.originator) && genuine;
         if believed {
             self.fail_by(step, slot, notice);
         }
@@ -172,7 +174,7 @@ impl Groups {
             return true;
         }
         let genuine = notice.genuine();
-        if genuine {
+        if genuine && !undone("fail-uses-id-up") {
             self.use_up(&group);
             self.withdraw(step, &group, notice.reason.clone());
         }

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::{PeerId, Time, Ways};
+use fatebound_overlay::{PeerId, Time, Ways, undone};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::groups::{Groups, Step, Timer};
@@ -27,6 +27,9 @@ const EVERY_WAY: usize = 8;
 
 /// Whether the posting `at` of `all` takes every way in this round: each gets its turn.
 fn takes_every_way(at: usize, all: usize, round: u32) -> bool {
+    if undone("eight-take-every-way") {
+        return true;
+    }
     let first = (round as usize).wrapping_mul(EVERY_WAY) % all.max(1);
     (at + all - first) % all.max(1) < EVERY_WAY
 }
@@ -148,8 +151,10 @@ impl Groups {
             Kind::Probe => probe_interval(patience),
             Kind::NeedRepair => need_interval(patience),
         };
-        self.prober
-            .expire(pair, Time::ZERO + (step.now.elapsed().saturating_sub(ceiling)));
+        if !undone("proof-since-its-question") {
+            self.prober
+                .expire(pair, Time::ZERO + (step.now.elapsed().saturating_sub(ceiling)));
+        }
         let Some(round) = self.prober.round(step.now, pair, interval) else {
             return;
         };
@@ -157,7 +162,9 @@ impl Groups {
         // costs one exchange and no signature, and a thousand checks are no storm.
         let chunks = round.chunks.len();
         for (at, keys) in round.chunks.into_iter().enumerate() {
-            let every = !round.first && takes_every_way(at, chunks, round.number);
+            let first = round.first && !undone("first-question-direct");
+            let turn = takes_every_way(at, chunks, round.number);
+            let every = !first && turn && !undone("copies-of-repetitions");
             let ways = match every {
                 true => Ways::Every { round: round.number },
                 false => Ways::Direct,
@@ -219,17 +226,21 @@ impl Groups {
     /// The inquiry that this posting belongs to.
     fn inquiry(&self, key: Key, post: u64) -> Option<Inquiry> {
         let inquiry = self.table.far(key)?.work.as_ref()?.inquiry?;
-        (post >= inquiry.from_post).then_some(inquiry)
+        (post >= inquiry.from_post || undone("older-repair-proves-nothing")).then_some(inquiry)
     }
 
     /// "◆ Proof of life is an answer to a probe *sent* less than `probe_timeout` ago."
     fn alive(&mut self, step: &mut Step<'_>, key: Key, post: u64, sent: Time) {
         let ceiling = self.ceiling(key.slot);
+        let sent = match undone("proof-since-its-question") {
+            true => step.now,
+            false => sent,
+        };
         let Some(inquiry) = self.inquiry(key, post).filter(|_| step.now.since(sent) < ceiling) else {
             return;
         };
         let repair = self.table.work_mut(key).is_some_and(|work| work.repair);
-        if !repair && post >= inquiry.until_post {
+        if !repair && (post >= inquiry.until_post || undone("suspicion-needs-a-later-answer")) {
             self.end_inquiry(key);
             self.settle(key);
         } else {
@@ -241,7 +252,8 @@ impl Groups {
     /// Patience begins anew.
     fn extend(&mut self, step: &mut Step<'_>, key: Key, sent: Time) {
         let ceiling = self.ceiling(key.slot);
-        let proof = if self.table.group(key.slot).is_some_and(|group| group.root) {
+        let root = self.table.group(key.slot).is_some_and(|group| group.root);
+        let proof = if root || undone("member-proof-since-its-question") {
             step.now
         } else {
             sent

@@ -6,7 +6,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{PeerId, Way};
+use fatebound_overlay::{PeerId, Way, undone};
 use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::config::Timings;
@@ -56,7 +56,7 @@ impl Groups {
         if group.root != from || from == self.us || self.silent.contains(&group) || !self.well_formed(&invitation) {
             return;
         }
-        if self.table.find(&group).is_some() {
+        if self.table.find(&group).is_some() && !undone("accepted-again") {
             // "An accepted invitation is accepted again" (protocol.md §3).
             return accept(step, way);
         }
@@ -111,7 +111,7 @@ impl Groups {
     fn used(&self, group: &GroupId) -> bool {
         let root = self.table.peers.find(&group.root);
         let life = root.and_then(|root| self.table.lives.find(root, group.incarnation));
-        life.is_some_and(|life| self.table.lives.used(life, group.sequence))
+        life.is_some_and(|life| self.table.lives.used(life, group.sequence)) && !undone("id-used-once")
     }
 
     /// Uses a group id, so that no invitation to it is accepted from now on.
@@ -246,20 +246,26 @@ impl Groups {
             return;
         }
         let Some(slot) = self.table.find(&path.group).filter(|_| path.group.root != self.us) else {
-            return release(step, path, Cause::Unknown);
+            return match undone("unknown-is-answered") {
+                true => (),
+                false => release(step, path, Cause::Unknown),
+            };
         };
         let key = Key { slot, index: 0 };
         let Some(far) = self.table.far_mut(key) else {
             return;
         };
-        if path.epoch <= far.epoch {
-            return release(step, path, Cause::Old);
+        if path.epoch < far.epoch || path.epoch == far.epoch && !undone("path-crosses-once") {
+            return match undone("old-is-answered") {
+                true => (),
+                false => release(step, path, Cause::Old),
+            };
         }
         let older = PathId {
             epoch: far.epoch,
             ..path
         };
-        let had_older = far.live;
+        let had_older = far.live && older != path && !undone("confirmer-releases-older");
         far.epoch = path.epoch;
         step.push(Output::Confirm { path });
         if had_older {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fatebound_overlay::PeerId;
+use fatebound_overlay::{PeerId, undone};
 use fatebound_tree::{Cause, PathId, Via};
 
 use crate::groups::{Groups, Step, Timer};
@@ -26,6 +26,7 @@ impl Work {
     /// "While proof is fresh, attempts go round: overlay, a common neighbour, the direct connection as a path of its own (no delegate)."
     fn attempt(&self) -> Attempt {
         match self.turn % 3 {
+            _ if undone("attempts-go-round") => Attempt::Construct(Via::Overlay),
             0 => Attempt::Construct(Via::Overlay),
             1 => Attempt::Construct(Via::CommonNeighbour(self.turn / 3)),
             _ => Attempt::Link,
@@ -39,7 +40,7 @@ impl Groups {
         let Some(far) = self.table.far_mut(key) else {
             return;
         };
-        far.epoch += 1;
+        far.epoch += u32::from(far.epoch == 0 || !undone("path-crosses-once"));
         far.work.get_or_insert_default().building = true;
         let Some(path) = self.table.path(key, self.us) else {
             return;
@@ -65,6 +66,7 @@ impl Groups {
                 self.path_is_up(step, key, path);
             }
             // "◆ The root releases every epoch that it abandons."
+            _ if undone("abandoned-is-released") => {}
             _ => release(step, path, Cause::Abandoned),
         }
     }
@@ -171,6 +173,7 @@ impl Groups {
         };
         if let Some(work) = self.table.work_mut(key)
             && std::mem::take(&mut work.building)
+            && !undone("abandoned-is-released")
         {
             release(step, path, Cause::Abandoned);
         }
@@ -270,7 +273,8 @@ impl Groups {
         let building = far.work.as_ref().is_some_and(|work| work.building);
         let known = far.epoch != 0 && far.standing == Standing::Accepted;
         let current = epoch == far.epoch && (far.live || building);
-        let forged = epoch < far.epoch && far.live && step.now.since(far.live_since) > timings.path_timeout;
+        let overdue = far.live && step.now.since(far.live_since) > timings.path_timeout;
+        let forged = epoch < far.epoch && overdue && !undone("overdue-confirm-is-forged");
         if !known || !(current || forged) {
             return;
         }

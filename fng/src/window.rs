@@ -5,6 +5,8 @@
 //! The same sliding bitmap as IPsec's replay protection (RFC 4303 §3.4.3): the newest number seen, and one bit for each number shortly before
 //! it.
 
+use fatebound_overlay::undone;
+
 /// Sequence numbers that a window tells apart: 1024, so that an invitation may be overtaken by a thousand younger ones of its root.
 pub(crate) const WIDTH: u64 = 1024;
 const WORDS: usize = (WIDTH / 64) as usize;
@@ -24,7 +26,10 @@ impl Window {
         if sequence > self.newest {
             return false;
         }
-        self.newest - sequence >= WIDTH || self.bit(sequence)
+        if self.newest - sequence >= WIDTH {
+            return !undone("older-than-the-window");
+        }
+        self.bit(sequence)
     }
 
     /// Uses this number; whether this was the first time.

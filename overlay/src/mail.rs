@@ -14,7 +14,7 @@ use multiaddr::Multiaddr;
 use crate::locate::Waiter;
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
-use crate::{Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed};
+use crate::{Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed, undone};
 
 /// What an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,11 +145,16 @@ impl Overlay {
         };
         self.post_directly(post, addresses);
         match ways {
-            Ways::Direct if self.links.by_peer(&to).is_some_and(links::Link::doubtful) => self.post_routed(post),
+            Ways::Direct if self.is_doubtful(&to) => self.post_routed(post),
             Ways::Every { .. } => self.post_routed(post),
             Ways::Direct | Ways::Connected => {}
         }
         self.expire_mail();
+    }
+
+    fn is_doubtful(&self, peer: &PeerId) -> bool {
+        let doubtful = self.links.by_peer(peer).is_some_and(links::Link::doubtful);
+        doubtful && !undone("copies-when-doubtful")
     }
 
     fn post_directly(&mut self, post: PostId, addresses: Vec<Multiaddr>) {
@@ -256,7 +261,7 @@ impl Overlay {
         let (to, ways, located, routed) = (state.to, state.ways, state.located, state.routed);
         let known = self.ring.records.get(&to).is_some() || !failures.is_empty();
         if ways != Ways::Connected && !state.answered {
-            if known && !routed {
+            if known && !routed && !undone("copies-without-connection") {
                 self.post_routed(post);
             }
             let moved = ways == Ways::Direct && !failures.is_empty();

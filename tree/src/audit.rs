@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use fatebound_overlay::{JointSet, LinkId, Time};
+use fatebound_overlay::{JointSet, LinkId, Time, undone};
 
 use crate::joint_set::{Digest, Verdict};
 use crate::release::{pass_on, push};
@@ -245,7 +245,8 @@ impl Tree {
         let mut lacking = Vec::new();
         for &number in self.store.on(link) {
             let segment = self.store.get(number);
-            let later = segment.down == Some(link) && segment.handed_on > list.received;
+            let handed_on_later = segment.down == Some(link) && segment.handed_on > list.received;
+            let later = handed_on_later && !undone("handed-on-is-remembered");
             if !theirs.remove(&up.joint.hash(&segment.path)) && !later {
                 lacking.push(number);
             }
@@ -268,7 +269,11 @@ impl Tree {
         let mut releases = Batches::new();
         for &number in lacking {
             let segment = self.store.remove(number);
-            push(&mut releases, link, (segment.path, Cause::Disagreed));
+            if undone("disagreement-is-said") {
+                self.forget_on(link, &segment.path);
+            } else {
+                push(&mut releases, link, (segment.path, Cause::Disagreed));
+            }
             pass_on(&segment, link, Cause::Disagreed, &mut releases, out);
         }
         self.send_releases(releases, out);

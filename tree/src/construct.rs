@@ -3,7 +3,7 @@
 //! A `Construct` walks greedily from the root towards the member and leaves a segment at every peer; a `Confirm` walks back along the `up` links.
 //! Whoever cannot go on says so at once: "a delegate never holds a half-made path in silence" (protocol.md §5).
 
-use fatebound_overlay::{Key, LinkId, Routes, Tag};
+use fatebound_overlay::{Key, LinkId, Routes, Tag, undone};
 
 use crate::store::Segment;
 use crate::tree::{Batches, Tree, tell};
@@ -101,6 +101,9 @@ impl Tree {
                 detours,
             }) => {
                 self.hand_on(down, Some(link), path, visited, detours, out);
+            }
+            Err(Cause::Disagreed) if undone("lie-of-a-stranger") => {
+                self.violation(link, "a path that cannot be", out);
             }
             Err(cause) => self.send_releases(Batches::from_iter([(link, vec![(path, cause)])]), out),
         }

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{JointSet, PeerId};
+use fatebound_overlay::{JointSet, PeerId, undone};
 
 use crate::PathId;
 
@@ -181,9 +181,15 @@ impl Joint {
         if theirs.received > self.sent {
             return Verdict::Lie;
         }
+        if undone("digest-as-of-operations") {
+            return self.verdict(self.digest, theirs);
+        }
         if theirs.sent > self.received {
             // The oldest one stays: if the newest did, a link on which every ping overtakes an operation were never compared (scenario 8).
-            self.pending.get_or_insert(theirs);
+            match undone("oldest-view-waits") {
+                true => self.pending = Some(theirs),
+                false => drop(self.pending.get_or_insert(theirs)),
+            }
             return Verdict::Unknown;
         }
         if self.pending.is_some() {
@@ -207,7 +213,11 @@ impl Joint {
         if theirs.sent != self.received || !self.rewind(theirs.received) || theirs.received < self.floor {
             return Verdict::Unknown;
         }
-        if (self.digest ^ self.undo).to_be_bytes() == theirs.digest {
+        self.verdict(self.digest ^ self.undo, theirs)
+    }
+
+    fn verdict(&self, ours: Digest, theirs: JointSet) -> Verdict {
+        if ours.to_be_bytes() == theirs.digest {
             Verdict::Equal
         } else {
             Verdict::Different

@@ -4,7 +4,7 @@
 //! sends `Release` on the segment's other link. Releases for many paths travel in one batch." (protocol.md §5) Where there is no other link,
 //! the path ends here, and the groups are told.
 
-use fatebound_overlay::LinkId;
+use fatebound_overlay::{LinkId, undone};
 
 use crate::store::Segment;
 use crate::tree::{Batches, MAX_BATCH, Tree, tell};
@@ -27,6 +27,10 @@ impl Tree {
         if paths.len() > MAX_BATCH {
             return self.violation(link, "too many paths in one release", out);
         }
+        let paths = match undone("release-by-path") {
+            true => self.whole_groups(link, paths),
+            false => paths,
+        };
         let mut releases = Batches::new();
         for (path, cause) in paths {
             if let Some(segment) = self.lose(link, &path) {
@@ -34,6 +38,16 @@ impl Tree {
             }
         }
         self.send_releases(releases, out);
+    }
+
+    /// These paths, and all others of their groups on this link.
+    fn whole_groups(&self, link: LinkId, mut paths: Vec<(PathId, Cause)>) -> Vec<(PathId, Cause)> {
+        for (path, cause) in paths.clone() {
+            let on_link = self.path_ids_on(link);
+            let others = on_link.filter(|other| other.group == path.group && *other != path);
+            paths.extend(others.map(|other| (other, cause)));
+        }
+        paths
     }
 
     /// Everything on a link is gone with it; nothing more is said there.

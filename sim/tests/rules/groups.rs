@@ -1,1 +1,147 @@
 //! Rules of groups (protocol.md §6, §8).
+
+use fatebound_machine::Command;
+use fatebound_machine::fng::{self, Refusal};
+use fatebound_sim::{CreateError, GroupId, PeerIndex, Profile, World};
+
+use crate::common::{MILLI, SECOND, assert_lives, group_events, joined, order, ordered, overlay, strangers};
+
+/// A group whose first invitation is still on a cut wire; another copy was accepted.
+fn with_an_invitation_in_flight(seed: u64) -> (World, PeerIndex, PeerIndex, GroupId) {
+    let (mut world, peers) = overlay(seed, 24, Profile::Local);
+    let (root, member) = strangers(&world, &peers);
+    let connect = world.create(member, &[root]);
+    assert!(connect.is_ok(), "{connect:?}");
+    world.cut_one_way(root, member);
+    let group = world.create(root, &[member]).expect("somebody else carries it");
+    (world, root, member, group)
+}
+
+/// An invitation that arrives after its group has failed.
+#[test]
+fn id_used_once() {
+    for seed in 0..3 {
+        let (mut world, root, member, group) = with_an_invitation_in_flight(seed);
+        world.signal(root, &group);
+        world.run_for(SECOND);
+        assert_eq!(world.notified(member, &group).len(), 1);
+        world.heal();
+        world.run_for(30 * SECOND);
+        assert_eq!(
+            joined(&world, member, &group),
+            1,
+            "seed {seed}: a dead group was revived"
+        );
+        assert_eq!(world.notified(member, &group).len(), 1);
+    }
+}
+
+/// The same, when a thousand other groups of the root have come and gone since.
+#[test]
+fn older_than_the_window() {
+    let (mut world, root, member, group) = with_an_invitation_in_flight(1);
+    world.signal(root, &group);
+    for ticket in 10_000..11_100 {
+        order(&mut world, ticket, root, &[member], None);
+    }
+    world.run_for(10 * SECOND);
+    world.heal();
+    world.run_for(30 * SECOND);
+    assert_eq!(joined(&world, member, &group), 1, "a dead group was revived");
+}
+
+/// The word that a group has failed overtakes the invitation to it.
+#[test]
+fn fail_uses_id_up() {
+    for seed in 0..3 {
+        let (mut world, peers) = overlay(seed, 24, Profile::Local);
+        let (root, member) = strangers(&world, &peers);
+        let connect = world.create(member, &[root]);
+        assert!(connect.is_ok(), "{connect:?}");
+        world.cut_one_way(root, member);
+        order(&mut world, 7, root, &[member], None);
+        let group = ordered(&world, root, 7);
+        world.signal(root, &group);
+        world.run_for(100 * MILLI);
+        world.heal();
+        world.run_for(30 * SECOND);
+        assert_eq!(
+            joined(&world, member, &group),
+            0,
+            "seed {seed}: a dead group was accepted"
+        );
+    }
+}
+
+/// A path that is faster than the invitation would find nobody.
+#[test]
+fn construct_after_accept() {
+    for seed in 0..3 {
+        let (mut world, peers) = overlay(seed, 24, Profile::Local);
+        let (root, member) = strangers(&world, &peers);
+        world.cut(root, member);
+        let group = world.create(root, &[member]).expect("somebody else carries it");
+        assert_lives(&world, &group, &[root, member]);
+    }
+}
+
+/// One declines at once, one a little later: both are named with their own words.
+#[test]
+fn all_refusals_are_named() {
+    let (mut world, peers) = overlay(1, 8, Profile::Local);
+    order(&mut world, 7, peers[0], &peers[1..4], Some("tag"));
+    let group = ordered(&world, peers[0], 7);
+    world.run_for(50 * MILLI);
+    for (member, text) in [(peers[1], "no"), (peers[2], "neither do I")] {
+        let refusal = Some(Refusal::Declined { text: text.into() });
+        world.command(member, Command::Group(fng::Command::Decide { group, refusal }));
+        world.run_for(200 * MILLI);
+    }
+    let refusal = None;
+    world.command(peers[3], Command::Group(fng::Command::Decide { group, refusal }));
+    world.run_for(10 * SECOND);
+    let refusals = group_events(&world, peers[0]).find_map(|(_, event)| match event {
+        fng::Event::CreateFailed { refusals, .. } => Some(refusals.clone()),
+        _ => None,
+    });
+    let expected = [(peers[1], "no"), (peers[2], "neither do I")];
+    let expected = expected.map(|(peer, text)| (world.id(peer), Refusal::Declined { text: text.into() }));
+    assert_eq!(refusals.as_deref(), Some(&expected[..]));
+}
+
+/// A member restarts and accepts in its new life, before its root has noticed.
+#[test]
+fn restart_is_no_proof() {
+    let mut met = 0;
+    for seed in 0..6 {
+        let (mut world, peers) = overlay(seed, 12, Profile::Lan);
+        let (root, member) = (peers[seed as usize], peers[11]);
+        world.run_for(20 * SECOND);
+        world.vanish(member);
+        world.restart(member);
+        let created = world.create(root, &[member]);
+        let group = match created.map_err(|error| *error) {
+            Ok(group) => group,
+            Err(CreateError::Refused { .. } | CreateError::NoAnswer) => continue,
+        };
+        met += 1;
+        world.run_for(60 * SECOND);
+        assert_lives(&world, &group, &[root, member]);
+    }
+    assert!(met > 0, "nobody accepted in its new life");
+}
+
+/// What a member's silent end costs the others, when nothing else is slow.
+#[test]
+fn patience_follows_the_links() {
+    for seed in 0..4 {
+        let (mut world, peers) = overlay(seed, 32, Profile::Lan);
+        let group = world.create(peers[3], &peers[7..10]).expect("everybody accepts");
+        world.run_for(60 * SECOND);
+        world.vanish(peers[8]);
+        world.run_for(5 * SECOND);
+        for peer in [peers[3], peers[7], peers[9]] {
+            assert_eq!(world.notified(peer, &group).len(), 1, "seed {seed}: {peer:?}");
+        }
+    }
+}
