@@ -11,7 +11,7 @@ use fatebound_machine::overlay::{Multiaddr, Time};
 use crate::PeerIndex;
 use crate::cargo::Cargo;
 use crate::observe::Signal;
-use crate::pipe::{Context, Effects, Later, Overflow, Pipe};
+use crate::pipe::{Context, Effects, Later, NONE, Overflow, Pipe};
 use crate::world::{Happening, State, World};
 
 /// How long a connection without a session or an exchange is kept, as in `node/src/stack.rs`.
@@ -221,6 +221,7 @@ impl World {
             to: connection.sides[1 - from.side as usize].peer,
             network: &mut self.network,
             dead: connection.dead,
+            received: connection.pipes[1 - from.side as usize].received(),
             effects,
         };
         Some((&mut connection.pipes[from.side as usize], cx))
@@ -302,7 +303,10 @@ impl World {
 
     fn on_later(&mut self, from: At, later: Later) {
         match (later, self.reach(from), self.reach(from.other())) {
-            (Later::Segment { number }, _, Reach::Open) => self.on_segment(from, number),
+            (Later::Segment { number, below }, _, Reach::Open) => {
+                self.with_pipe(from.other(), |pipe, cx| pipe.on_acknowledgement(cx, below, NONE));
+                self.on_segment(from, number);
+            }
             (Later::Segment { .. }, _, Reach::Unknown) => self.reset(from),
             (Later::Segment { .. }, _, Reach::Nobody) | (_, Reach::Nobody, _) => {}
             (Later::Acknowledgement { below, number }, ..) => {

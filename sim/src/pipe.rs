@@ -14,8 +14,8 @@
 //! - **fast retransmission**: a segment is lost when three that were sent after it have been acknowledged (RFC 5681, RFC 6675);
 //! - the **end**: after [`GIVE_UP`] without progress the connection is given up (Linux, `tcp_retries2` = 15).
 //!
-//! Left out: tail loss probes and acknowledgements that travel with data (both would only make things faster), congestion avoidance, the
-//! receiver's window.
+//! Each segment is acknowledged at once, and again by whatever travels the other way. (A kernel puts an acknowledgement that an answer follows within
+//! 40 ms into that answer alone.) Left out: tail loss probes, which would make things faster; congestion avoidance; the receiver's window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,6 +47,9 @@ const DUPLICATES: u8 = 3;
 /// How long a connection lives without progress: 15 doubled timeouts from 200 ms on, some 15 minutes (Linux, `ip-sysctl`).
 const GIVE_UP: Duration = Duration::from_millis(924_600);
 
+/// No segment has this number.
+pub(crate) const NONE: u64 = u64::MAX;
+
 /// The queue is at its limit; the message was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overflow;
@@ -54,8 +57,8 @@ pub(crate) struct Overflow;
 /// What is to happen later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Later {
-    /// A segment reaches the other host.
-    Segment { number: u64 },
+    /// A segment reaches the other host; it says that of the other direction all segments before `below` have arrived.
+    Segment { number: u64, below: u64 },
     /// An acknowledgement reaches this one: of all segments before `below`, and of this one.
     Acknowledgement { below: u64, number: u64 },
     /// The timer.
@@ -75,6 +78,8 @@ pub(crate) struct Effects {
 pub(crate) struct Pipe<T> {
     /// When the last thing on it arrives: nothing overtakes it.
     last: Time,
+    /// The number of the next segment, while there is no sender: what is still on its way from an earlier one means nothing to the next.
+    next: u64,
     sender: Option<Box<Sender<T>>>,
 }
 
@@ -82,6 +87,7 @@ impl<T> Default for Pipe<T> {
     fn default() -> Self {
         Pipe {
             last: Time::ZERO,
+            next: 0,
             sender: None,
         }
     }
@@ -95,6 +101,8 @@ pub(crate) struct Context<'a> {
     pub(crate) network: &'a mut Network,
     /// Nothing gets through any more, for a reason that is the connection's own.
     pub(crate) dead: bool,
+    /// What this end has of the other direction: all segments before this one.
+    pub(crate) received: u64,
     pub(crate) effects: &'a mut Effects,
 }
 
@@ -117,7 +125,8 @@ impl<T> Pipe<T> {
         bytes: usize,
         urgent: bool,
     ) -> Result<(), Overflow> {
-        let sender = self.sender.get_or_insert_default();
+        let next = self.next;
+        let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(next)));
         sender.queue.push(message, bytes, urgent)?;
         sender.go_on(cx, &mut self.last);
         Ok(())
@@ -158,12 +167,24 @@ impl<T> Pipe<T> {
 
     /// An acknowledgement has come back.
     pub(crate) fn on_acknowledgement(&mut self, cx: &mut Context<'_>, below: u64, number: u64) {
-        let Some(sender) = &mut self.sender else { return };
+        let Some(sender) = self
+            .sender
+            .as_mut()
+            .filter(|sender| below > sender.first || number != NONE)
+        else {
+            return;
+        };
         sender.acknowledged(cx, below, number);
         sender.go_on(cx, &mut self.last);
         if sender.is_idle() {
+            self.next = sender.first;
             self.sender = None;
         }
+    }
+
+    /// All segments before this one have reached the other host.
+    pub(crate) fn received(&self) -> u64 {
+        self.sender.as_ref().map_or(self.next, |sender| sender.expected)
     }
 
     /// The timer has come, perhaps one that counts no more.
@@ -268,13 +289,13 @@ struct Sender<T> {
     ordered: Option<Time>,
 }
 
-impl<T> Default for Sender<T> {
-    fn default() -> Self {
+impl<T> Sender<T> {
+    fn new(next: u64) -> Sender<T> {
         Sender {
             queue: Queue::default(),
             segments: VecDeque::new(),
-            first: 0,
-            expected: 0,
+            first: next,
+            expected: next,
             bytes: 0,
             window: FIRST_WINDOW,
             transmissions: 0,
@@ -285,9 +306,7 @@ impl<T> Default for Sender<T> {
             ordered: None,
         }
     }
-}
 
-impl<T> Sender<T> {
     fn is_idle(&self) -> bool {
         self.segments.is_empty() && self.queue.len() == 0
     }
@@ -346,7 +365,8 @@ impl<T> Sender<T> {
         if !cx.dead && !cx.network.loses(cx.from, cx.to) {
             *last = arrival.max(*last);
             let number = self.first + index as u64;
-            cx.effects.later.push((*last, Later::Segment { number }));
+            let below = cx.received;
+            cx.effects.later.push((*last, Later::Segment { number, below }));
         }
     }
 
@@ -394,16 +414,8 @@ impl<T> Sender<T> {
     }
 
     fn acknowledged(&mut self, cx: &mut Context<'_>, below: u64, number: u64) {
-        let mut newest = 0;
-        let mut progress = 0;
-        if let Some(index) = number.checked_sub(self.first)
-            && let Some(segment) = self.segments.get_mut(index as usize)
-            && let Fate::Sent { order, .. } = segment.fate
-        {
-            segment.fate = Fate::Received { order };
-            newest = order;
-            progress += 1;
-        }
+        let first = self.first;
+        let mut newest = self.selected(number);
         while self.first < below {
             let Some(segment) = self.segments.pop_front() else {
                 break;
@@ -412,18 +424,31 @@ impl<T> Sender<T> {
             self.bytes -= segment.bytes;
             if let Fate::Sent { order, .. } | Fate::Received { order } = segment.fate {
                 newest = newest.max(order);
+                self.window += 1;
             }
-            progress += 1;
         }
-        if progress == 0 {
-            return;
+        if newest > 0 {
+            self.notice_losses(newest);
         }
-        self.window += progress;
-        self.notice_losses(newest);
-        self.timeouts = 0;
-        self.trouble_since = None;
-        self.interval = self.least_interval(cx);
-        self.arm(cx);
+        // Only what is acknowledged without a gap is progress (RFC 6298, §5.3).
+        if self.first > first {
+            self.timeouts = 0;
+            self.trouble_since = None;
+            self.interval = self.least_interval(cx);
+            self.arm(cx);
+        }
+    }
+
+    /// Notes a segment that has arrived, perhaps beyond a gap; returns the order of its transmission if that is news.
+    fn selected(&mut self, number: u64) -> u64 {
+        let index = number.checked_sub(self.first).map(|index| index as usize);
+        let segment = index.and_then(|index| self.segments.get_mut(index));
+        let Some(segment) = segment else { return 0 };
+        let Fate::Sent { order, .. } = segment.fate else {
+            return 0;
+        };
+        segment.fate = Fate::Received { order };
+        order
     }
 
     /// What was sent before the newest that has arrived has been overtaken once more.
@@ -477,3 +502,6 @@ impl<T> Sender<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
