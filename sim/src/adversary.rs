@@ -195,26 +195,31 @@ fn of_answer(answer: &Answer, kinds: &mut Vec<MessageKind>) {
 }
 
 impl World {
-    /// An adversary looks at every message that is sent from now on; it takes the place of an earlier one.
+    /// An adversary looks at every message that is sent from now on. There may be several; the first that has something to do does it.
     pub fn on_message(&mut self, adversary: Adversary) {
         self.network_changes();
-        self.adversary = Some(adversary);
+        self.adversaries.push(adversary);
     }
 
-    /// The adversary goes; what it has cut for a time is mended when that is over.
-    pub fn dismiss_adversary(&mut self) {
+    /// The adversaries go; what they have cut for a time is mended when that is over.
+    pub fn dismiss_adversaries(&mut self) {
         self.network_changes();
-        self.adversary = None;
+        self.adversaries.clear();
     }
 
     /// Lets the adversary look at a message that a process hands to its host; says whether the message is lost by it.
     pub(crate) fn is_sabotaged(&mut self, from: At, cargo: &Cargo) -> bool {
-        let (Some(adversary), Some(words)) = (self.adversary, cargo.words()) else {
+        let kinds = cargo.words().map(|words| kinds_of(&words)).unwrap_or_default();
+        let mut interested = self
+            .adversaries
+            .iter()
+            .filter(|adversary| kinds.contains(&adversary.kind));
+        let Some(adversary) = interested
+            .find(|adversary| self.network.chance(adversary.share))
+            .copied()
+        else {
             return false;
         };
-        if !kinds_of(&words).contains(&adversary.kind) || !self.network.chance(adversary.share) {
-            return false;
-        }
         match adversary.reaction {
             Reaction::BreakSession => {
                 self.close(from, false);

@@ -126,7 +126,7 @@ impl World {
                 words,
             });
         }
-        if self.adversary.is_some() && self.is_sabotaged(from, &cargo) {
+        if !self.adversaries.is_empty() && self.is_sabotaged(from, &cargo) {
             return true;
         }
         self.put(from, cargo, urgent).is_ok()

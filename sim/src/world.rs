@@ -118,7 +118,7 @@ pub struct World {
     pub(crate) requests: Ends<Asking>,
     /// Requests that arrived and were not answered yet.
     pub(crate) asked: Ends<Asked>,
-    pub(crate) adversary: Option<Adversary>,
+    pub(crate) adversaries: Vec<Adversary>,
     pub(crate) rng: StdRng,
     pub(crate) tickets: u64,
     pub(crate) dial_timeout: Duration,
@@ -157,7 +157,7 @@ impl World {
             dials: Ends::default(),
             requests: Ends::default(),
             asked: Ends::default(),
-            adversary: None,
+            adversaries: Vec::new(),
             rng,
             tickets: 0,
             keeps_events: true,
