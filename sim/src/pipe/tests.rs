@@ -70,7 +70,7 @@ impl Line {
     }
 
     fn send(&mut self, pipe: usize, message: u32, bytes: usize, urgent: bool) -> Result<(), Overflow> {
-        match self.step(pipe, |pipe, cx| pipe.fast(cx)) {
+        match self.step(pipe, Pipe::fast) {
             Some(at) => self.schedule(at, pipe, Ok(message)),
             None => self.step(pipe, |pipe, cx| pipe.push(cx, message, bytes, urgent))?,
         }
