@@ -39,7 +39,7 @@ pub(super) fn carry_out(
         "move" => words.peer().map(|peer| world.move_address(peer)),
         "when" => adversary(words).map(|adversary| world.on_message(adversary)),
         "dismiss" => {
-            world.dismiss_adversary();
+            world.dismiss_adversaries();
             Ok(())
         }
         "forge" => forge(world, tracer, words),
