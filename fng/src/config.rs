@@ -153,7 +153,15 @@ impl Config {
         rule(t.sane(), "10 ms ≤ each timing ≤ 1 h, 1 ≤ H ≤ 64")?;
         rule(t.patience_floor <= t.probe_timeout, "patience_floor ≤ probe_timeout")?;
         rule(t.patience_floor <= t.member_timeout, "patience_floor ≤ member_timeout")?;
-        rule(!self.create_timeout.is_zero(), "create_timeout > 0")?;
+        rule(
+            (SHORTEST..=LONGEST).contains(&self.create_timeout),
+            "10 ms ≤ create_timeout ≤ 1 h",
+        )?;
+        rule(
+            self.ping_timeout.max(self.expected_round_trip).max(self.tick) <= LONGEST,
+            "ping_timeout, expected_round_trip, tick ≤ 1 h",
+        )?;
+        rule(self.max_members >= 2, "max_members ≥ 2")?;
         rule(self.max_groups >= 1, "max_groups ≥ 1")?;
         rule(self.max_groups_per_peer >= 1, "max_groups_per_peer ≥ 1")?;
         if self.exempt {
@@ -171,7 +179,7 @@ impl Config {
     }
 
     fn outlasts_pings(&self, timeout: Duration) -> bool {
-        timeout >= 3 * self.ping_timeout
+        timeout >= self.ping_timeout.saturating_mul(3)
     }
 
     /// Whether this peer can live with a root's timings: none is absurd, patience has room, and the inequalities of protocol.md §7 hold with
@@ -207,8 +215,12 @@ impl Timings {
     /// `2 · max(H · L, path_timeout) + probe_timeout + member_timeout + slack` (protocol.md §7), for paths of at most `hops` hops.
     pub fn notification_bound(&self, hops: u8, tick: Duration) -> Duration {
         let hops = u32::from(hops);
-        let sweep = (hops * self.link_lifetime).max(self.path_timeout);
-        2 * sweep + self.probe_timeout + self.member_timeout + 2 * hops * tick
+        let sweep = self.link_lifetime.saturating_mul(hops).max(self.path_timeout);
+        let slack = tick.saturating_mul(2 * hops);
+        // Saturating: asked of a configuration that nobody has validated, it is absurd and no panic.
+        [sweep, self.probe_timeout, self.member_timeout, slack]
+            .into_iter()
+            .fold(sweep, Duration::saturating_add)
     }
 }
 
@@ -253,6 +265,26 @@ mod tests {
         config.timings.probe_timeout = Duration::from_millis(2999);
         let error = config.validate().expect_err("3 · 1 s > 2.999 s");
         assert_eq!(error.0, "probe_timeout ≥ 3 · ping_timeout");
+    }
+
+    #[test]
+    fn times_beyond_counting_are_refused_and_overflow_nothing() {
+        let refused = |change: fn(&mut Config)| {
+            let mut config = Config::lan();
+            change(&mut config);
+            let bound = config.notification_bound();
+            (config.validate().map_err(|error| error.0), bound)
+        };
+        let three = Err("ping_timeout, expected_round_trip, tick ≤ 1 h");
+        assert_eq!(refused(|config| config.ping_timeout = Duration::MAX).0, three);
+        assert_eq!(refused(|config| config.expected_round_trip = Duration::MAX).0, three);
+        assert_eq!(refused(|config| config.tick = Duration::MAX), (three, Duration::MAX));
+        let create = Err("10 ms ≤ create_timeout ≤ 1 h");
+        assert_eq!(refused(|config| config.create_timeout = Duration::MAX).0, create);
+        assert_eq!(refused(|config| config.create_timeout = Duration::ZERO).0, create);
+        let absurd = refused(|config| config.timings.link_lifetime = Duration::MAX);
+        assert_eq!(absurd, (Err("10 ms ≤ each timing ≤ 1 h, 1 ≤ H ≤ 64"), Duration::MAX));
+        assert_eq!(refused(|config| config.max_members = 1).0, Err("max_members ≥ 2"));
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod notice;
 mod patience;
 mod peers;
 mod prober;
+#[cfg(test)]
+mod properties;
 mod reason;
 mod repair;
 mod silence;

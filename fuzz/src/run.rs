@@ -484,6 +484,7 @@ pub fn live_a_minute(config: &Config) {
     let Some(mut hub) = Hub::new(config, HONEST, 1, Manners::NONE) else {
         return;
     };
+    hub.thorough = false;
     for at in 0..HONEST {
         hub.input(at, Input::Listening(vec![cast::address(at)]));
         let bootstrap = (at > 0).then(|| whole_address(0)).into_iter().collect();

@@ -7,6 +7,8 @@
 pub mod config;
 mod io;
 mod machine;
+#[cfg(test)]
+mod properties;
 mod view;
 pub mod wire;
 

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// No time is shorter than this: a peer that waits for nothing would do nothing else.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// No time is longer than this: nobody would live to see it, and sums of times stay within what can be counted.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// More links than any peer can monitor.
+const MOST_LINKS: usize = 65_536;
+
 /// Everything that can be set about overlay and links. Durations are real time; counts are per peer unless they say otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -111,7 +118,7 @@ impl Config {
 
     /// `L`: a link that was not proven alive for this long is down (protocol.md §4).
     pub fn link_lifetime(&self) -> Duration {
-        self.link_interval + self.ping_timeout
+        self.link_interval.saturating_add(self.ping_timeout)
     }
 
     /// Refuses what cannot work.
@@ -120,12 +127,11 @@ impl Config {
     /// The first rule that is broken; nothing is changed.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let rule = |holds, name| if holds { Ok(()) } else { Err(ConfigError(name)) };
-        rule(!self.peer_interval.is_zero(), "peer_interval > 0")?;
+        rule(self.times_are_sane(), "1 ms ≤ each time of overlay and links ≤ 1 h")?;
         rule(
             self.peer_interval <= self.link_interval,
             "peer_interval ≤ link_interval",
         )?;
-        rule(!self.ping_floor.is_zero(), "ping_floor > 0")?;
         rule(self.ping_floor <= self.ping_timeout, "ping_floor ≤ ping_timeout")?;
         rule(self.ping_timeout <= self.link_interval, "ping_timeout ≤ link_interval")?;
         rule(self.hop_limit >= 4 && self.hop_limit <= 64, "4 ≤ hop_limit ≤ 64")?;
@@ -139,15 +145,36 @@ impl Config {
             "max_links > 2 · leaves_per_side",
         )?;
         rule(self.max_records >= 64, "max_records ≥ 64")?;
+        rule(self.max_links <= MOST_LINKS, "max_links ≤ 65,536")?;
         rule(self.operation_window >= 16, "operation_window ≥ 16")?;
         rule(
             self.max_operations >= self.operation_window,
             "max_operations ≥ operation_window",
         )?;
+        rule(self.max_posts >= 1, "max_posts ≥ 1")?;
+        rule(self.max_addresses >= 1, "max_addresses ≥ 1")?;
+        rule(
+            self.retry_pause.0 <= self.retry_pause.1,
+            "first retry_pause ≤ last retry_pause",
+        )?;
         rule(
             !self.network.is_empty() && self.network.len() <= 64,
             "1 ≤ bytes of network ≤ 64",
         )
+    }
+
+    /// "No time of overlay and links is below 1 ms, […] none is above an hour" (protocol.md §7).
+    fn times_are_sane(&self) -> bool {
+        let times = [
+            self.peer_interval,
+            self.link_interval,
+            self.ping_timeout,
+            self.ping_floor,
+            self.retry_pause.0,
+            self.retry_pause.1,
+            self.maintenance_interval,
+        ];
+        times.iter().all(|time| (SHORTEST..=LONGEST).contains(time))
     }
 }
 
@@ -155,3 +182,45 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the configuration breaks the rule `{0}`")]
 pub struct ConfigError(pub &'static str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        let broken = |change: fn(&mut Config)| {
+            let mut config = Config::lan();
+            change(&mut config);
+            config.validate().map_err(|error| error.0)
+        };
+        let times = Err("1 ms ≤ each time of overlay and links ≤ 1 h");
+        assert_eq!(broken(|_| {}), Ok(()));
+        // Two such times would overflow when they are added.
+        assert_eq!(broken(|config| config.link_interval = Duration::MAX), times);
+        assert_eq!(broken(|config| config.ping_timeout = Duration::MAX), times);
+        // A timer that is due again at once would never let the peer rest.
+        assert_eq!(broken(|config| config.maintenance_interval = Duration::ZERO), times);
+        assert_eq!(broken(|config| config.peer_interval = Duration::from_nanos(1)), times);
+        assert_eq!(broken(|config| config.retry_pause.0 = Duration::ZERO), times);
+        assert_eq!(
+            broken(|config| config.retry_pause.0 = LONGEST),
+            Err("first retry_pause ≤ last retry_pause")
+        );
+        assert_eq!(
+            broken(|config| config.max_links = usize::MAX),
+            Err("max_links ≤ 65,536")
+        );
+        assert_eq!(broken(|config| config.max_posts = 0), Err("max_posts ≥ 1"));
+        assert_eq!(broken(|config| config.max_addresses = 0), Err("max_addresses ≥ 1"));
+    }
+
+    #[test]
+    fn a_life_longer_than_can_be_counted_is_the_longest() {
+        let config = Config {
+            link_interval: Duration::MAX,
+            ..Config::lan()
+        };
+        assert_eq!(config.link_lifetime(), Duration::MAX);
+    }
+}

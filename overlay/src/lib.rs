@@ -19,6 +19,8 @@ mod locate;
 mod mail;
 pub mod message;
 mod overlay;
+#[cfg(test)]
+mod properties;
 pub mod record;
 mod records;
 mod ring;

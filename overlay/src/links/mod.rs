@@ -23,7 +23,7 @@ mod io;
 mod link;
 mod liveness;
 mod meeting;
-mod operations;
+pub(crate) mod operations;
 mod peer_list;
 mod pings;
 mod rota;

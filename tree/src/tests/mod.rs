@@ -4,6 +4,7 @@ mod audits;
 mod fails;
 mod lies;
 mod paths;
+mod properties;
 mod random;
 mod scale;
 mod world;
