@@ -231,6 +231,16 @@ fn place(ring: &Ring) -> (Vec<PeerId>, Vec<PeerId>, Vec<PeerId>) {
 proptest! {
     #![proptest_config(cases(64))]
 
+    /// Whichever row a stranger asks for.
+    #[test]
+    fn any_row_can_be_asked_for(row: u8, digit_bits in prop::sample::select(vec![1_u32, 2, 4])) {
+        let mut ring = Ring::new(&Config { digit_bits, ..Config::lan() }, peer(0));
+        ring.meet(PEERS[1].1.clone(), true);
+        ring.settle();
+        let records = ring.row_records(row.into(), &mut StdRng::seed_from_u64(1));
+        prop_assert!(records.len() <= 1);
+    }
+
     /// As a map that is searched: the earliest first, ties by key, at most one per key.
     #[test]
     fn deadlines_are_a_map_that_is_popped_in_order(timers in prop::collection::vec(timer(), 0..60)) {

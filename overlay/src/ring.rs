@@ -179,7 +179,11 @@ impl Ring {
 
     /// What a peer that shares `row` digits with us can use: for each digit the table's entry and some others that we have heard of, those
     /// under our own digit included: to the asker they are as good as we are.
+    /// Nobody has a row beyond the digits of a key, but anybody may ask for one.
     pub(crate) fn row_records(&self, row: usize, rng: &mut StdRng) -> Vec<SignedRecord> {
+        if !self.table.has_row(row) {
+            return Vec::new();
+        }
         let mut chosen: IndexSet<PeerId> = self.table.row(row).map(|(_, peer)| peer).collect();
         for digit in self.table.digits() {
             let fitting: Vec<_> = self

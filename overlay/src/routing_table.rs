@@ -83,6 +83,11 @@ impl RoutingTable {
         (0..1u16 << self.bits).map(|digit| digit as u8)
     }
 
+    /// Whether keys have so many digits that there can be such a row.
+    pub(crate) fn has_row(&self, row: usize) -> bool {
+        row < 256 / self.bits as usize
+    }
+
     /// In which row a key belongs.
     pub(crate) fn row_of(&self, key: &Key) -> usize {
         self.own.shared_digits(key, self.bits)
