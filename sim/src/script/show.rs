@@ -8,7 +8,7 @@ use crate::PeerIndex;
 use crate::trace::Tracer;
 use crate::world::World;
 
-/// `show neighbours [0 3]`, `show links 1 4`, `show paths 0`, `show groups 2`, `show hops g1`.
+/// `show neighbours [0 3]`, `show links 1 4`, `show paths 0`, `show groups 2`, `show counters 0`, `show hops g1`.
 pub(super) fn show(world: &World, record: &Record, words: &mut Words<'_>) -> Result<Vec<String>, String> {
     let tracer = &record.tracer;
     let what = words.next("what to show")?;
@@ -26,8 +26,9 @@ pub(super) fn show(world: &World, record: &Record, words: &mut Words<'_>) -> Res
         "links" => Ok(links(world, tracer, peer)),
         "paths" => Ok(vec![paths(world, peer)]),
         "groups" => Ok(groups(world, tracer, peer)),
+        "counters" => Ok(vec![counters(world, peer)]),
         _ => Err(format!(
-            "expected neighbours, links, paths, groups or hops, found `{what}`"
+            "expected neighbours, links, paths, groups, counters or hops, found `{what}`"
         )),
     });
     let lines: Result<Vec<Vec<String>>, String> = lines.collect();
@@ -70,6 +71,22 @@ fn paths(world: &World, peer: PeerIndex) -> String {
         ),
         None => format!("p{} does not run", peer.0),
     }
+}
+
+fn counters(world: &World, peer: PeerIndex) -> String {
+    let Some(status) = world.machine(peer).map(Machine::status) else {
+        return format!("p{} does not run", peer.0);
+    };
+    let counters = status.counters;
+    format!(
+        "p{}: {} pings, {} of them missed; {} links lost, {} repairs, {} disagreements",
+        peer.0,
+        counters.pings_sent,
+        counters.pings_missed,
+        counters.links_lost,
+        counters.repairs,
+        counters.digest_mismatches
+    )
 }
 
 fn groups(world: &World, tracer: &Tracer, peer: PeerIndex) -> Vec<String> {

@@ -165,7 +165,7 @@ impl Play {
             "churn" => self.churn(words)?,
             "group" => self.group(words, true)?,
             "create" => self.group(words, false)?,
-            "signal" => self.about_group(words, World::signal)?,
+            "signal" => self.signal(words)?,
             "silence" => self.about_group(words, World::fall_silent)?,
             "check" => self.check(words)?,
             "accept" => self.decide(words, None)?,
@@ -352,6 +352,16 @@ impl Play {
             let decide = fng::Command::Decide { group: *group, refusal };
             world.command(peer, Command::Group(decide));
         })
+    }
+
+    /// `signal 3 g1`; `signal 3 g2..g40`: one after the other, at the same moment.
+    fn signal(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let peer = self.peer(words)?;
+        for number in words.groups()? {
+            let group = group_numbered(&self.record.get_mut().tracer, number)?;
+            self.world.signal(peer, &group);
+        }
+        Ok(())
     }
 
     fn about_group(

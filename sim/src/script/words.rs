@@ -1,6 +1,7 @@
 //! The words of a command, taken one by one; what does not fit is answered with what was expected.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::PeerIndex;
@@ -108,13 +109,21 @@ impl<'a> Words<'a> {
 
     /// The number of a group: 1 for `g1`.
     pub(super) fn group(&mut self) -> Result<usize, String> {
-        let word = self.next("a group such as `g1`")?;
-        let number = word.strip_prefix('g').and_then(|number| number.parse().ok());
-        number.ok_or_else(|| format!("expected a group such as `g1`, found `{word}`"))
+        group(self.next(GROUP)?)
+    }
+
+    /// The numbers of one or more groups: `g1`, or `g2..g40`.
+    pub(super) fn groups(&mut self) -> Result<RangeInclusive<usize>, String> {
+        let word = self.next(GROUP)?;
+        match word.split_once("..") {
+            Some((first, last)) => Ok(group(first)?..=group(last)?),
+            None => group(word).map(|number| number..=number),
+        }
     }
 }
 
 const PEER: &str = "a peer's number";
+const GROUP: &str = "a group such as `g1`";
 const WIRE: &str = "a direction such as `0>3`";
 
 fn peer(word: &str) -> Result<PeerIndex, String> {
@@ -123,6 +132,11 @@ fn peer(word: &str) -> Result<PeerIndex, String> {
         .parse()
         .map(PeerIndex)
         .map_err(|_| format!("expected {PEER}, found `{word}`"))
+}
+
+fn group(word: &str) -> Result<usize, String> {
+    let number = word.strip_prefix('g').and_then(|number| number.parse().ok());
+    number.ok_or_else(|| format!("expected {GROUP}, found `{word}`"))
 }
 
 /// `300ms`, `2s`, `1.5s`, `10min`.
