@@ -57,11 +57,12 @@ impl Groups {
 
     /// This peer's patience about a group.
     pub(crate) fn patience(&self, step: &Step<'_>, slot: u32) -> Duration {
-        let floor = self
-            .table
-            .timings_at(slot)
-            .map_or(Duration::ZERO, |timings| timings.patience_floor);
-        patience(step.context.round_trips, floor, self.ceiling(slot))
+        patience(step.context.round_trips, self.floor(slot), self.ceiling(slot))
+    }
+
+    fn floor(&self, slot: u32) -> Duration {
+        let timings = self.table.timings_at(slot);
+        timings.map_or(Duration::ZERO, |timings| timings.patience_floor)
     }
 
     /// Begins to ask, after `delay`; hastens it when it has begun.
@@ -141,7 +142,7 @@ impl Groups {
         }
     }
 
-    /// "`Probe`s go every min(patience, 1.6 s) / 4"; `NeedRepair`s "every quarter of its patience".
+    /// "`Probe`s go every min(patience, 1.6 s) / 4"; `NeedRepair`s "every quarter of the least that its patience can be".
     pub(crate) fn on_round_timer(&mut self, step: &mut Step<'_>, pair: Pair) {
         let Some(sample) = self.prober.sample(pair) else {
             return;
@@ -149,7 +150,7 @@ impl Groups {
         let (patience, ceiling) = (self.patience(step, sample.slot), self.ceiling(sample.slot));
         let interval = match pair.kind {
             Kind::Probe => probe_interval(patience),
-            Kind::NeedRepair => need_interval(patience),
+            Kind::NeedRepair => need_interval(self.floor(sample.slot).min(ceiling)),
         };
         if !undone("proof-since-its-question") {
             self.prober

@@ -28,9 +28,9 @@ pub(crate) fn probe_interval(patience: Duration) -> Duration {
     (patience.min(LONGEST_PROBED) / 4).max(SHORTEST_INTERVAL)
 }
 
-/// The pause between two `NeedRepair`s: "every quarter of its patience" (protocol.md §6).
-pub(crate) fn need_interval(patience: Duration) -> Duration {
-    (patience / 4).max(SHORTEST_INTERVAL)
+/// The pause between two `NeedRepair`s: "every quarter of the least that its patience can be" (protocol.md §6).
+pub(crate) fn need_interval(floor: Duration) -> Duration {
+    (floor / 4).max(SHORTEST_INTERVAL)
 }
 
 /// When to give up: one patience after the last proof came, but never later than one ceiling after the question that it answers was sent, for

@@ -174,6 +174,7 @@ impl World {
         let deadline = machine.deadline().map(|at| peer.host.clock.when(at));
         let life = peer.life;
         for output in outputs {
+            self.peers[index.0].sent.count(&output);
             self.carry_out(index, output);
         }
         self.set_wake(index, life, deadline);

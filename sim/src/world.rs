@@ -6,7 +6,7 @@ use std::time::Duration;
 use fatebound_machine::fng::{self, Reason, Refusal, Ticket};
 use fatebound_machine::overlay::{Keypair, Multiaddr, PeerId, Time};
 use fatebound_machine::tree::GroupId;
-use fatebound_machine::{Command, Config, Event, Input, Machine, Profile};
+use fatebound_machine::{Command, Config, Event, Input, Machine, Output, Profile};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -71,7 +71,30 @@ pub(crate) struct Peer {
     pub(crate) events: Vec<(Time, Event)>,
     pub(crate) next_session: u64,
     pub(crate) next_request: u64,
+    /// What its process has sent, in all its lives.
+    pub(crate) sent: Traffic,
     pub(crate) bootstrap: Vec<Multiaddr>,
+}
+
+/// Messages that a peer has sent: frames on links, one-shot questions and answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many.
+    pub messages: u64,
+    /// Their bytes, without what carries them.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn count(&mut self, output: &Output) {
+        let bytes = match output {
+            Output::Send { frame, .. } => frame.len(),
+            Output::Request { body, .. } | Output::Respond { body, .. } => body.len(),
+            _ => return,
+        };
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
 }
 
 /// What is scheduled.
@@ -209,6 +232,7 @@ impl World {
             events: Vec::new(),
             next_session: 0,
             next_request: 0,
+            sent: Traffic::default(),
             bootstrap: bootstrap.iter().map(|&peer| self.address(peer)).collect(),
         });
         self.start(index);
@@ -251,6 +275,26 @@ impl World {
     /// A peer's name.
     pub fn id(&self, peer: PeerIndex) -> PeerId {
         self.peers[peer.0].keypair.public().to_peer_id()
+    }
+
+    /// How many hosts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Which life of its process this is, or was.
+    pub(crate) fn life(&self, peer: PeerIndex) -> u32 {
+        self.peers[peer.0].life
+    }
+
+    /// What all peers run with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the peer has sent so far, in all its lives.
+    pub fn sent(&self, peer: PeerIndex) -> Traffic {
+        self.peers[peer.0].sent
     }
 
     /// The peer's machine while its process lives.

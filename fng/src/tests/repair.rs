@@ -221,6 +221,21 @@ fn a_member_that_cannot_be_reached_fails_the_group_after_patience() {
     }
 }
 
+/// For a moment a new link has no samples, and patience is the ceiling. Whatever was decided in that moment must not outlast it.
+#[test]
+fn a_moment_without_samples_does_not_end_the_questions() {
+    let mut world = World::with(2, &Config::wan());
+    let group = world.group();
+    world.no_path.insert((0, 1));
+    world.break_paths(0, 1);
+    world.run(Duration::from_millis(499));
+    world.round_trips = None;
+    world.run(Duration::from_millis(2));
+    world.round_trips = Some(LATENCY);
+    world.run(secs(20));
+    assert_eq!((world.reason(0, group), world.reason(1, group)), (None, None));
+}
+
 #[test]
 fn a_suspected_member_that_answers_is_cleared_and_its_path_stays() {
     let mut world = World::new(2);
