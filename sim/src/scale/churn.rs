@@ -30,8 +30,8 @@ impl Stage<'_> {
                 self.end_somebody(&mut dead);
             }
             self.start_again(&mut dead);
-            let signals = self.options.groups as f64 * self.options.signalled * TICK.as_secs_f64()
-                / churn.as_secs_f64().max(1.0);
+            let signals =
+                self.options.groups as f64 * self.options.signalled * TICK.as_secs_f64() / churn.as_secs_f64().max(1.0);
             for _ in 0..self.chance(signals) {
                 self.signal_somewhere();
             }
@@ -83,7 +83,10 @@ impl Stage<'_> {
         if self.ledger.len() == 0 {
             return;
         }
-        let (group, which) = (self.rng.random_range(0..self.ledger.len()), self.rng.random_range(0..16));
+        let (group, which) = (
+            self.rng.random_range(0..self.ledger.len()),
+            self.rng.random_range(0..16),
+        );
         if let Some((group, member)) = self.ledger.healthy_member(group, which) {
             self.ledger.signalled(self.world.now(), &group);
             self.world.signal(member, &group);

@@ -189,7 +189,10 @@ mod tests {
     #[test]
     fn a_distribution_knows_its_middle_and_its_ends() {
         let values: Distribution = (1..=100).rev().map(f64::from).collect();
-        assert_eq!((values.quantile(0.5), values.quantile(0.99), values.max()), (50.0, 99.0, 100.0));
+        assert_eq!(
+            (values.quantile(0.5), values.quantile(0.99), values.max()),
+            (50.0, 99.0, 100.0)
+        );
         assert_eq!((values.mean(), values.count()), (50.5, 100));
         let none = Distribution::default();
         assert_eq!((none.mean(), none.quantile(0.5), none.max()), (0.0, 0.0, 0.0));

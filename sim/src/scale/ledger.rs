@@ -36,7 +36,11 @@ pub struct Latencies {
 impl Latencies {
     /// Each cause with its latencies.
     pub fn all(&self) -> [(&'static str, &Distribution); 3] {
-        [("crash", &self.crash), ("vanish", &self.vanish), ("signal", &self.signal)]
+        [
+            ("crash", &self.crash),
+            ("vanish", &self.vanish),
+            ("signal", &self.signal),
+        ]
     }
 
     fn add(&mut self, cause: Cause, latency: Duration, bound: Duration) {
@@ -98,12 +102,20 @@ impl fmt::Display for Violation {
                 at,
             } => {
                 let at = at.elapsed();
-                write!(f, "{group} failed at peer {} after {at:?} without a cause: {reason}", peer.0)
+                write!(
+                    f,
+                    "{group} failed at peer {} after {at:?} without a cause: {reason}",
+                    peer.0
+                )
             }
             Violation::Twice { group, peer } => write!(f, "peer {} was told twice of {group}", peer.0),
             Violation::NotTold { group, peer, since } => {
                 let since = since.elapsed();
-                write!(f, "peer {} was never told of {group}, which had to fail after {since:?}", peer.0)
+                write!(
+                    f,
+                    "peer {} was never told of {group}, which had to fail after {since:?}",
+                    peer.0
+                )
             }
             Violation::Refused { root, reason } => write!(f, "a creation of peer {} failed: {reason}", root.0),
         }
@@ -205,7 +217,11 @@ impl Ledger {
         if entry.cause.is_none() {
             entry.cause = Some((cause, now));
             self.failed += 1;
-            self.untold += entry.members.iter().filter(|member| !member.dead && !member.told).count();
+            self.untold += entry
+                .members
+                .iter()
+                .filter(|member| !member.dead && !member.told)
+                .count();
         }
     }
 

@@ -181,9 +181,13 @@ impl<'a> Stage<'a> {
         self.pass(2 * self.world.config().overlay.link_interval);
         self.report.peers = self.joined.len();
         for peer in &self.joined {
-            let Some(machine) = self.world.machine(*peer) else { continue };
+            let Some(machine) = self.world.machine(*peer) else {
+                continue;
+            };
             let status = machine.status();
-            self.report.degree.add((status.links_alive + status.links_doubtful) as f64);
+            self.report
+                .degree
+                .add((status.links_alive + status.links_doubtful) as f64);
             self.report.carried.add(status.paths_as_delegate as f64);
         }
         let roots: Vec<_> = self.ledger.roots().collect();
@@ -205,7 +209,9 @@ impl<'a> Stage<'a> {
         let seconds = CALM.as_secs_f64();
         for (peer, before) in self.joined.iter().zip(before) {
             let after = self.world.sent(*peer);
-            self.report.messages.add((after.messages - before.messages) as f64 / seconds);
+            self.report
+                .messages
+                .add((after.messages - before.messages) as f64 / seconds);
             self.report.bytes.add((after.bytes - before.bytes) as f64 / seconds);
         }
         self.search();
@@ -272,7 +278,10 @@ impl<'a> Stage<'a> {
     fn on_event(&mut self, at: Time, peer: PeerIndex, event: Event) {
         match event {
             Event::Joined => self.on_joined(at, peer),
-            Event::Located { peer: wanted, addresses } => {
+            Event::Located {
+                peer: wanted,
+                addresses,
+            } => {
                 if let Some(since) = self.searching.remove(&(peer, wanted)) {
                     self.report.not_located += usize::from(addresses.is_empty());
                     self.report.locating.add_time(at.since(since));
@@ -281,7 +290,10 @@ impl<'a> Stage<'a> {
             Event::Group(fng::Event::Created { ticket, group }) => {
                 if let Some((since, members)) = self.creating.remove(&ticket.0) {
                     self.report.creating.add_time(at.since(since));
-                    let lives: Vec<Life> = members.iter().map(|member| (*member, self.world.life(*member))).collect();
+                    let lives: Vec<Life> = members
+                        .iter()
+                        .map(|member| (*member, self.world.life(*member)))
+                        .collect();
                     self.ledger.created(group, &lives);
                 }
             }

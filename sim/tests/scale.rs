@@ -1,0 +1,40 @@
+//! A small world from beginning to end: what must not happen at any size, and what must not grow.
+
+use std::time::Duration;
+
+use fatebound_sim::scale::{Options, Report, run};
+
+fn world(peers: usize, groups: usize, churn: u64) -> Report {
+    let mut options = Options::new(peers, groups);
+    options.churn = Duration::from_secs(churn);
+    options.lifetime = Duration::from_secs(600);
+    run(&options, &mut |_| {})
+}
+
+#[test]
+fn three_hundred_peers_keep_their_promises_while_lives_end() {
+    let report = world(300, 300, 60);
+    println!("{report}");
+    assert_eq!(report.violations, []);
+    assert_eq!((report.peers, report.groups, report.refused), (300, 300, 0));
+    assert!(report.deaths > 10 && report.failed > 30, "{report}");
+    let told = report.latencies.all().map(|(_, latencies)| latencies.count());
+    assert!(told.iter().all(|told| *told > 0), "{told:?}");
+    assert!(report.latencies.share_of_bound.max() < 1.0);
+}
+
+/// Four times as many peers are one more row of every routing table, three entries: that is all that each peer may notice.
+#[test]
+fn four_times_as_many_peers_are_a_few_more_links() {
+    let (small, large) = (world(40, 0, 0), world(160, 0, 0));
+    let grown = large.degree.mean() - small.degree.mean();
+    assert!(
+        (0.0..8.0).contains(&grown),
+        "{} and {} links",
+        small.degree.mean(),
+        large.degree.mean()
+    );
+    assert!(large.degree.max() < 48.0, "{}", large.degree.max());
+    let messages = large.messages.mean() / small.messages.mean();
+    assert!(messages < 1.6, "{messages} times as many messages");
+}
