@@ -117,10 +117,14 @@ fn line(state: &State, action: &Action) -> String {
         Action::Doubt { wire, end } => format!("{}: doubted", ends(*wire, *end)),
         Action::Notice { wire, end } => format!("{}: down", ends(*wire, *end)),
         Action::Resume { wire } => format!("{}: resumed", ends(*wire, 0)),
+        Action::Ping { wire, end } => format!("{}: ping", ends(*wire, *end)),
         Action::Wake(peer) => format!("{peer}: timer"),
         Action::Advance => "time goes on".to_owned(),
         Action::Fault(crate::fault::Fault::Break(wire)) => format!("FAULT break {}", ends(*wire, 0)),
         Action::Fault(crate::fault::Fault::Stall(wire)) => format!("FAULT stall {}", ends(*wire, 0)),
+        Action::Fault(crate::fault::Fault::Late(post)) => {
+            format!("FAULT {} ⇢ {}: {} is late", post.from, post.to, letter(post))
+        }
         Action::Fault(fault) => format!("FAULT {fault:?}"),
     }
 }

@@ -15,7 +15,7 @@ use crate::world::{Kind, Number, World};
 const MARGIN: Duration = Duration::from_millis(10);
 
 /// One fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A process ends.
     Crash(Number),
@@ -31,6 +31,10 @@ pub enum Fault {
     Cut(Number, Number),
     /// A member says that the group has failed.
     Signal(Number),
+    /// A member says nothing more about the group.
+    Silence(Number),
+    /// A message takes its time.
+    Late(Letter),
 }
 
 impl State {
@@ -50,9 +54,14 @@ impl State {
                 add(world.allows(vanish), Fault::Vanish(number));
                 let in_group = member && peer.joined && peer.told == 0;
                 add(world.allows(Kind::Signal) && in_group, Fault::Signal(number));
+                add(world.allows(Kind::Silence) && in_group, Fault::Silence(number));
             } else {
                 add(world.allows(Kind::Restart), Fault::Restart(number));
             }
+        }
+        if world.allows(Kind::Late) {
+            let timely = self.mail.iter().filter(|letter| letter.until.is_none());
+            faults.extend(timely.cloned().map(Fault::Late));
         }
         self.link_faults(world, &mut faults);
         self.cut_faults(world, &mut faults);
@@ -83,7 +92,7 @@ impl State {
     /// It happens.
     pub fn suffer(&mut self, world: &World, fault: &Fault) {
         self.budget -= 1;
-        match *fault {
+        match fault.clone() {
             Fault::Crash(number) => self.fall(world, number, Body::Crashed),
             Fault::Vanish(number) => self.fall(world, number, Body::Vanished),
             Fault::Restart(number) => self.restart(world, number),
@@ -100,6 +109,17 @@ impl State {
                 let (group, text) = (State::group(world), "enough".to_owned());
                 let signal = Command::Signal { group, text };
                 self.input(world, number, vec![Work::Groups(Above::Command(signal))]);
+            }
+            Fault::Silence(number) => {
+                self.excused = true;
+                let group = State::group(world);
+                let silence = Command::FallSilent { group };
+                self.input(world, number, vec![Work::Groups(Above::Command(silence))]);
+            }
+            Fault::Late(mut letter) => {
+                self.mail.remove(&letter);
+                letter.until = Some(self.now + world.lateness());
+                self.mail.insert(letter);
             }
         }
     }

@@ -41,6 +41,8 @@ pub struct Letter {
     pub post: u64,
     /// Whether this is the answer.
     pub answer: bool,
+    /// Late: when it arrives at the latest. Otherwise it arrives before time goes on.
+    pub until: Option<Time>,
     /// Encoded.
     pub body: Arc<[u8]>,
 }
@@ -156,8 +158,45 @@ impl State {
                 self.deliver(world, wire, end);
             } else if let Some(letter) = self.mail.first().cloned() {
                 self.hand_over(world, &letter);
+            } else if let Some((wire, end)) = self.unseen().first().copied() {
+                self.ping(world, wire, end);
             } else {
                 return;
+            }
+        }
+    }
+
+    /// Ends of links whose joint set has changed since they showed it.
+    pub fn unseen(&self) -> Vec<(u32, usize)> {
+        let pinged = self.wires.iter().filter(|wire| wire.pingable());
+        let ends = pinged.flat_map(|wire| [(wire, 0), (wire, 1)]);
+        ends.filter(|(wire, end)| wire.shown[*end].1.is_some())
+            .map(|(wire, end)| (wire.number, end))
+            .collect()
+    }
+
+    /// One end's ping: it overtakes everything else, and shows the joint set as its sender sees it.
+    pub fn ping(&mut self, world: &World, number: u32, end: usize) {
+        let Some(wire) = self.wire(number) else { return };
+        let (from, to, link) = (wire.ends[end], wire.ends[1 - end], wire.link(1 - end));
+        let Some(joint) = self.peers[usize::from(from)].tree.joint_set(wire.link(end)) else {
+            return;
+        };
+        if let Some(wire) = self.wire_mut(number) {
+            wire.shown[end] = (joint, None);
+        }
+        self.input(world, to, vec![Work::Tree(Below::JointSetSeen { link, joint })]);
+    }
+
+    /// Notes since when a peer's joint sets are not what it showed of them.
+    fn note_changes(&mut self, us: Number) {
+        let tree = &self.peers[usize::from(us)].tree;
+        for wire in &mut self.wires {
+            if let Some(end) = wire.end_of(us)
+                && let Some(joint) = tree.joint_set(wire.link(end))
+            {
+                let (shown, since) = &mut wire.shown[end];
+                *since = (joint != *shown).then(|| since.unwrap_or(self.now));
             }
         }
     }
@@ -343,6 +382,9 @@ impl State {
             self.trigger.get_or_insert(self.now);
         }
         self.peers[at] = Arc::new(peer);
+        if world.pings {
+            self.note_changes(number);
+        }
         for effect in effects {
             self.carry_out(world, number, effect);
         }
@@ -403,6 +445,7 @@ impl State {
             via,
             post: post.0,
             answer: false,
+            until: None,
             body: encode(request),
         });
     }
@@ -427,6 +470,7 @@ impl State {
             via: via.checked_sub(1),
             post: number & 0xff_ffff_ffff,
             answer: true,
+            until: None,
             body: encode(answer),
         };
         if self.passable(&letter) {

@@ -56,6 +56,13 @@ pub enum Action {
         /// The link.
         wire: u32,
     },
+    /// An end of a link shows its joint set to the other.
+    Ping {
+        /// The link.
+        wire: u32,
+        /// Which end.
+        end: usize,
+    },
     /// A peer's timer fires.
     Wake(Number),
     /// Time goes on to the next moment.
@@ -67,7 +74,7 @@ pub enum Action {
 impl State {
     /// All that can happen.
     pub fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        self.arrivals(actions);
+        self.arrivals(false, actions);
         self.losses(actions);
         self.dues(world, actions);
         actions.extend(self.next_moment(world).map(|_| Action::Advance));
@@ -77,7 +84,8 @@ impl State {
         }
     }
 
-    fn arrivals(&self, actions: &mut Vec<Action>) {
+    /// What can arrive; `pressed`: what has to, before time goes on.
+    fn arrivals(&self, pressed: bool, actions: &mut Vec<Action>) {
         for wire in &self.wires {
             for end in 0..2 {
                 if self.head(wire.number, end).is_some() {
@@ -86,7 +94,8 @@ impl State {
                 }
             }
         }
-        actions.extend(self.mail.iter().cloned().map(Action::HandOver));
+        let pressing = |letter: &&Letter| !pressed || letter.until.is_none_or(|until| until <= self.now);
+        actions.extend(self.mail.iter().filter(pressing).cloned().map(Action::HandOver));
     }
 
     fn losses(&self, actions: &mut Vec<Action>) {
@@ -125,6 +134,8 @@ impl State {
                 actions.push(Action::Resume { wire: number });
             }
         }
+        let pings = self.unseen().into_iter();
+        actions.extend(pings.map(|(wire, end)| Action::Ping { wire, end }));
     }
 
     /// Whether a living end, in the life that founded it, holds this link.
@@ -136,13 +147,9 @@ impl State {
     /// Whether something has to happen before time goes on.
     fn pressing(&self, world: &World) -> bool {
         let mut now = Vec::new();
-        self.arrivals(&mut now);
+        self.arrivals(true, &mut now);
         self.dues(world, &mut now);
-        !now.is_empty()
-            || self
-                .wires
-                .iter()
-                .any(|wire| self.limit(wire).is_some_and(|at| at <= self.now))
+        !now.is_empty() || self.limits(world).any(|at| at <= self.now)
     }
 
     /// When a troubled link has to change at the latest.
@@ -154,12 +161,22 @@ impl State {
         }
     }
 
+    /// The last moments for what may happen at any time before.
+    fn limits<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Time> + 'a {
+        let troubles = self.wires.iter().filter_map(|wire| self.limit(wire));
+        let late = self.mail.iter().filter_map(|letter| letter.until);
+        let pings = self.unseen().into_iter();
+        let pings = pings.filter_map(move |(wire, end)| self.wire(wire)?.shown[end].1);
+        troubles
+            .chain(late)
+            .chain(pings.map(move |since| since + world.link_lifetime()))
+    }
+
     /// When the next thing is due, if nothing is now.
     pub fn next_moment(&self, world: &World) -> Option<Time> {
         let timers = self.peers.iter().filter(|peer| self.alive(peer.number));
         let timers = timers.filter_map(|peer| peer.deadline(world));
-        let limits = self.wires.iter().filter_map(|wire| self.limit(wire));
-        let next = timers.chain(limits).chain(self.deadline(world)).min();
+        let next = timers.chain(self.limits(world)).chain(self.deadline(world)).min();
         next.filter(|at| *at > self.now && !self.pressing(world))
     }
 
@@ -187,6 +204,7 @@ impl State {
             Action::Doubt { wire, end } => next.doubt(world, *wire, *end),
             Action::Notice { wire, end } => next.link_down(world, *wire, *end),
             Action::Resume { wire } => next.resume(*wire),
+            Action::Ping { wire, end } => next.ping(world, *wire, *end),
             Action::Wake(peer) => next.input(world, *peer, vec![Work::Groups(Above::Wake)]),
             Action::Advance => next.now = self.next_moment(world).unwrap_or(self.now),
             Action::Fault(fault) => next.suffer(world, fault),

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fatebound_overlay::{Hop, LinkId, PeerId, Routes, Tag, Time};
+use fatebound_overlay::{Hop, JointSet, LinkId, PeerId, Routes, Tag, Time};
 
 use crate::world::{Number, World};
 
@@ -59,6 +59,8 @@ pub struct Wire {
     pub held: [Held; 2],
     /// How it really is.
     pub fate: Fate,
+    /// What each end showed of its joint set last, and since when that is not the set any more.
+    pub shown: [(JointSet, Option<Time>); 2],
     /// What each end has sent and the other has not got, the oldest first.
     pub queues: [VecDeque<Item>; 2],
 }
@@ -72,6 +74,7 @@ impl Wire {
             lives,
             held: [Held::Unheard; 2],
             fate: Fate::Sound,
+            shown: Default::default(),
             queues: [VecDeque::from([Item::Up]), VecDeque::from([Item::Up])],
         }
     }
@@ -94,6 +97,11 @@ impl Wire {
     /// Whether it works and both ends think so.
     pub fn whole(&self) -> bool {
         self.fate == Fate::Sound && self.held == [Held::Up; 2]
+    }
+
+    /// Whether pings come and go on it.
+    pub fn pingable(&self) -> bool {
+        self.fate == Fate::Sound && self.holds(0) && self.holds(1)
     }
 
     /// Whether it carries anything at all, now or later.

@@ -43,6 +43,10 @@ pub enum Kind {
     DelegateCut,
     /// A member says that the group has failed.
     Signal,
+    /// A member lets the group die in silence: it says nothing about this one any more. Needs pings.
+    Silence,
+    /// A one-shot message takes its time.
+    Late,
 }
 
 /// Where the exploration begins.
@@ -88,6 +92,8 @@ pub struct World {
     pub round_trips: Option<Duration>,
     /// Whether a troubled link may also be taken for doubtful before it is down.
     pub doubts: bool,
+    /// Whether both ends of a link show each other their joint sets: after each change at a moment of its own, `L` later at the latest.
+    pub pings: bool,
     /// Without a verdict the exploration ends here.
     pub horizon: Time,
     /// The bug, if any.
@@ -107,6 +113,7 @@ impl World {
             kinds: Vec::new(),
             round_trips: Some(Duration::from_millis(1)),
             doubts: false,
+            pings: false,
             horizon: Time::from_millis(30_000),
             planted: None,
         }
@@ -116,6 +123,24 @@ impl World {
     pub fn with_faults(mut self, faults: u8, kinds: &[Kind]) -> World {
         self.faults = faults;
         self.kinds = kinds.to_vec();
+        self
+    }
+
+    /// With pings.
+    pub fn with_pings(mut self) -> World {
+        self.pings = true;
+        self
+    }
+
+    /// With doubts.
+    pub fn with_doubts(mut self) -> World {
+        self.doubts = true;
+        self
+    }
+
+    /// With patience at its ceiling, because nothing has been measured yet.
+    pub fn without_samples(mut self) -> World {
+        self.round_trips = None;
         self
     }
 
@@ -150,6 +175,11 @@ impl World {
     /// `L`: for so long a dead link may be taken for alive.
     pub fn link_lifetime(&self) -> Duration {
         self.groups().timings.link_lifetime
+    }
+
+    /// For so long a late message is on its way: long enough to be dated, short enough to count.
+    pub fn lateness(&self) -> Duration {
+        self.groups().timings.probe_timeout * 4 / 5
     }
 
     /// The bound of protocol.md §7 for the longest path that this world has room for.

@@ -1,6 +1,9 @@
 //! The worlds that are explored: a few shapes, and what may go wrong in each. 0 is the root, then come the members, then the delegates.
 
-use Kind::{Break, Cut, DelegateCrash, DelegateCut, DelegateVanish, MemberCrash, MemberVanish, Restart, Signal, Stall};
+use Kind::{
+    Break, Cut, DelegateCrash, DelegateCut, DelegateVanish, Late, MemberCrash, MemberVanish, Restart, Signal, Silence,
+    Stall,
+};
 
 use crate::world::{Begin, Kind, World};
 
@@ -12,6 +15,11 @@ pub fn direct(name: &str) -> World {
 /// Root and two members, all behind one delegate.
 pub fn star(name: &str) -> World {
     World::new(&format!("star: {name}"), 3, 1, &[(0, 3), (1, 3), (2, 3)])
+}
+
+/// Root and one member with one delegate between them.
+pub fn short(name: &str) -> World {
+    World::new(&format!("short: {name}"), 2, 1, &[(0, 2), (2, 1)])
 }
 
 /// Root and one member with two delegates between them.
@@ -46,13 +54,34 @@ pub fn small() -> Vec<World> {
         star("a stranger fails").with_faults(1, &[DelegateCrash, DelegateVanish, Break, Stall]),
         line("a stranger fails").with_faults(1, &[DelegateCrash, DelegateVanish, Break, Stall]),
         square("cut").with_faults(1, &[Cut, DelegateCut]),
+        short("a member falls silent").with_faults(1, &[Silence]).with_pings(),
+        short("pings while a link breaks").with_faults(1, &[Break]).with_pings(),
+        short("doubts")
+            .with_faults(2, &[Stall, Cut, MemberVanish])
+            .with_doubts(),
+        creating(short("links fail while it is being created")).with_faults(1, &[Break, Stall]),
+        short("nothing is measured")
+            .with_faults(2, &[MemberVanish, DelegateVanish, Cut])
+            .without_samples(),
+        creating(short("late messages while it is being created")).with_faults(2, &[Late, Signal]),
+        line("a late message in a repair").with_faults(2, &[Late, DelegateVanish]),
+        line("a late message in a failure").with_faults(2, &[Late, MemberVanish, Cut]),
     ]
 }
 
 /// Worlds that take minutes.
 pub fn large() -> Vec<World> {
     vec![
+        direct("a member falls silent").with_faults(1, &[Silence]).with_pings(),
+        line("a member falls silent").with_faults(1, &[Silence]).with_pings(),
+        line("pings while a stranger fails")
+            .with_faults(1, &[DelegateVanish, Break])
+            .with_pings(),
+        creating(direct("late messages while it is being created")).with_faults(2, &[Late, Signal, MemberCrash]),
+        square("three faults").with_faults(3, &[Cut, DelegateVanish]),
         line("a signal meets a stranger's failure").with_faults(2, &[Signal, DelegateCrash, Break]),
+        short("two links fail").with_faults(2, &[Break, Stall]),
+        short("a signal meets a broken link").with_faults(2, &[Signal, Break, Stall]),
         direct("two faults").with_faults(2, &[MemberVanish, Signal, Break]),
         creating(star("while it is being created")).with_faults(1, &[MemberVanish, DelegateVanish]),
         star("two faults").with_faults(2, &[MemberVanish, DelegateVanish, Signal]),
