@@ -3,6 +3,8 @@
 //! `REGENERATE=1 cargo test -p fatebound-sim --test scripts` writes the new traces instead; the difference is then for somebody to read.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use fatebound_sim::Script;
 
@@ -32,6 +34,29 @@ fn problem(path: &Path, regenerate: bool) -> Option<String> {
     }
 }
 
+/// What is wrong with any of them; each is played by whichever thread is free.
+fn problems(paths: &[PathBuf], regenerate: bool) -> Vec<String> {
+    let next = Mutex::new(paths.iter());
+    let take = || next.lock().ok()?.next();
+    let work = || {
+        let mut found = Vec::new();
+        while let Some(path) = take() {
+            found.extend(problem(path, regenerate));
+        }
+        found
+    };
+    let mut problems = thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let found = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no script panics"));
+        found.flatten().collect::<Vec<String>>()
+    });
+    problems.sort();
+    problems
+}
+
 /// As `diff` shows it, around the lines that changed.
 fn difference(old: &str, new: &str) -> String {
     similar::TextDiff::from_lines(old, new)
@@ -46,7 +71,7 @@ fn every_script_plays_as_it_was_reviewed() {
     let wanted = std::env::var("SCRIPT").unwrap_or_default();
     let chosen = |path: &PathBuf| path.to_string_lossy().contains(&wanted);
     let paths: Vec<PathBuf> = scripts().into_iter().filter(chosen).collect();
-    let problems: Vec<String> = paths.iter().filter_map(|path| problem(path, regenerate)).collect();
+    let problems = problems(&paths, regenerate);
     assert!(
         problems.is_empty(),
         "{} of {} scripts (if the change is meant: REGENERATE=1, and read the difference)\n\n{}",

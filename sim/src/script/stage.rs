@@ -107,11 +107,11 @@ impl Stage {
 }
 
 impl Play {
-    /// `world seed 3 profile local latency 1ms leaves 1 digits 1 busy 100`: an empty world.
+    /// `world seed 3 profile local latency 1ms leaves 1 digits 1 busy 100 hops 24`: an empty world.
     fn new(words: &mut Words<'_>) -> Result<Play, String> {
         let (mut seed, mut profile) = (0, Profile::Local);
         let mut latency = Duration::from_millis(1);
-        let (mut leaves, mut digits, mut busy) = (None, None, None);
+        let (mut leaves, mut digits, mut busy, mut hops) = (None, None, None, None);
         while let Some(word) = words.peek() {
             words.next("a setting")?;
             match word {
@@ -121,9 +121,10 @@ impl Play {
                 "leaves" => leaves = Some(words.number("leaves per side")?),
                 "digits" => digits = Some(words.number("bits per digit")?),
                 "busy" => busy = Some(words.number("paths per link")?),
+                "hops" => hops = Some(words.number("a number of hops")?),
                 _ => {
                     return Err(format!(
-                        "expected seed, profile, latency, leaves, digits or busy, found `{word}`"
+                        "expected seed, profile, latency, leaves, digits, busy or hops, found `{word}`"
                     ));
                 }
             }
@@ -131,6 +132,8 @@ impl Play {
         let mut config = Config::preset(profile);
         config.overlay.leaves_per_side = leaves.unwrap_or(config.overlay.leaves_per_side);
         config.overlay.digit_bits = digits.unwrap_or(config.overlay.digit_bits);
+        config.overlay.hop_limit = hops.unwrap_or(config.overlay.hop_limit);
+        config = config.aligned();
         config.tree.max_paths_per_link = busy.unwrap_or(config.tree.max_paths_per_link);
         config.validate().map_err(|error| error.to_string())?;
         let latency = Latency::Range {
