@@ -145,6 +145,8 @@ impl Groups {
             self.inquire(step, key, timings.probe_delay);
             match cause {
                 Cause::Busy => self.attempt_failed(step, key, cause),
+                // "◆ The root waits one timer tick": the goodbye of the peer that stops comes right behind.
+                Cause::Shutdown => self.timers.set(Timer::Path(key), step.now + self.config.tick),
                 _ => self.attempt(step, key),
             }
         } else {
