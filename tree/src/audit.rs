@@ -269,11 +269,7 @@ impl Tree {
         let mut releases = Batches::new();
         for &number in lacking {
             let segment = self.store.remove(number);
-            if undone("disagreement-is-said") {
-                self.forget_on(link, &segment.path);
-            } else {
-                push(&mut releases, link, (segment.path, Cause::Disagreed));
-            }
+            push(&mut releases, link, (segment.path, Cause::Disagreed));
             pass_on(&segment, link, Cause::Disagreed, &mut releases, out);
         }
         self.send_releases(releases, out);

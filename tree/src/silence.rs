@@ -3,10 +3,8 @@
 //! "A peer that wants one group to die in silence takes its paths out of the joint set and answers everything else as before." The digests then
 //! differ, the lists show in what, and the neighbours drop exactly these paths: to them it is as if this peer had died for this group.
 
-use fatebound_overlay::LinkId;
-
+use crate::GroupId;
 use crate::tree::Tree;
-use crate::{GroupId, PathId};
 
 /// Groups remembered as silent at most: 4096, a guess. Beyond that the oldest is forgotten, so that a late `Construct` of it is answered again; by
 /// then its group has long failed elsewhere.
@@ -18,21 +16,16 @@ impl Tree {
         for number in self.store.of_group(&group) {
             let segment = self.store.remove(number);
             for link in segment.links() {
-                self.forget_on(link, &segment.path);
+                let Some(up) = self.links.get_mut(&link) else { continue };
+                let hash = up.joint.hash(&segment.path);
+                up.joint.leave_silently(hash);
+                self.touch(link);
             }
         }
         if self.silent.len() >= MAX_SILENT {
             self.silent.shift_remove_index(0);
         }
         self.silent.insert(group);
-    }
-
-    /// Takes a path out of a joint set without a word.
-    pub(crate) fn forget_on(&mut self, link: LinkId, path: &PathId) {
-        let Some(up) = self.links.get_mut(&link) else { return };
-        let hash = up.joint.hash(path);
-        up.joint.leave_silently(hash);
-        self.touch(link);
     }
 
     /// Words about the group are heard again.

@@ -321,6 +321,27 @@ fn an_answer_to_a_question_of_long_ago_proves_nothing() {
     assert_eq!(world.reason(0, group), Some(Reason::MemberUnreachable { peer: id(1) }));
 }
 
+/// "Only answers to its own numbers count, from the time they were *sent*."
+#[test]
+fn a_members_patience_begins_with_the_question_that_was_answered() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.deaf.extend([(0, 1), (1, 0)]);
+    world.no_path.insert((0, 1));
+    let begin = world.now;
+    let asked = PostId(world.peers[1].groups.next_post());
+    world.break_paths(0, 1);
+    world.run(Duration::from_millis(1700));
+    let (alive, unknown) = (vec![0], Vec::new());
+    let answer = Answer::Status { alive, unknown };
+    let (post, from) = (asked, id(0));
+    world.input(1, Input::Answered { post, from, answer });
+    world.run(secs(10));
+    let (at, reason) = world.failed(1, group).unwrap();
+    assert_eq!(reason, Reason::RootUnreachable { peer: id(0) });
+    assert!(at.since(begin) < Duration::from_millis(1900), "{:?}", at.since(begin));
+}
+
 #[test]
 fn an_answer_must_come_from_whom_was_asked() {
     let mut world = World::new(3);

@@ -93,3 +93,10 @@ pub fn joined(world: &World, peer: PeerIndex, group: &GroupId) -> usize {
     let joins = |event: &fng::Event| matches!(event, fng::Event::Joined { group: of } if of == group);
     group_events(world, peer).filter(|(_, event)| joins(event)).count()
 }
+
+/// Those who merely carry paths of the group.
+pub fn carriers(world: &World, peers: &[PeerIndex], group: &GroupId, members: &[PeerIndex]) -> Vec<PeerIndex> {
+    let carries = |peer: &PeerIndex| world.machine(*peer).is_some_and(|machine| machine.carries(group));
+    let strangers = peers.iter().copied().filter(|peer| !members.contains(peer));
+    strangers.filter(carries).collect()
+}

@@ -3,9 +3,9 @@
 use fatebound_machine::fng::{self, Ticket};
 use fatebound_machine::overlay::message::Message;
 use fatebound_machine::{Command, wire};
-use fatebound_sim::{Observation, Observe, PeerIndex, Profile, Words, World};
+use fatebound_sim::{Adversary, MessageKind, Observation, Observe, PeerIndex, Profile, Reaction, Words, World};
 
-use crate::common::{MILLI, SECOND, assert_lives, is_whole, linked, overlay, strangers};
+use crate::common::{MILLI, SECOND, assert_lives, is_whole, joined, linked, order, ordered, overlay, strangers};
 
 /// Two peers that cannot reach each other have a group all the same.
 fn create_without_connection() {
@@ -117,16 +117,21 @@ fn first_question_direct() {
     }
 }
 
-/// The accept gets lost; its repetition, over another way, says the same.
+/// The accept gets lost with its connection; the repeated invitation, over another way, is accepted again.
 #[test]
 fn accepted_again() {
     for seed in 0..3 {
         let (mut world, peers) = overlay(seed, 24, Profile::Local);
         let (root, member) = strangers(&world, &peers);
-        world.cut_one_way(member, root);
-        let connected = world.create(member, &[root]);
-        assert!(connected.is_ok(), "{connected:?}");
-        let group = world.create(root, &[member]).expect("it has accepted");
+        let (kind, share, reaction) = (MessageKind::Accept, 1.0, Reaction::BreakSession);
+        world.on_message(Adversary { kind, share, reaction });
+        order(&mut world, 7, root, &[member], None);
+        let group = ordered(&world, root, 7);
+        assert!(world.run_until(SECOND, |world| joined(world, member, &group) == 1));
+        world.run_for(MILLI);
+        world.dismiss_adversaries();
+        world.run_for(10 * SECOND);
         assert_lives(&world, &group, &[root, member]);
+        assert!(is_whole(&world, root, &group), "seed {seed}");
     }
 }
