@@ -3,7 +3,8 @@
 //! A delay is a function of the seed and the pair, so that a hundred thousand peers cost no memory. Near hosts draw theirs from a range.
 //! Far hosts stand on a map: a region of the world, a place within it, and the way from there into the network. That is the shape which
 //! fits the Internet best according to Dabek, Cox, Kaashoek and Morris (*Vivaldi*, SIGCOMM 2004): two dimensions and a *height*, against
-//! the round trips between 1740 name servers that were measured with King (Gummadi, Saroiu, Gribble, IMW 2002).
+//! the round trips between 1740 name servers that were measured with King (Gummadi, Saroiu, Gribble, IMW 2002), whose median is near 160 ms. Here
+//! they are 58 ms for the nearest tenth of all pairs, 157 ms at the median, 302 ms for the farthest tenth, 169 ms on average.
 
 use std::time::Duration;
 
@@ -180,15 +181,14 @@ mod tests {
         let all = round_trips(Latency::INTERNET);
         let at = |percent: usize| all[all.len() * percent / 100] / 1000;
         let mean = all.iter().sum::<u64>() / all.len() as u64 / 1000;
-        println!(
-            "10 % {} ms, median {} ms, mean {mean} ms, 90 % {} ms, 99 % {} ms",
-            at(10),
-            at(50),
-            at(90),
-            at(99)
-        );
         assert!((130..190).contains(&at(50)), "median {} ms", at(50));
         assert!((150..210).contains(&mean), "mean {mean} ms");
+        assert!(
+            (40..80).contains(&at(10)) && (260..340).contains(&at(90)),
+            "{} to {} ms",
+            at(10),
+            at(90)
+        );
     }
 
     #[test]
