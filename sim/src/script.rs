@@ -7,6 +7,7 @@
 
 mod conditions;
 mod faults;
+mod orders;
 mod places;
 mod show;
 mod stage;

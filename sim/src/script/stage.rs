@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use fatebound_machine::fng::{self, Ticket};
-use fatebound_machine::overlay::PeerId;
 use fatebound_machine::{Command, Config, Profile};
 
 use super::conditions::Condition;
@@ -15,7 +13,7 @@ use crate::world::World;
 use crate::{GroupId, Latency, Observe, PeerIndex};
 
 /// How long `until` waits unless the script says otherwise.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tickets of a script's own creations begin here, away from the world's.
 const TICKETS: u64 = 1 << 32;
@@ -27,10 +25,10 @@ pub(super) struct Stage {
     trace: Vec<String>,
 }
 
-struct Play {
-    world: World,
-    record: RefCell<Record>,
-    tickets: u64,
+pub(super) struct Play {
+    pub(super) world: World,
+    pub(super) record: RefCell<Record>,
+    pub(super) tickets: u64,
 }
 
 /// What has been traced of the current block.
@@ -47,7 +45,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    fn catch_up(&mut self, world: &World) {
+    pub(super) fn catch_up(&mut self, world: &World) {
         for (at, observation) in &world.observations[self.seen..] {
             self.lines.extend(self.tracer.line(world, *at, observation));
         }
@@ -255,130 +253,6 @@ impl Play {
         Ok(())
     }
 
-    /// `group g1 0 3 4`: p0 creates it with p3 and p4, and its answer is waited for. `create`: it is not. `tag t` and `stranger` may
-    /// follow.
-    fn group(&mut self, words: &mut Words<'_>, wait: bool) -> Result<(), String> {
-        let number = words.group()?;
-        let next = self.record.get_mut().tracer.groups() + 1;
-        if number != next {
-            return Err(format!("the next group is g{next}"));
-        }
-        let root = self.peer(words)?;
-        let members = self.members(words)?;
-        let tag = if words.take("tag") {
-            Some(words.next("a tag")?.to_owned())
-        } else {
-            None
-        };
-        let answered = self.create(root, members, tag);
-        self.catch_up();
-        if wait {
-            self.wait_for(&answered, PATIENCE)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn members(&mut self, words: &mut Words<'_>) -> Result<Vec<PeerId>, String> {
-        let mut members = Vec::new();
-        while words.peek().is_some_and(|word| word != "tag" && word != "every") {
-            members.push(if words.take("stranger") {
-                self.world.stranger()
-            } else {
-                self.world.id(self.peer(words)?)
-            });
-        }
-        Ok(members)
-    }
-
-    /// Orders a creation; returns what holds when the root has answered.
-    fn create(&mut self, root: PeerIndex, members: Vec<PeerId>, tag: Option<String>) -> Condition {
-        self.tickets += 1;
-        let create = fng::Command::Create {
-            ticket: Ticket(self.tickets),
-            members,
-            tag,
-            state: Vec::new(),
-            timeout: None,
-        };
-        self.world.command(root, Command::Group(create));
-        Condition::Answered {
-            root,
-            ticket: self.tickets,
-        }
-    }
-
-    /// `groups 1000 0 3`: p0 creates so many groups with p3, one after the other.
-    fn groups(&mut self, words: &mut Words<'_>) -> Result<(), String> {
-        let count: usize = words.number("how many groups")?;
-        let root = self.peer(words)?;
-        let members = self.members(words)?;
-        for _ in 0..count {
-            let answered = self.create(root, members.clone(), None);
-            self.wait_for(&answered, PATIENCE)?;
-        }
-        Ok(())
-    }
-
-    /// `churn 2 3 every 40ms for 10s`: p2 creates a group with p3 and signals it, again and again: so their link changes all the time.
-    fn churn(&mut self, words: &mut Words<'_>) -> Result<(), String> {
-        let root = self.peer(words)?;
-        let members = self.members(words)?;
-        words.keyword("every")?;
-        let pause = words.duration()?;
-        words.keyword("for")?;
-        let end = self.world.now() + words.duration()?;
-        while self.world.now() < end {
-            self.create(root, members.clone(), None);
-            self.catch_up();
-            let newest = self.record.get_mut().tracer.groups();
-            self.traced(pause / 2, |_, _| false);
-            let group = group_numbered(&self.record.get_mut().tracer, newest)?;
-            self.world.signal(root, &group);
-            self.traced(pause / 2, |_, _| false);
-        }
-        Ok(())
-    }
-
-    fn check(&mut self, words: &mut Words<'_>) -> Result<(), String> {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.about_group(words, |world, peer, group| {
-            let check = fng::Command::Check { ticket, group: *group };
-            world.command(peer, Command::Group(check));
-        })
-    }
-
-    fn decide(&mut self, words: &mut Words<'_>, text: Option<&str>) -> Result<(), String> {
-        let refusal = text.map(|text| fng::Refusal::Declined { text: text.to_owned() });
-        self.about_group(words, |world, peer, group| {
-            let decide = fng::Command::Decide { group: *group, refusal };
-            world.command(peer, Command::Group(decide));
-        })
-    }
-
-    /// `signal 3 g1`; `signal 3 g2..g40`: one after the other, at the same moment.
-    fn signal(&mut self, words: &mut Words<'_>) -> Result<(), String> {
-        let peer = self.peer(words)?;
-        for number in words.groups()? {
-            let group = group_numbered(&self.record.get_mut().tracer, number)?;
-            self.world.signal(peer, &group);
-        }
-        Ok(())
-    }
-
-    fn about_group(
-        &mut self,
-        words: &mut Words<'_>,
-        act: impl FnOnce(&mut World, PeerIndex, &GroupId),
-    ) -> Result<(), String> {
-        let peer = self.peer(words)?;
-        let number = words.group()?;
-        let group = group_numbered(&self.record.get_mut().tracer, number)?;
-        act(&mut self.world, peer, &group);
-        Ok(())
-    }
-
     fn about_peer(&mut self, words: &mut Words<'_>, act: impl Fn(&mut World, PeerIndex)) -> Result<(), String> {
         for peer in words.peers()? {
             self.known(peer)?;
@@ -429,7 +303,7 @@ impl Play {
         self.wait_for(&condition, limit.unwrap_or(PATIENCE))
     }
 
-    fn wait_for(&mut self, condition: &Condition, limit: Duration) -> Result<(), String> {
+    pub(super) fn wait_for(&mut self, condition: &Condition, limit: Duration) -> Result<(), String> {
         let record = self.record.get_mut();
         record.since = record.lines.len();
         let held = self.traced(limit, |world, record| condition.check(world, record).is_ok());
@@ -463,7 +337,7 @@ impl Play {
     }
 
     /// Runs, tracing after every event, until the condition holds.
-    fn traced(&mut self, limit: Duration, holds: impl Fn(&World, &Record) -> bool) -> bool {
+    pub(super) fn traced(&mut self, limit: Duration, holds: impl Fn(&World, &Record) -> bool) -> bool {
         let record = &self.record;
         self.world.run_until(limit, |world| {
             let mut record = record.borrow_mut();
@@ -472,11 +346,11 @@ impl Play {
         })
     }
 
-    fn catch_up(&mut self) {
+    pub(super) fn catch_up(&mut self) {
         self.record.get_mut().catch_up(&self.world);
     }
 
-    fn peer(&self, words: &mut Words<'_>) -> Result<PeerIndex, String> {
+    pub(super) fn peer(&self, words: &mut Words<'_>) -> Result<PeerIndex, String> {
         let peer = words.peer()?;
         self.known(peer)?;
         Ok(peer)

@@ -1,0 +1,137 @@
+//! What a script's applications order: groups that are created, signalled, checked, decided about.
+
+use fatebound_machine::Command;
+use fatebound_machine::fng::{self, Ticket};
+use fatebound_machine::overlay::PeerId;
+
+use super::conditions::Condition;
+use super::stage::{PATIENCE, Play, group_numbered};
+use super::words::Words;
+use crate::world::World;
+use crate::{GroupId, PeerIndex};
+
+impl Play {
+    /// `group g1 0 3 4`: p0 creates it with p3 and p4, and its answer is waited for. `create`: it is not. `tag t` and `stranger` may
+    /// follow.
+    pub(super) fn group(&mut self, words: &mut Words<'_>, wait: bool) -> Result<(), String> {
+        let number = words.group()?;
+        let next = self.record.get_mut().tracer.groups() + 1;
+        if number != next {
+            return Err(format!("the next group is g{next}"));
+        }
+        let root = self.peer(words)?;
+        let members = self.members(words)?;
+        let tag = if words.take("tag") {
+            Some(words.next("a tag")?.to_owned())
+        } else {
+            None
+        };
+        let answered = self.create(root, members, tag);
+        self.catch_up();
+        if wait {
+            self.wait_for(&answered, PATIENCE)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn members(&mut self, words: &mut Words<'_>) -> Result<Vec<PeerId>, String> {
+        let mut members = Vec::new();
+        while words.peek().is_some_and(|word| word != "tag" && word != "every") {
+            members.push(if words.take("stranger") {
+                self.world.stranger()
+            } else {
+                self.world.id(self.peer(words)?)
+            });
+        }
+        Ok(members)
+    }
+
+    /// Orders a creation; returns what holds when the root has answered.
+    fn create(&mut self, root: PeerIndex, members: Vec<PeerId>, tag: Option<String>) -> Condition {
+        self.tickets += 1;
+        let create = fng::Command::Create {
+            ticket: Ticket(self.tickets),
+            members,
+            tag,
+            state: Vec::new(),
+            timeout: None,
+        };
+        self.world.command(root, Command::Group(create));
+        Condition::Answered {
+            root,
+            ticket: self.tickets,
+        }
+    }
+
+    /// `groups 1000 0 3`: p0 creates so many groups with p3, one after the other.
+    pub(super) fn groups(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let count: usize = words.number("how many groups")?;
+        let root = self.peer(words)?;
+        let members = self.members(words)?;
+        for _ in 0..count {
+            let answered = self.create(root, members.clone(), None);
+            self.wait_for(&answered, PATIENCE)?;
+        }
+        Ok(())
+    }
+
+    /// `churn 2 3 every 40ms for 10s`: p2 creates a group with p3 and signals it, again and again: so their link changes all the time.
+    pub(super) fn churn(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let root = self.peer(words)?;
+        let members = self.members(words)?;
+        words.keyword("every")?;
+        let pause = words.duration()?;
+        words.keyword("for")?;
+        let end = self.world.now() + words.duration()?;
+        while self.world.now() < end {
+            self.create(root, members.clone(), None);
+            self.catch_up();
+            let newest = self.record.get_mut().tracer.groups();
+            self.traced(pause / 2, |_, _| false);
+            let group = group_numbered(&self.record.get_mut().tracer, newest)?;
+            self.world.signal(root, &group);
+            self.traced(pause / 2, |_, _| false);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.about_group(words, |world, peer, group| {
+            let check = fng::Command::Check { ticket, group: *group };
+            world.command(peer, Command::Group(check));
+        })
+    }
+
+    pub(super) fn decide(&mut self, words: &mut Words<'_>, text: Option<&str>) -> Result<(), String> {
+        let refusal = text.map(|text| fng::Refusal::Declined { text: text.to_owned() });
+        self.about_group(words, |world, peer, group| {
+            let decide = fng::Command::Decide { group: *group, refusal };
+            world.command(peer, Command::Group(decide));
+        })
+    }
+
+    /// `signal 3 g1`; `signal 3 g2..g40`: one after the other, at the same moment.
+    pub(super) fn signal(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let peer = self.peer(words)?;
+        for number in words.groups()? {
+            let group = group_numbered(&self.record.get_mut().tracer, number)?;
+            self.world.signal(peer, &group);
+        }
+        Ok(())
+    }
+
+    pub(super) fn about_group(
+        &mut self,
+        words: &mut Words<'_>,
+        act: impl FnOnce(&mut World, PeerIndex, &GroupId),
+    ) -> Result<(), String> {
+        let peer = self.peer(words)?;
+        let number = words.group()?;
+        let group = group_numbered(&self.record.get_mut().tracer, number)?;
+        act(&mut self.world, peer, &group);
+        Ok(())
+    }
+}
