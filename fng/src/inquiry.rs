@@ -150,6 +150,7 @@ impl Groups {
         let (patience, ceiling) = (self.patience(step, sample.slot), self.ceiling(sample.slot));
         let interval = match pair.kind {
             Kind::Probe => probe_interval(patience),
+            Kind::NeedRepair if undone("asks-by-the-floor") => need_interval(patience),
             Kind::NeedRepair => need_interval(self.floor(sample.slot).min(ceiling)),
         };
         if !undone("proof-since-its-question") {

@@ -146,7 +146,9 @@ impl Groups {
             match cause {
                 Cause::Busy => self.attempt_failed(step, key, cause),
                 // "◆ The root waits one timer tick": the goodbye of the peer that stops comes right behind.
-                Cause::Shutdown => self.timers.set(Timer::Path(key), step.now + self.config.tick),
+                Cause::Shutdown if !undone("tick-for-the-goodbye") => {
+                    self.timers.set(Timer::Path(key), step.now + self.config.tick);
+                }
                 _ => self.attempt(step, key),
             }
         } else {

@@ -59,7 +59,9 @@ impl Overlay {
         let allow_detour = routed.detours > 0 && !locate;
         let known = locate.then(|| self.known_record(&routed.target)).flatten();
         let mut avoided = routed.visited.clone();
-        if let OneShot::Suspect(suspect) = &routed.body.body {
+        if let OneShot::Suspect(suspect) = &routed.body.body
+            && !undone("around-the-suspect")
+        {
             avoided.push(Key::of(suspect).tag());
         }
         match self.next_hop(&routed.target, &avoided, allow_detour) {
@@ -102,7 +104,7 @@ impl Overlay {
     pub(crate) fn send_copies(&mut self, to: PeerId, body: &Signed<OneShot>, round: Option<u32>) -> bool {
         let avoided = [self.tag, Key::of(&to).tag()];
         let detours = self.config.detours;
-        let routed = self.closest_hop(&Key::of(&to), &avoided, detours > 0);
+        let routed = self.closest_hop(&Key::of(&to), &avoided, detours > 0 && !undone("detours"));
         let mut firsts: Vec<(LinkId, u8)> = Vec::new();
         firsts.extend(routed.map(|hop| (hop.link, detours.saturating_sub(u8::from(hop.detour)))));
         for link in round

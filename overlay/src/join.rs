@@ -22,7 +22,7 @@ use crate::message::{Answer, MAX_RECORDS, Message, OneShot, Routed, Signed, WayB
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
 use crate::records::{is_bounded, peer_in, without_peer};
-use crate::{Config, DialFailure, Event, Key, LinkId, Output, Time};
+use crate::{Config, DialFailure, Event, Key, LinkId, Output, Time, undone};
 
 /// Bootstrap addresses kept at most.
 const MAX_BOOTSTRAP: usize = 64;
@@ -253,7 +253,8 @@ impl Overlay {
     /// Whether everybody who answers is without a place as well, and none of them has a smaller key.
     fn counts_as_first(&self) -> bool {
         let neighbours = || self.links.iter().filter(|link| link.usable());
-        self.join.rounds() >= ROUNDS_BEFORE_FIRST
+        !undone("first-peer")
+            && self.join.rounds() >= ROUNDS_BEFORE_FIRST
             && neighbours().next().is_some()
             && neighbours().all(|link| !link.joined() && !self.ring.has(&link.peer()) && *self.ring.key() < link.key())
     }
@@ -440,7 +441,7 @@ impl Overlay {
             asker: routed.body.from,
             number: routed.body.number,
         };
-        if self.joined() {
+        if self.joined() || undone("held-joins") {
             let records = self.join_answer(&joiner, gathered);
             self.answer_back(way, Answer::Records(records));
         } else {

@@ -12,6 +12,7 @@ use multiaddr::Protocol;
 
 use crate::Key;
 use crate::record::SignedRecord;
+use crate::undone;
 
 /// Peers whose hearsay addresses are kept at most.
 const MAX_INTRODUCED: usize = 1024;
@@ -110,6 +111,10 @@ impl Records {
     /// anew when a peer restarts. The caller has verified it.
     pub(crate) fn meet(&mut self, mut record: SignedRecord) {
         if !self.within_limits(&record) {
+            return;
+        }
+        if undone("own-word") {
+            self.hear(&record);
             return;
         }
         record.verify();

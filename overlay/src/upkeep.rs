@@ -17,7 +17,7 @@ use crate::message::{MAX_RECORDS, OneShot};
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
 use crate::records::Heard;
-use crate::{DeathProof, DownReason, Key, LinkId};
+use crate::{DeathProof, DownReason, Key, LinkId, undone};
 
 /// Rounds without a change after which only one round in [`QUIET_STRIDE`] compares notes.
 const QUIET_AFTER: u32 = 3;
@@ -210,6 +210,9 @@ impl Overlay {
 
     /// Asks a bootstrap peer, through the overlay, for its leaves: who answers is on our ring. Who does not is dialled next round.
     fn look_for_bootstrap(&mut self) {
+        if undone("bootstrap-rounds") {
+            return;
+        }
         match self.next_bootstrap_peer() {
             Some(peer) if self.links.by_peer(&peer).is_some() => {}
             Some(peer) => {

@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use super::contacts::bare;
 use super::{Due, Link, Links, Output};
-use crate::{DeathProof, DialFailure, Event, LinkId, Session, Time};
+use crate::{DeathProof, DialFailure, Event, LinkId, Session, Time, undone};
 
 /// No dial of any driver takes longer; one that has not ended by then is forgotten.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ impl Links {
             let id = link.id;
             self.review_need(now, id);
             // Or the other end might say goodbye to a link that it thinks nobody wants.
-            if news {
+            if news && !undone("told-at-once") {
                 self.send_ping(now, id, out);
             }
         } else if self.redials.get(peer).is_none() {

@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, Message};
-use crate::{DeathProof, DownReason, Event, LinkId, Session, Time};
+use crate::{DeathProof, DownReason, Event, LinkId, Session, Time, undone};
 
 /// After a farewell that will most likely be repeated, dials pause as if so many had failed.
 const HOPELESS: u32 = 6;
@@ -28,7 +28,9 @@ impl Links {
             self.counters.dropped += 1;
             return;
         };
-        self.part(&peer, Some(farewell), out);
+        if !undone("closed-sessions") {
+            self.part(&peer, Some(farewell), out);
+        }
         self.remove_link(now, id, reason, out);
         self.after_link(now, peer, farewell);
     }
@@ -62,7 +64,8 @@ impl Links {
     /// It belongs to another network: said once, and dialled as rarely as one that has failed often.
     pub(super) fn hopeless(&mut self, peer: PeerId) {
         if let Some(remote) = self.remotes.get_mut(&peer) {
-            remote.tries = remote.tries.max(HOPELESS);
+            let tries = if undone("hopeless-dials") { 1 } else { HOPELESS };
+            remote.tries = remote.tries.max(tries);
         }
         if self.foreign.insert(peer) {
             tracing::warn!(%peer, "a peer belongs to another network");
@@ -192,7 +195,8 @@ impl Links {
             return;
         };
         let tries = match farewell {
-            Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy => HOPELESS,
+            Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy if !undone("hopeless-dials") => HOPELESS,
+            Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy => 1,
             Farewell::Shutdown | Farewell::Unneeded | Farewell::GaveUp => 1,
         };
         remote.tries = remote.tries.max(tries);

@@ -8,7 +8,7 @@ use rand::RngExt;
 use super::rota::{announced, period};
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, Message, Ping, Pong};
-use crate::{DownReason, Event, LinkId, Time};
+use crate::{DownReason, Event, LinkId, Time, undone};
 
 /// Neighbours of a suspect that are told at most, the first ones that it listed.
 const MAX_TOLD: usize = 32;
@@ -64,7 +64,7 @@ impl Links {
 
     /// Whether we have joined goes into pings; neighbours learn that they may route through us at once, it happens once in a life.
     pub(super) fn on_joined(&mut self, now: Time, joined: bool, out: &mut Vec<Output>) {
-        if std::mem::replace(&mut self.joined, joined) != joined {
+        if std::mem::replace(&mut self.joined, joined) != joined && !undone("told-at-once") {
             let links: Vec<LinkId> = self.links.keys().copied().collect();
             for link in links {
                 self.send_ping(now, link, out);
@@ -95,10 +95,18 @@ impl Links {
         self.deadlines
             .set(Due::Alive(id), link.proven + self.config.link_lifetime());
         // Answers of a backlog come one after the other: the link works, so the next one has a whole time limit again.
-        if link.pings.waiting() {
-            self.deadlines.set(Due::Answer(id), now + limit);
-        } else {
-            self.deadlines.cancel(Due::Answer(id));
+        let whole = |sent: Time| {
+            if undone("backlog-of-answers") {
+                now.max(sent + limit)
+            } else {
+                now + limit
+            }
+        };
+        match link.pings.oldest().map(whole) {
+            Some(at) => self.deadlines.set(Due::Answer(id), at),
+            None => {
+                self.deadlines.cancel(Due::Answer(id));
+            }
         }
         if std::mem::take(&mut link.doubtful) {
             out.push(Output::Event(Event::LinkCleared { link: id }));
@@ -117,7 +125,7 @@ impl Links {
 
     /// "◆ If that passes, the receiver pings at once."
     pub(super) fn on_announced_passed(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
-        if self.deadlines.get(Due::Answer(id)).is_none() {
+        if self.deadlines.get(Due::Answer(id)).is_none() && !undone("announced-ping") {
             self.send_ping(now, id, out);
         }
     }
@@ -128,15 +136,23 @@ impl Links {
         let pause = self.config.ping_timeout * (1 << link.retries.min(3));
         link.retries += 1;
         self.counters.pings_missed += 1;
+        if undone("doubt") && link.retries >= 2 {
+            return self.on_silent(now, id, out);
+        }
         if link.session.is_some() {
             self.deadlines.set(Due::Answer(id), now + pause);
         }
         self.doubt(id, out);
         self.share_suspicion(now, id, out);
         self.send_ping(now, id, out);
-        if self.links.get(&id).is_some_and(Link::stuck) {
+        if self.links.get(&id).is_some_and(Link::stuck) && !undone("silent-session") {
             self.dial_beside(now, id, out);
         }
+    }
+
+    /// Later than the floor after the limit: so late is only who was starved itself.
+    pub(super) fn woke_late(&self, now: Time, due: Time) -> bool {
+        now.since(due) > self.config.ping_floor && !undone("late-waker")
     }
 
     /// We come late ourselves (starved, suspended): the answer may lie in a buffer that we have not read, so nobody is accused yet

@@ -34,9 +34,9 @@ impl Pings {
         Some(sent)
     }
 
-    /// Whether any waits for its answer.
-    pub(crate) fn waiting(&self) -> bool {
-        !self.unanswered.is_empty()
+    /// When the oldest one that waits for its answer was sent.
+    pub(crate) fn oldest(&self) -> Option<Time> {
+        self.unanswered.front().map(|&(_, sent)| sent)
     }
 
     /// The session that carried them is gone: no answer can come.
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(pings.answered(second), Some(Time::from_millis(2)));
         assert_eq!(pings.answered(second), None);
         assert_eq!(pings.answered(first), None);
-        assert!(pings.waiting());
+        assert_eq!(pings.oldest(), Some(Time::from_millis(3)));
         assert_eq!(pings.answered(third + 1), None);
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::{Config, LinkId};
+use crate::{Config, LinkId, undone};
 
 /// A cyclic order of links.
 #[derive(Debug, Default)]
@@ -57,9 +57,10 @@ impl Rota {
 /// The time between two turns: "at the rate `max(1 / peer_interval, 1.25 · degree / link_interval)`" (protocol.md §4).
 pub(super) fn period(config: &Config, degree: usize) -> Duration {
     let degree = u32::try_from(degree.max(1)).unwrap_or(u32::MAX);
+    let quarters = if undone("rota-margin") { 4 } else { 5 };
     config
         .peer_interval
-        .min(config.link_interval * 4 / degree.saturating_mul(5))
+        .min(config.link_interval * 4 / degree.saturating_mul(quarters))
 }
 
 /// What a ping announces: a whole round, and one turn for a link that enters meanwhile.

@@ -10,7 +10,7 @@ use super::operations::Operations;
 use super::session::{agreed_instance, link_key};
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, LinkInstance};
-use crate::{DownReason, Event, LinkId, Opener, Session, Time};
+use crate::{DownReason, Event, LinkId, Opener, Session, Time, undone};
 
 impl Links {
     /// Decides which session carries the link, after anything changed about the sessions with this peer.
@@ -21,6 +21,11 @@ impl Links {
             .filter_map(|(session, open)| Some((open.rank(&us)?, session)))
             .max();
         let Some((_, best)) = best else {
+            if undone("awaited-hello")
+                && let Some(id) = self.by_peer(&peer).map(Link::id)
+            {
+                self.doubt(id, out);
+            }
             if self.sessions_of(&peer).next().is_none() {
                 self.without_session(now, peer, out);
             }
@@ -33,7 +38,7 @@ impl Links {
         let carrying = self.by_peer(&peer).and_then(|link| link.session);
         if carrying == Some(best) {
             self.close_others(best, out);
-        } else if !waits {
+        } else if !waits || undone("awaited-session") {
             self.adopt(now, best, out);
         }
     }
@@ -96,7 +101,7 @@ impl Links {
         self.neighbours_changed(now);
         self.hurry_turn(now);
         out.push(Output::Event(Event::LinkUp { link: id, peer, key }));
-        if opener == Opener::Them {
+        if opener == Opener::Them && !undone("dial-back") {
             self.dial_back(peer, out);
         }
         id
@@ -121,7 +126,7 @@ impl Links {
         let told_all = link.neighbours_told == self.neighbours;
         self.deadlines.cancel(Due::Answer(id));
         // What it counted of another link says nothing about this one.
-        let resumes = theirs.resume == Some(link.instance);
+        let resumes = theirs.resume == Some(link.instance) || undone("received-of-the-instance");
         let received = if resumes { theirs.received } else { 0 };
         if link.operations.resume(received).is_err() {
             return self.violated(now, session, "acknowledges what was never sent", out);

@@ -8,4 +8,6 @@ mod groups;
 mod links;
 mod mail;
 mod overlay;
+mod scripts;
+mod table;
 mod tree;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::harness::{Door, Net};
-use crate::{Config, DeathProof, DownReason, Event};
+use crate::{Config, DeathProof, DisconnectCause, DownReason, Event};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -244,4 +244,20 @@ fn a_proven_address_of_a_peer_without_a_link_proves_death_too() {
     failures[0].1 = crate::DialFailure::Refused;
     net.input(0, super::super::Input::DialFailed { peer, failures });
     assert_eq!(net.proofs(0), [DeathProof::Refused]);
+}
+
+#[test]
+fn a_broken_session_is_no_matter_while_another_one_waits_for_its_hello() {
+    let mut net = Net::pair();
+    let old = net.link(0, 1).unwrap().session.unwrap();
+    net.cut = vec![(1, 0)];
+    net.open(1, 0, None);
+    net.run(MILLI * 20);
+    let cause = DisconnectCause::Lost;
+    net.input(0, super::super::Input::Disconnected { session: old, cause });
+    net.run(MILLI * 20);
+    net.heal();
+    net.run(SECOND);
+    assert_eq!(net.count(0, |event| matches!(event, Event::LinkDoubtful { .. })), 0);
+    assert!(net.agree(0, 1));
 }
