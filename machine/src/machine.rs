@@ -18,6 +18,9 @@ use crate::view::{Counters, PeerView, RoutesView, Status};
 use crate::wire::{self, encode};
 use crate::{Command, Config, Event, Input, Output};
 
+/// Room that the worklist keeps from one input to the next: a burst must not cost memory for ever.
+const KEPT: usize = 8;
+
 /// One peer, without any input or output of its own.
 #[derive(Debug)]
 pub struct Machine {
@@ -306,6 +309,7 @@ impl Machine {
                 Work::Groups(input) => self.run_groups(now, input, out),
             }
         }
+        self.worklist.shrink_to(KEPT);
     }
 
     fn run_overlay(&mut self, now: Time, input: fatebound_overlay::Input, out: &mut Vec<Output>) {

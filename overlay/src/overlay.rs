@@ -39,6 +39,9 @@ pub(crate) enum Timer {
     Locate(PeerId),
 }
 
+/// Room that lists of things to do keep from one input to the next: a burst must not cost memory for ever.
+const KEPT: usize = 8;
+
 /// One peer's overlay: links, routes, joining, and one-shot messages.
 pub struct Overlay {
     pub(crate) config: Config,
@@ -106,6 +109,8 @@ impl Overlay {
             self.settle();
         }
         out.append(&mut self.out);
+        self.out.shrink_to(KEPT);
+        self.reports.shrink_to(KEPT);
     }
 
     /// When the overlay wants [`Input::Wake`].

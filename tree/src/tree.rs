@@ -27,7 +27,8 @@ pub struct Tree {
     pub(crate) peer: PeerId,
     pub(crate) tag: Tag,
     pub(crate) store: Store,
-    pub(crate) links: BTreeMap<LinkId, Link>,
+    /// In boxes: a map of few large things has room for many.
+    pub(crate) links: BTreeMap<LinkId, Box<Link>>,
     /// Groups that this peer keeps silent about, the oldest first.
     pub(crate) silent: IndexSet<GroupId>,
     pub(crate) stopping: bool,
@@ -172,12 +173,14 @@ impl Tree {
         self.store.add_link(link);
         // Twice the paths: each may have been constructed and released within the history.
         let max_history = self.config.max_paths_per_link.saturating_mul(2);
-        self.links.entry(link).or_insert_with(|| Link {
-            peer,
-            tag: Key::of(&peer).tag(),
-            joint: Joint::new(key, max_history),
-            audit: Audit::default(),
-            told: JointSet::default(),
+        self.links.entry(link).or_insert_with(|| {
+            Box::new(Link {
+                peer,
+                tag: Key::of(&peer).tag(),
+                joint: Joint::new(key, max_history),
+                audit: Audit::default(),
+                told: JointSet::default(),
+            })
         });
     }
 
