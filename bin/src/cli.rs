@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fatebound::{Multiaddr, Profile};
+use fatebound_sim::schedule::MAX_PEERS;
+use fatebound_sim::setting::Setting;
 
 use crate::api::peer_arg::PeerArg;
 
@@ -48,6 +50,8 @@ pub enum Command {
     Group(GroupCommand),
     /// Show it: a whole overlay on this machine, as real processes, some of which are killed
     Demo(DemoArgs),
+    /// Simulate: random worlds and faults, and every promise checked; a run is a seed
+    Sim(SimArgs),
     /// Print a completion script for a shell
     Completions {
         /// For which shell.
@@ -213,6 +217,44 @@ pub struct DemoArgs {
     pub json: bool,
 }
 
+/// `fatebound sim`.
+#[derive(Clone, Debug, Args)]
+pub struct SimArgs {
+    /// How many random runs; without it, until interrupted
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: Option<u64>,
+    /// The seed of the first run; the others follow
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub first_seed: u64,
+    /// Runs at a time [default: as many as there are cores]
+    #[arg(long, value_name = "J", value_parser = parse_jobs)]
+    pub jobs: Option<usize>,
+    /// Peers of each run [default: drawn, 8 or a few more]
+    #[arg(long, value_name = "N", value_parser = parse_sim_peers)]
+    pub peers: Option<usize>,
+    /// Groups of each run [default: drawn, 3 to 6]
+    #[arg(long, value_name = "G")]
+    pub groups: Option<usize>,
+    /// Timings: brisk, sparse or far (short bounds, for many runs), or a preset: local, lan, wan, fuse [default: drawn]
+    #[arg(long, value_name = "P")]
+    pub profile: Option<Setting>,
+    /// Which faults: mixed, crash, restart, pause, partition and others, or a file as --save writes it [default: drawn]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub faults: Option<String>,
+    /// Play one saved run again and show what happens
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "first_seed", "jobs", "peers", "groups", "profile", "faults", "save", "keep_going"])]
+    pub replay: Option<PathBuf>,
+    /// Where to write the smallest failing scenario; its trace goes beside it [default: fatebound-sim-SEED.txt]
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Do not stop at the first broken promise
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl DemoArgs {
     /// What no single flag can see.
     ///
@@ -271,6 +313,22 @@ pub fn parse_api(text: &str) -> Result<PathBuf, String> {
         Some("") => Err("the path is missing after unix:".to_owned()),
         Some(path) => Ok(PathBuf::from(path)),
         None => Err("expected unix:PATH".to_owned()),
+    }
+}
+
+/// A number of threads.
+pub fn parse_jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=1024) => Ok(jobs),
+        _ => Err("expected a number from 1 to 1024".to_owned()),
+    }
+}
+
+/// A number of simulated peers.
+pub fn parse_sim_peers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(peers) if (4..=MAX_PEERS).contains(&peers) => Ok(peers),
+        _ => Err(format!("expected a number from 4 to {MAX_PEERS}")),
     }
 }
 
@@ -354,6 +412,10 @@ mod tests {
             "demo --nodes 1",
             "demo --nodes 513",
             "demo --size 1",
+            "sim --seeds 0",
+            "sim --peers 3",
+            "sim --profile moon",
+            "sim --replay x --seeds 3",
             "group create --timeout 0s x",
             "group watch --until-failed=maybe",
             "fly",

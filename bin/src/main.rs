@@ -15,6 +15,7 @@ mod output;
 mod paths;
 mod run;
 mod signals;
+mod sim;
 
 use std::process::ExitCode;
 

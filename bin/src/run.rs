@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::cli::{Cli, Command, DemoArgs, GroupCommand};
 use crate::client::{groups, status, watch};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::{demo, id, logging, node};
+use crate::{demo, id, logging, node, sim};
 
 /// Runs what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
@@ -23,6 +23,10 @@ pub fn run(cli: Cli) -> ExitCode {
             refuse_nonsense(&args);
             logging::for_client();
             wait(Builder::new_multi_thread(), demo::demo(&args))
+        }
+        Command::Sim(args) => {
+            // What simulated peers log would be read as the logs of this one.
+            wait(Builder::new_multi_thread(), sim::sim(&args))
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "fatebound", &mut std::io::stdout());
@@ -47,7 +51,9 @@ async fn client(command: Command) -> Outcome {
         Command::Routes(args) => status::routes(&args).await,
         Command::Info(args) => status::info(&args).await,
         Command::Group(command) => group(command).await,
-        Command::Node(_) | Command::Demo(_) | Command::Completions { .. } | Command::Id(_) => Ok(Exit::Done),
+        Command::Node(_) | Command::Demo(_) | Command::Sim(_) | Command::Completions { .. } | Command::Id(_) => {
+            Ok(Exit::Done)
+        }
     }
 }
 

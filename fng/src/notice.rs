@@ -4,7 +4,7 @@
 //! members" (protocol.md §6). Whether the originator has a say in the group is for the group's owner to judge; here is only whether
 //! these are its words.
 
-use fatebound_overlay::record::{sign, verify};
+use fatebound_overlay::signatures::{sign, verify};
 use fatebound_overlay::{Keypair, PeerId};
 use fatebound_tree::GroupId;
 

@@ -8,7 +8,8 @@ use fatebound_machine::fng::{Reason, Refusal, Timings};
 use fatebound_machine::overlay::message::{
     Answer, Farewell, Hello, LinkInstance, Message, OneShot, PeerRecord, Ping, Pong, Routed, RoutedAnswer, Signed,
 };
-use fatebound_machine::overlay::record::{SignedRecord, sign};
+use fatebound_machine::overlay::record::SignedRecord;
+use fatebound_machine::overlay::signatures::sign;
 use fatebound_machine::overlay::{JointSet, Multiaddr, PeerId};
 use fatebound_machine::tree::{Cause, GroupId, Operation, PathId, Tell};
 use fatebound_machine::wire::encode;

@@ -27,6 +27,7 @@ mod ring;
 mod routed;
 mod routes;
 mod routing_table;
+pub mod signatures;
 mod time;
 mod undone;
 mod upkeep;

@@ -1,9 +1,10 @@
 //! Signed peer records: a peer's addresses, in its own words, so that others can carry them.
 
-use libp2p_identity::{Keypair, PeerId, PublicKey};
+use libp2p_identity::Keypair;
 use serde::{Deserialize, Serialize};
 
 use crate::message::PeerRecord;
+use crate::signatures::{sign, verify};
 
 /// What the signature of a record covers besides the record, so that it cannot pass for anything else.
 const CONTEXT: &[u8] = b"fatebound record 1";
@@ -69,27 +70,6 @@ impl SignedRecord {
 
 fn encoded(record: &PeerRecord) -> Vec<u8> {
     postcard::to_stdvec(record).unwrap_or_default()
-}
-
-/// Signs `bytes` for one use, named by `context`. Ed25519 signing cannot fail; a key of another kind that does yields a signature
-/// that nobody accepts.
-pub fn sign(keypair: &Keypair, context: &[u8], bytes: &[u8]) -> Vec<u8> {
-    keypair.sign(&[context, bytes].concat()).unwrap_or_default()
-}
-
-/// Whether `signature` is `peer`'s own over `bytes` for this use. Only peers whose `PeerId` carries their public key (Ed25519 does) can be
-/// verified.
-pub fn verify(peer: &PeerId, context: &[u8], bytes: &[u8], signature: &[u8]) -> bool {
-    public_key(peer).is_some_and(|key| key.verify(&[context, bytes].concat(), signature))
-}
-
-/// The public key inside a `PeerId` whose multihash is the identity of the encoded key (code 0).
-fn public_key(peer: &PeerId) -> Option<PublicKey> {
-    let multihash: &multiaddr::multihash::Multihash<64> = peer.as_ref();
-    if multihash.code() != 0 {
-        return None;
-    }
-    PublicKey::try_decode_protobuf(multihash.digest()).ok()
 }
 
 #[cfg(test)]

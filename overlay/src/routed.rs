@@ -8,8 +8,8 @@ use postcard::ser_flavors::Size;
 use serde::Serialize;
 
 use crate::message::{Answer, MAX_FRAME, MAX_RECORDS, OneShot, Routed, RoutedAnswer, Signed};
-use crate::record::{sign, verify};
 use crate::records::is_bounded;
+use crate::signatures::{sign, verify};
 use crate::{Config, Key, Tag};
 
 /// Bytes of a tag at most: 64 bits, seven in each byte.

@@ -11,13 +11,24 @@
 //! | `pause 2`, `resume 2` | SIGSTOP and SIGCONT |
 //! | `cut 1 4`, `cut 1>4` | both directions between two hosts, or one |
 //! | `partition 0,1\|2,3`, `heal` | every wire between two sets; every wire works again |
-//! | `break 1 4` | every session between two peers breaks, and both notice |
-//! | `calm` | heals, and lets every paused process go on |
+//! | `refuse 1>4`, `swallow 1>4` | a firewall refuses new connections in one direction, or swallows them; `heal` lets them pass again |
+//! | `loss 0.25`, `loss 1>4 0.25` | packets are lost, everywhere or in one direction |
+//! | `delay 1>4 0.300s`, `rate 1>4 10000` | packets take longer; so many bytes pass per second (`any`: as many as come) |
+//! | `break 1 4`, `break-at 1 4`, `deaden 1 4` | every session between two peers breaks, and both notice, or the first, or nobody |
+//! | `slow 3 0.020s`, `starve 3 2.000s` | the process takes so long for each thing that reaches it; it gets no processor for so long |
+//! | `drift 3 1.05`, `jump 3 10.000s` | the host's clock runs by this factor; it jumps ahead |
+//! | `move 3` | the host gets another address |
+//! | `adversary fail 0.9 break` | whenever such a message is sent, with this probability: `break`, `deaden`, `cut 2.000s`, `delay 0.500s`; `dismiss` ends it |
+//! | `calm` | everything that can be mended is mended: wires, firewalls, adversaries, paused and slow processes |
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::PeerIndex;
+use crate::adversary::{Adversary, MessageKind, Reaction};
+use crate::schedule::{Seconds, seconds};
 
 /// The number of a group within its schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,8 +72,38 @@ pub enum Fault {
     Partition(Vec<PeerIndex>, Vec<PeerIndex>),
     /// Every wire works again.
     Heal,
-    /// Every session between two peers breaks.
+    /// New connections in this direction are refused.
+    Refuse(PeerIndex, PeerIndex),
+    /// New connections in this direction get no answer.
+    Swallow(PeerIndex, PeerIndex),
+    /// This share of all packets is lost.
+    Loss(f64),
+    /// This share of the packets in this direction is lost.
+    LossOn(PeerIndex, PeerIndex, f64),
+    /// Packets in this direction take longer.
+    Delay(PeerIndex, PeerIndex, Duration),
+    /// So many bytes per second pass in this direction; `None`: as many as come.
+    Rate(PeerIndex, PeerIndex, Option<u64>),
+    /// Every session between two peers breaks, and both notice.
     Break(PeerIndex, PeerIndex),
+    /// Only the first notices.
+    BreakAt(PeerIndex, PeerIndex),
+    /// Nobody notices.
+    Deaden(PeerIndex, PeerIndex),
+    /// The process takes so long for each thing that reaches it.
+    Slow(PeerIndex, Duration),
+    /// The process gets no processor for so long.
+    Starve(PeerIndex, Duration),
+    /// The host's clock runs by this factor.
+    Drift(PeerIndex, f64),
+    /// The host's clock jumps ahead.
+    Jump(PeerIndex, Duration),
+    /// The host gets another address.
+    Move(PeerIndex),
+    /// From now on something happens whenever such a message is sent.
+    Adversary(Adversary),
+    /// That ends.
+    Dismiss,
     /// Everything that can be mended is mended: from now on the network works and no process is paused.
     Calm,
 }
@@ -84,7 +125,21 @@ impl Fault {
             Fault::Cut(..) | Fault::CutOneWay(..) => "cut",
             Fault::Partition(..) => "partition",
             Fault::Heal => "heal",
+            Fault::Refuse(..) => "refuse",
+            Fault::Swallow(..) => "swallow",
+            Fault::Loss(_) | Fault::LossOn(..) => "loss",
+            Fault::Delay(..) => "delay",
+            Fault::Rate(..) => "rate",
             Fault::Break(..) => "break",
+            Fault::BreakAt(..) => "break-at",
+            Fault::Deaden(..) => "deaden",
+            Fault::Slow(..) => "slow",
+            Fault::Starve(..) => "starve",
+            Fault::Drift(..) => "drift",
+            Fault::Jump(..) => "jump",
+            Fault::Move(_) => "move",
+            Fault::Adversary(_) => "adversary",
+            Fault::Dismiss => "dismiss",
             Fault::Calm => "calm",
         }
     }
@@ -95,10 +150,13 @@ impl Fault {
             Fault::Create { root, members, .. } => members.iter().chain([root]).max().copied(),
             Fault::Signal(peer, _) | Fault::Silent(peer, _) | Fault::Check(peer, _) => Some(*peer),
             Fault::Crash(peer) | Fault::Vanish(peer) | Fault::Stop(peer) | Fault::Restart(peer) => Some(*peer),
-            Fault::Pause(peer) | Fault::Resume(peer) => Some(*peer),
-            Fault::Cut(a, b) | Fault::CutOneWay(a, b) | Fault::Break(a, b) => Some(*a.max(b)),
+            Fault::Pause(peer) | Fault::Resume(peer) | Fault::Move(peer) => Some(*peer),
+            Fault::Slow(peer, _) | Fault::Starve(peer, _) | Fault::Drift(peer, _) | Fault::Jump(peer, _) => Some(*peer),
+            Fault::Cut(a, b) | Fault::CutOneWay(a, b) | Fault::Refuse(a, b) | Fault::Swallow(a, b) => Some(*a.max(b)),
+            Fault::Break(a, b) | Fault::BreakAt(a, b) | Fault::Deaden(a, b) => Some(*a.max(b)),
+            Fault::LossOn(a, b, _) | Fault::Delay(a, b, _) | Fault::Rate(a, b, _) => Some(*a.max(b)),
             Fault::Partition(one, other) => one.iter().chain(other).max().copied(),
-            Fault::Heal | Fault::Calm => None,
+            Fault::Heal | Fault::Calm | Fault::Loss(_) | Fault::Adversary(_) | Fault::Dismiss => None,
         }
     }
 }
@@ -134,13 +192,65 @@ impl fmt::Display for Fault {
             | Fault::Stop(peer)
             | Fault::Restart(peer)
             | Fault::Pause(peer)
+            | Fault::Move(peer)
             | Fault::Resume(peer) => write!(f, "{kind} {}", peer.0),
-            Fault::Cut(a, b) | Fault::Break(a, b) => write!(f, "{kind} {} {}", a.0, b.0),
-            Fault::CutOneWay(a, b) => write!(f, "{kind} {}>{}", a.0, b.0),
+            Fault::Cut(a, b) | Fault::Break(a, b) | Fault::BreakAt(a, b) | Fault::Deaden(a, b) => {
+                write!(f, "{kind} {} {}", a.0, b.0)
+            }
+            Fault::CutOneWay(a, b) | Fault::Refuse(a, b) | Fault::Swallow(a, b) => write!(f, "{kind} {}>{}", a.0, b.0),
+            Fault::Loss(share) => write!(f, "{kind} {share}"),
+            Fault::LossOn(a, b, share) => write!(f, "{kind} {}>{} {share}", a.0, b.0),
+            Fault::Delay(a, b, time) => write!(f, "{kind} {}>{} {}", a.0, b.0, Seconds(*time)),
+            Fault::Rate(a, b, Some(rate)) => write!(f, "{kind} {}>{} {rate}", a.0, b.0),
+            Fault::Rate(a, b, None) => write!(f, "{kind} {}>{} any", a.0, b.0),
+            Fault::Slow(peer, time) | Fault::Starve(peer, time) | Fault::Jump(peer, time) => {
+                write!(f, "{kind} {} {}", peer.0, Seconds(*time))
+            }
+            Fault::Drift(peer, rate) => write!(f, "{kind} {} {rate}", peer.0),
+            Fault::Adversary(adversary) => {
+                let message = message_name(adversary.kind);
+                write!(f, "{kind} {message} {} ", adversary.share)?;
+                match adversary.reaction {
+                    Reaction::BreakSession => f.write_str("break"),
+                    Reaction::BreakSilently => f.write_str("deaden"),
+                    Reaction::CutLink(time) => write!(f, "cut {}", Seconds(time)),
+                    Reaction::Delay(time) => write!(f, "delay {}", Seconds(time)),
+                }
+            }
             Fault::Partition(one, other) => write!(f, "{kind} {}|{}", List(one), List(other)),
-            Fault::Heal | Fault::Calm => f.write_str(kind),
+            Fault::Heal | Fault::Calm | Fault::Dismiss => f.write_str(kind),
         }
     }
+}
+
+/// Messages that adversaries look for, by their names.
+pub(crate) const MESSAGES: [(&str, MessageKind); 21] = [
+    ("hello", MessageKind::Hello),
+    ("ping", MessageKind::Ping),
+    ("pong", MessageKind::Pong),
+    ("operation", MessageKind::Operation),
+    ("construct", MessageKind::Construct),
+    ("confirm", MessageKind::Confirm),
+    ("release", MessageKind::Release),
+    ("fail", MessageKind::Fail),
+    ("acknowledge", MessageKind::Acknowledge),
+    ("suspected", MessageKind::Suspected),
+    ("list", MessageKind::List),
+    ("routed", MessageKind::Routed),
+    ("goodbye", MessageKind::Goodbye),
+    ("join", MessageKind::Join),
+    ("suspect", MessageKind::Suspect),
+    ("invite", MessageKind::Invite),
+    ("accept", MessageKind::Accept),
+    ("probe", MessageKind::Probe),
+    ("need-repair", MessageKind::NeedRepair),
+    ("status", MessageKind::Status),
+    ("records", MessageKind::Records),
+];
+
+fn message_name(kind: MessageKind) -> &'static str {
+    let named = MESSAGES.iter().find(|(_, named)| *named == kind);
+    named.map_or("message", |(name, _)| name)
 }
 
 /// Why a line is no fault.
@@ -158,6 +268,18 @@ pub enum ParseFaultError {
     /// A word that is no group.
     #[error("{0:?} is not a group: groups are written g0, g1, …")]
     Group(String),
+    /// A word that is no time.
+    #[error("{0:?} is not a time: times are written 12.350s")]
+    Time(String),
+    /// A word that is no share, factor or rate.
+    #[error("{0:?} is not a number that makes sense here")]
+    Number(String),
+    /// A word that is no message.
+    #[error("there is no message {0:?}")]
+    Message(String),
+    /// A word that is no direction.
+    #[error("{0:?} is no direction: directions are written 1>4")]
+    Direction(String),
 }
 
 fn peer(word: &str) -> Result<PeerIndex, ParseFaultError> {
@@ -178,8 +300,34 @@ fn group(word: &str) -> Result<GroupNumber, ParseFaultError> {
         .ok_or_else(|| ParseFaultError::Group(word.into()))
 }
 
+fn time(word: &str) -> Result<Duration, ParseFaultError> {
+    seconds(word).ok_or_else(|| ParseFaultError::Time(word.into()))
+}
+
+/// A number within these limits.
+fn number<T: FromStr + PartialOrd>(word: &str, limits: &RangeInclusive<T>) -> Result<T, ParseFaultError> {
+    let number = word.parse().ok().filter(|number| limits.contains(number));
+    number.ok_or_else(|| ParseFaultError::Number(word.into()))
+}
+
+fn wire(word: &str) -> Result<(PeerIndex, PeerIndex), ParseFaultError> {
+    let ends = word.split_once('>');
+    let (from, to) = ends.ok_or_else(|| ParseFaultError::Direction(word.into()))?;
+    Ok((peer(from)?, peer(to)?))
+}
+
+fn adversary(message: &str, share: &str, reaction: Reaction) -> Result<Fault, ParseFaultError> {
+    let named = MESSAGES.iter().find(|(name, _)| *name == message);
+    let (_, kind) = named.ok_or_else(|| ParseFaultError::Message(message.into()))?;
+    Ok(Fault::Adversary(Adversary {
+        kind: *kind,
+        share: number(share, &(0.0..=1.0))?,
+        reaction,
+    }))
+}
+
 /// How each fault is written, for errors: the same examples as above.
-const SHAPES: [(&str, &str); 15] = [
+const SHAPES: [(&str, &str); 29] = [
     ("create", "create g1 0 2,3"),
     ("signal", "signal 2 g1"),
     ("silent", "silent 2 g1"),
@@ -193,7 +341,24 @@ const SHAPES: [(&str, &str); 15] = [
     ("cut", "cut 1 4` or `cut 1>4"),
     ("partition", "partition 0,1|2,3"),
     ("heal", "heal"),
+    ("refuse", "refuse 1>4"),
+    ("swallow", "swallow 1>4"),
+    ("loss", "loss 0.25` or `loss 1>4 0.25"),
+    ("delay", "delay 1>4 0.300s"),
+    ("rate", "rate 1>4 10000` or `rate 1>4 any"),
     ("break", "break 1 4"),
+    ("break-at", "break-at 1 4"),
+    ("deaden", "deaden 1 4"),
+    ("slow", "slow 3 0.020s"),
+    ("starve", "starve 3 2.000s"),
+    ("drift", "drift 3 1.05"),
+    ("jump", "jump 3 10.000s"),
+    ("move", "move 3"),
+    (
+        "adversary",
+        "adversary fail 0.9 break` or `adversary fail 1 deaden` or `adversary pong 0.5 cut 2.000s` or `adversary status 0.25 delay 0.500s",
+    ),
+    ("dismiss", "dismiss"),
     ("calm", "calm"),
 ];
 
@@ -217,21 +382,60 @@ impl FromStr for Fault {
             ["restart", who] => Fault::Restart(peer(who)?),
             ["pause", who] => Fault::Pause(peer(who)?),
             ["resume", who] => Fault::Resume(peer(who)?),
-            ["cut", one, other] => Fault::Cut(peer(one)?, peer(other)?),
-            ["cut", wire] if wire.contains('>') => one_way(wire)?,
-            ["partition", sides] if sides.contains('|') => partition(sides)?,
-            ["heal"] => Fault::Heal,
-            ["break", one, other] => Fault::Break(peer(one)?, peer(other)?),
-            ["calm"] => Fault::Calm,
-            _ => return Err(misshapen(words.first().unwrap_or(&""))),
+            _ => return network_fault(&words),
         };
         Ok(fault)
     }
 }
 
-fn one_way(wire: &str) -> Result<Fault, ParseFaultError> {
-    let (from, to) = wire.split_once('>').unwrap_or((wire, ""));
-    Ok(Fault::CutOneWay(peer(from)?, peer(to)?))
+/// What happens to wires, connections and hosts.
+fn network_fault(words: &[&str]) -> Result<Fault, ParseFaultError> {
+    let one_way = |word: &str, fault: fn(PeerIndex, PeerIndex) -> Fault| {
+        let (from, to) = wire(word)?;
+        Ok(fault(from, to))
+    };
+    let fault = match *words {
+        ["cut", one, other] => Fault::Cut(peer(one)?, peer(other)?),
+        ["cut", way] if way.contains('>') => one_way(way, Fault::CutOneWay)?,
+        ["refuse", way] => one_way(way, Fault::Refuse)?,
+        ["swallow", way] => one_way(way, Fault::Swallow)?,
+        ["partition", sides] if sides.contains('|') => partition(sides)?,
+        ["heal"] => Fault::Heal,
+        ["loss", share] => Fault::Loss(number(share, &(0.0..=1.0))?),
+        ["loss", way, share] => {
+            let (from, to) = wire(way)?;
+            Fault::LossOn(from, to, number(share, &(0.0..=1.0))?)
+        }
+        ["delay", way, extra] => {
+            let (from, to) = wire(way)?;
+            Fault::Delay(from, to, time(extra)?)
+        }
+        ["rate", way, rate] => {
+            let (from, to) = wire(way)?;
+            let rate = if rate == "any" {
+                None
+            } else {
+                Some(number(rate, &(1..=u64::MAX))?)
+            };
+            Fault::Rate(from, to, rate)
+        }
+        ["break", one, other] => Fault::Break(peer(one)?, peer(other)?),
+        ["break-at", one, other] => Fault::BreakAt(peer(one)?, peer(other)?),
+        ["deaden", one, other] => Fault::Deaden(peer(one)?, peer(other)?),
+        ["slow", who, each] => Fault::Slow(peer(who)?, time(each)?),
+        ["starve", who, how_long] => Fault::Starve(peer(who)?, time(how_long)?),
+        ["drift", who, factor] => Fault::Drift(peer(who)?, number(factor, &(0.5..=2.0))?),
+        ["jump", who, by] => Fault::Jump(peer(who)?, time(by)?),
+        ["move", who] => Fault::Move(peer(who)?),
+        ["adversary", message, share, "break"] => adversary(message, share, Reaction::BreakSession)?,
+        ["adversary", message, share, "deaden"] => adversary(message, share, Reaction::BreakSilently)?,
+        ["adversary", message, share, "cut", long] => adversary(message, share, Reaction::CutLink(time(long)?))?,
+        ["adversary", message, share, "delay", long] => adversary(message, share, Reaction::Delay(time(long)?))?,
+        ["dismiss"] => Fault::Dismiss,
+        ["calm"] => Fault::Calm,
+        _ => return Err(misshapen(words.first().unwrap_or(&""))),
+    };
+    Ok(fault)
 }
 
 fn partition(sides: &str) -> Result<Fault, ParseFaultError> {

@@ -13,7 +13,8 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 
 use crate::PeerIndex;
-use crate::fault::{Fault, GroupNumber};
+use crate::adversary::{Adversary, Reaction};
+use crate::fault::{self, Fault, GroupNumber};
 use crate::schedule::Scenario;
 use crate::setting::Setting;
 
@@ -32,8 +33,14 @@ pub enum Family {
     Partition,
     /// Pairs cannot talk although everybody else can talk to both; preferably root and member.
     Intransitive,
-    /// Sessions break, once or in bursts.
+    /// Packets are lost, late, or queue.
+    Loss,
+    /// Sessions break, once or in bursts, noticed by both ends, one, or none.
     Break,
+    /// Processes are slow or starved, clocks are wrong, addresses change.
+    Slow,
+    /// Connections break, die or stall whenever certain messages are sent.
+    Adversary,
     /// Many hosts die at once; some come back at once.
     Region,
     /// Everybody lives and dies for times drawn from exponential distributions.
@@ -43,14 +50,17 @@ pub enum Family {
 }
 
 /// All families, with their names.
-pub const FAMILIES: [(Family, &str); 10] = [
+pub const FAMILIES: [(Family, &str); 13] = [
     (Family::Mixed, "mixed"),
     (Family::Crash, "crash"),
     (Family::Restart, "restart"),
     (Family::Pause, "pause"),
     (Family::Partition, "partition"),
     (Family::Intransitive, "intransitive"),
+    (Family::Loss, "loss"),
     (Family::Break, "break"),
+    (Family::Slow, "slow"),
+    (Family::Adversary, "adversary"),
     (Family::Region, "region"),
     (Family::Churn, "churn"),
     (Family::Signal, "signal"),
@@ -77,8 +87,8 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     // The world draws from the same seed: what is drawn here must not be the same numbers.
     let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_5c4e_d01e_0000);
     let setting = wishes.setting.unwrap_or_else(|| Setting::draw(&mut rng));
-    let few = rng.random_range(8..=10);
-    let peers = wishes.peers.unwrap_or(few);
+    let more = rng.random_range(8..=12);
+    let peers = wishes.peers.unwrap_or(if rng.random_bool(0.25) { more } else { 8 });
     let groups = wishes.groups.unwrap_or_else(|| rng.random_range(3..=6));
     let bound = setting.config().groups.notification_bound();
     let mut draw = Draw {
@@ -258,7 +268,10 @@ impl Draw {
             Family::Pause => self.pause(at),
             Family::Partition => self.partition(at),
             Family::Intransitive => self.intransitive(at),
+            Family::Loss => self.loss(at),
             Family::Break => self.breaks(at),
+            Family::Slow => self.slow(at),
+            Family::Adversary => self.adversary(at),
             Family::Region => self.region(at),
             Family::Churn => self.churn(),
             Family::Signal => self.signal(at),
@@ -276,6 +289,9 @@ impl Draw {
         let death = self.death(peer);
         self.push(at, death);
         let later = at + self.a_while();
+        if self.rng.random_bool(0.15) {
+            self.push(later, Fault::Move(peer));
+        }
         self.push(later, Fault::Restart(peer));
     }
 
@@ -315,7 +331,12 @@ impl Draw {
 
     fn intransitive(&mut self, at: Duration) {
         let (a, b) = self.pair();
-        self.push(at, Fault::Cut(a, b));
+        let fault = match self.rng.random_range(0..8) {
+            0 => Fault::Refuse(a, b),
+            1 => Fault::Swallow(b, a),
+            _ => Fault::Cut(a, b),
+        };
+        self.push(at, fault);
         match self.rng.random_range(0..6) {
             0 => {
                 let later = at + self.a_while();
@@ -332,9 +353,94 @@ impl Draw {
     fn breaks(&mut self, at: Duration) {
         let (a, b) = self.pair();
         let times = if self.rng.random_bool(0.3) { 5 } else { 1 };
+        let kind = self.rng.random_range(0..4);
         for _ in 0..times {
             let when = at + self.before(Duration::from_secs(1));
-            self.push(when, Fault::Break(a, b));
+            let fault = match kind {
+                0 => Fault::BreakAt(a, b),
+                1 => Fault::BreakAt(b, a),
+                2 => Fault::Deaden(a, b),
+                _ => Fault::Break(a, b),
+            };
+            self.push(when, fault);
+        }
+    }
+
+    /// Until the next `heal` or `calm`, or for a while.
+    fn loss(&mut self, at: Duration) {
+        let (a, b) = self.pair();
+        let later = at + self.a_while();
+        let (fault, end) = match self.rng.random_range(0..6) {
+            0 => (Fault::Loss(self.share(0.4)), Fault::Loss(0.0)),
+            1 => (Fault::LossOn(a, b, self.share(1.0)), Fault::LossOn(a, b, 0.0)),
+            2 => (Fault::LossOn(b, a, self.share(0.5)), Fault::LossOn(b, a, 0.0)),
+            3 => {
+                let extra = whole(self.before(Duration::from_secs(1)));
+                (Fault::Delay(a, b, extra), Fault::Delay(a, b, Duration::ZERO))
+            }
+            4 => {
+                let extra = whole(self.before(self.link_lifetime));
+                (Fault::Delay(b, a, extra), Fault::Delay(b, a, Duration::ZERO))
+            }
+            _ => (
+                Fault::Rate(a, b, Some(self.rng.random_range(50..5000))),
+                Fault::Rate(a, b, None),
+            ),
+        };
+        self.push(at, fault);
+        self.push(later, end);
+    }
+
+    /// A share in hundredths.
+    fn share(&mut self, most: f64) -> f64 {
+        f64::from(self.rng.random_range(1..=(most * 100.0) as u32)) / 100.0
+    }
+
+    fn slow(&mut self, at: Duration) {
+        let peer = self.one();
+        let later = at + self.a_while();
+        match self.rng.random_range(0..8) {
+            0 => {
+                let each = Duration::from_millis(self.rng.random_range(1..=50));
+                self.push(at, Fault::Slow(peer, each));
+                self.push(later, Fault::Slow(peer, Duration::ZERO));
+            }
+            1..=3 => {
+                let how_long = whole(self.a_while());
+                self.push(at, Fault::Starve(peer, how_long));
+            }
+            4 => {
+                let rate = self.rng.random_range(95..=105);
+                self.push(at, Fault::Drift(peer, f64::from(rate) / 100.0));
+            }
+            5 => {
+                let by = whole(self.a_while());
+                self.push(at, Fault::Jump(peer, by));
+            }
+            _ => self.push(at, Fault::Move(peer)),
+        }
+    }
+
+    /// An adversary, and something for it to do harm to.
+    fn adversary(&mut self, at: Duration) {
+        let (_, kind) = fault::MESSAGES[self.rng.random_range(0..fault::MESSAGES.len())];
+        let share = if self.rng.random() { 1.0 } else { self.share(1.0) };
+        let reaction = match self.rng.random_range(0..6) {
+            0 | 1 => Reaction::BreakSession,
+            2 => Reaction::BreakSilently,
+            3 => Reaction::Delay(whole(self.before(self.link_lifetime))),
+            _ => Reaction::CutLink(whole(self.a_while())),
+        };
+        self.push(at, Fault::Adversary(Adversary { kind, share, reaction }));
+        match self.rng.random_range(0..4) {
+            0 => self.crash(at),
+            1 => self.signal(at),
+            2 => self.intransitive(at),
+            _ => {}
+        }
+        if self.rng.random_bool(0.3) {
+            let later = at + self.a_while();
+            self.push(later, Fault::Dismiss);
         }
     }
 

@@ -169,11 +169,14 @@ impl World {
         if matches!(input, Input::Wake) {
             peer.host.wake_waits = false;
         }
+        if !self.tampered.hears(index, &input) {
+            return;
+        }
         let mut outputs = Vec::new();
         machine.handle(peer.host.clock.shows(now), input, &mut outputs);
         let deadline = machine.deadline().map(|at| peer.host.clock.when(at));
         let life = peer.life;
-        for output in outputs {
+        for output in self.tampered.says(index, outputs) {
             self.peers[index.0].sent.count(&output);
             self.carry_out(index, output);
         }

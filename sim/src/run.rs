@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use fatebound_machine::Command;
 use fatebound_machine::fng::{Command as Order, Ticket};
-use fatebound_machine::overlay::Time;
+use fatebound_machine::overlay::{Time, signatures};
 
 use crate::checkers::{Checkers, Report, Violation};
 use crate::fault::{Fault, GroupNumber};
-use crate::observe::Observe;
+use crate::observe::{Observation, Observe};
 use crate::schedule::Scenario;
 use crate::statistics::Statistics;
+use crate::trace::{Filter, Kind, Tracer};
 use crate::world::State;
 use crate::{PeerIndex, World};
 
@@ -41,7 +42,23 @@ impl Outcome {
 
 /// Plays a scenario. A panic of the code under test is a violation like any other.
 pub fn run(scenario: &Scenario) -> Outcome {
-    let played = catch_unwind(AssertUnwindSafe(|| play(scenario)));
+    run_with(scenario, None, |_| {})
+}
+
+/// Plays a scenario in a world that is changed when all have joined: with a bug planted somewhere, say.
+pub fn run_changed(scenario: &Scenario, change: impl FnOnce(&mut World)) -> Outcome {
+    run_with(scenario, None, change)
+}
+
+/// Plays a scenario, and tells what is said about groups and paths, what is done and what is found, line by line.
+pub fn run_traced(scenario: &Scenario, mut tell: impl FnMut(&str)) -> Outcome {
+    run_with(scenario, Some(&mut tell), |_| {})
+}
+
+type Tell<'a> = Option<&'a mut dyn FnMut(&str)>;
+
+fn run_with(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)) -> Outcome {
+    let played = catch_unwind(AssertUnwindSafe(|| play(scenario, tell, change)));
     played.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().map(String::as_str);
         let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -58,13 +75,20 @@ pub fn run(scenario: &Scenario) -> Outcome {
     })
 }
 
-fn play(scenario: &Scenario) -> Outcome {
+fn play(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)) -> Outcome {
+    signatures::remember(true);
     let mut world = World::with_config(scenario.seed, scenario.setting.config(), scenario.setting.latency());
     let joined = join(&mut world, scenario.peers);
-    world.observe(Observe::Events);
+    change(&mut world);
+    world.observe(if tell.is_some() {
+        Observe::Messages
+    } else {
+        Observe::Events
+    });
     let checkers = Checkers::new(&world);
     let mut run = Run {
         start: world.now(),
+        trace: tell.map(|tell| Trace::new(&world, tell)),
         world,
         checkers,
         statistics: Statistics::of(scenario),
@@ -106,8 +130,43 @@ fn join(world: &mut World, peers: usize) -> bool {
     joined(world)
 }
 
+/// What is told while a run is played.
+struct Trace<'a> {
+    tracer: Tracer,
+    tell: &'a mut dyn FnMut(&str),
+    violations: usize,
+}
+
+impl<'a> Trace<'a> {
+    fn new(world: &World, tell: &'a mut dyn FnMut(&str)) -> Trace<'a> {
+        let mut filter = Filter::default();
+        filter.kinds.insert(Kind::Orders);
+        let mut tracer = Tracer::new(world, filter);
+        tracer.set_origin(world.now());
+        Trace {
+            tracer,
+            tell,
+            violations: 0,
+        }
+    }
+
+    fn lines(&mut self, world: &World, observations: &[(Time, Observation)]) {
+        for line in self.tracer.lines(world, observations) {
+            (self.tell)(&line);
+        }
+    }
+
+    fn violations(&mut self, found: &[Violation]) {
+        for violation in &found[self.violations..] {
+            (self.tell)(&format!("VIOLATION: {violation}"));
+        }
+        self.violations = found.len();
+    }
+}
+
 /// A run that is being played.
-struct Run {
+struct Run<'a> {
+    trace: Option<Trace<'a>>,
     world: World,
     checkers: Checkers,
     statistics: Statistics,
@@ -115,7 +174,7 @@ struct Run {
     start: Time,
 }
 
-impl Run {
+impl Run<'_> {
     fn play(&mut self, scenario: &Scenario) {
         let mut faults = scenario.schedule.iter().peekable();
         let end = self.start + scenario.until;
@@ -138,16 +197,32 @@ impl Run {
     }
 
     fn look(&mut self) {
-        self.checkers.follow(&mut self.world);
+        self.follow();
+        self.checkers.book.feel(&self.world);
         self.checkers.look(&self.world);
+        if let Some(trace) = &mut self.trace {
+            trace.violations(&self.checkers.report.violations);
+        }
         for peer in std::mem::take(&mut self.checkers.book.stopped) {
             self.world.crash(peer);
-            self.checkers.follow(&mut self.world);
+            self.follow();
         }
     }
 
+    fn follow(&mut self) {
+        let observations = self.world.take_observations();
+        if let Some(trace) = &mut self.trace {
+            trace.lines(&self.world, &observations);
+        }
+        self.checkers.follow(&self.world, &observations);
+    }
+
     fn apply(&mut self, fault: &Fault) {
-        if self.happens(fault) {
+        let happens = self.happens(fault);
+        if let Some(trace) = &mut self.trace {
+            (trace.tell)(&format!("--- {fault}{}", if happens { "" } else { " (does nothing)" }));
+        }
+        if happens {
             self.statistics.happened(fault);
         }
     }
@@ -177,9 +252,59 @@ impl Run {
             Fault::CutOneWay(a, b) => a != b && self.does(|world| world.cut_one_way(*a, *b)),
             Fault::Partition(one, other) => self.does(|world| world.partition(one, other)),
             Fault::Heal => self.does(World::heal),
-            Fault::Break(a, b) => self.does(|world| world.break_sessions(*a, *b)),
             Fault::Calm => self.calm(),
+            fault => self.troubles(fault),
         }
+    }
+
+    /// What happens to wires, connections, hosts and clocks.
+    fn troubles(&mut self, fault: &Fault) -> bool {
+        match *fault {
+            Fault::Refuse(from, to) => self.between(from, to, World::refuse),
+            Fault::Swallow(from, to) => self.between(from, to, World::black_hole),
+            Fault::Break(a, b) => self.between(a, b, World::break_sessions),
+            Fault::BreakAt(a, b) => self.between(a, b, World::break_sessions_at),
+            Fault::Deaden(a, b) => {
+                self.checkers.book.deadened.push((a, b));
+                self.between(a, b, World::silence_sessions)
+            }
+            Fault::Loss(share) => self.does(|world| world.set_loss_everywhere(share)),
+            Fault::LossOn(from, to, share) => self.between(from, to, |world, from, to| world.set_loss(from, to, share)),
+            Fault::Delay(from, to, extra) => self.between(from, to, |world, from, to| world.set_delay(from, to, extra)),
+            Fault::Rate(from, to, rate) => {
+                self.between(from, to, |world, from, to| world.set_bandwidth(from, to, rate))
+            }
+            Fault::Slow(peer, each) => self.does(|world| world.set_slow(peer, each)),
+            Fault::Starve(peer, how_long) => {
+                self.idles(peer, how_long);
+                self.does(|world| world.starve(peer, how_long))
+            }
+            Fault::Drift(peer, rate) => {
+                self.checkers.book.drifts(rate);
+                self.does(|world| world.set_drift(peer, rate))
+            }
+            Fault::Jump(peer, by) => {
+                self.idles(peer, Duration::from_millis(1));
+                self.does(|world| world.jump_clock(peer, by))
+            }
+            Fault::Move(peer) => {
+                self.idles(peer, Duration::from_millis(1));
+                self.does(|world| world.move_address(peer))
+            }
+            Fault::Adversary(adversary) => self.does(|world| world.on_message(adversary)),
+            Fault::Dismiss => self.does(World::dismiss_adversaries),
+            _ => false,
+        }
+    }
+
+    fn between(&mut self, a: PeerIndex, b: PeerIndex, what: impl FnOnce(&mut World, PeerIndex, PeerIndex)) -> bool {
+        a != b && self.does(|world| what(world, a, b))
+    }
+
+    /// For so long the peer is not itself.
+    fn idles(&mut self, peer: PeerIndex, how_long: Duration) {
+        let now = self.world.now();
+        self.checkers.book.idles(peer, now, now + how_long);
     }
 
     fn does(&mut self, what: impl FnOnce(&mut World)) -> bool {
@@ -196,8 +321,10 @@ impl Run {
     }
 
     fn calm(&mut self) -> bool {
-        self.world.heal();
+        self.world.calm_network();
+        self.world.dismiss_adversaries();
         for peer in (0..self.world.peers.len()).map(PeerIndex) {
+            self.world.set_slow(peer, Duration::ZERO);
             self.world.resume(peer);
         }
         true
@@ -232,9 +359,11 @@ impl Run {
     }
 
     fn finish(mut self) -> Outcome {
-        self.checkers.follow(&mut self.world);
-        self.checkers.look(&self.world);
+        self.look();
         self.checkers.end(&self.world);
+        if let Some(trace) = &mut self.trace {
+            trace.violations(&self.checkers.report.violations);
+        }
         self.statistics.count(&self.world, &self.checkers.book);
         Outcome::of(self.checkers.report, self.statistics)
     }

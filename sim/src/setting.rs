@@ -16,11 +16,11 @@ use crate::{Config, Latency, Profile};
 /// A named configuration with the delays that suit it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// `local` timings, hop limit 5, leaf set 2 + 2: a dozen peers are about half of them neighbours of one another.
+    /// `local` timings, hop limit 4, leaf set 2 + 2: a dozen peers are about half of them neighbours of one another.
     Brisk,
     /// The same with leaf set 1 + 1: long paths, few ways.
     Sparse,
-    /// Wide-area delays, with timings a third of `wan`'s, hop limit 5, leaf set 2 + 2.
+    /// Wide-area delays, with timings a third of `wan`'s, hop limit 4, leaf set 2 + 2.
     Far,
     /// A preset as it is.
     Preset(Profile),
@@ -60,7 +60,7 @@ impl Setting {
                 config.overlay.link_interval = Duration::from_secs(10);
                 config.overlay.peer_interval = Duration::from_secs(4);
                 config.overlay.ping_timeout = Duration::from_millis(1500);
-                config.overlay.maintenance_interval = config.overlay.link_interval;
+                config.overlay.maintenance_interval = 2 * config.overlay.link_interval;
                 config.overlay.retry_pause = (Duration::from_millis(750), config.overlay.link_interval);
                 config.groups.timings.probe_timeout = Duration::from_millis(4500);
                 config.groups.timings.member_timeout = Duration::from_millis(4500);
@@ -84,7 +84,8 @@ impl Setting {
 fn compact(profile: Profile, leaves: usize) -> Config {
     let mut config = Config::preset(profile);
     config.overlay.peer_interval = config.overlay.link_interval / 2;
-    config.overlay.hop_limit = 5;
+    config.overlay.hop_limit = 4;
+    config.overlay.maintenance_interval = 2 * config.overlay.link_interval;
     config.overlay.leaves_per_side = leaves;
     config.aligned()
 }

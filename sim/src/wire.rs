@@ -83,6 +83,11 @@ impl Network {
         self.loss == 0.0 && (self.conditions.is_empty() || (none((a, b)) && none((b, a))))
     }
 
+    /// Whether nothing is wrong anywhere.
+    pub(crate) fn is_well_everywhere(&self) -> bool {
+        self.loss == 0.0 && self.conditions.is_empty()
+    }
+
     /// The delay of a packet without jitter and queueing.
     pub(crate) fn delay(&self, from: PeerIndex, to: PeerIndex) -> Duration {
         let extra = self.conditions.get(&(from, to)).map(|condition| condition.delay);

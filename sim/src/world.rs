@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::requests::{Asked, Asking};
 use crate::sessions::Half;
 use crate::storage::Ends;
+use crate::tamper::Tampered;
 use crate::wire::Network;
 
 /// A peer of a [`World`], by the order of spawning.
@@ -148,6 +149,7 @@ pub struct World {
     pub(crate) keeps_events: bool,
     /// How many things have happened.
     pub(crate) happened: u64,
+    pub(crate) tampered: Tampered,
     pub(crate) observing: Option<Observe>,
     pub(crate) observations: Vec<(Time, Observation)>,
 }
@@ -185,6 +187,7 @@ impl World {
             tickets: 0,
             keeps_events: true,
             happened: 0,
+            tampered: Tampered::default(),
             observing: None,
             observations: Vec::new(),
         }

@@ -6,3 +6,5 @@ mod groups;
 mod home;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod sim;

@@ -40,7 +40,7 @@ impl Agreement {
         member: &Membership,
     ) -> Option<(Time, Time)> {
         let trigger = self.trigger(id, group)?;
-        let resumed = book.peer(peer).idle.last().map_or(Time::ZERO, |(_, end)| *end);
+        let resumed = book.last_idle(peer);
         let from = trigger.max(member.since).max(resumed);
         let idle = book.idle_within(group.root, trigger, book.now);
         Some((from, from + book.bound + idle))

@@ -31,8 +31,10 @@ pub struct PeerRecord {
     pub doing: Doing,
     /// Since when.
     pub since: Time,
-    /// Times during which it was stopped or starved, in all its lives.
+    /// Times during which it was stopped, starved or slow, in all its lives.
     pub idle: Vec<(Time, Time)>,
+    /// Whether it is slow.
+    pub slow: bool,
 }
 
 /// That a peer is, or was, a member of a group.
@@ -100,12 +102,18 @@ pub struct Book {
     pub groups: BTreeMap<GroupId, GroupRecord>,
     /// The bound within which everybody is told.
     pub bound: Duration,
+    /// The same if no clock drifts.
+    honest_bound: Duration,
+    /// When it was last looked for troubles.
+    felt: Time,
     /// `link_interval`.
     pub link_interval: Duration,
     /// How long a creation may take.
     pub create_timeout: Duration,
     /// The last fault, or whatever else disturbed the world.
     pub disturbed: Time,
+    /// Pairs whose connections have died unnoticed, until somebody takes note.
+    pub deadened: Vec<(PeerIndex, PeerIndex)>,
     /// Peers that have shut down, until somebody ends their processes.
     pub stopped: Vec<PeerIndex>,
     ids: BTreeMap<PeerId, PeerIndex>,
@@ -121,20 +129,52 @@ impl Book {
             doing: Doing::Runs,
             since: peer.started,
             idle: Vec::new(),
+            slow: false,
         };
         Book {
             now: world.now(),
             peers: world.peers.iter().map(runs).collect(),
             groups: BTreeMap::new(),
             bound: config.groups.notification_bound(),
+            honest_bound: config.groups.notification_bound(),
+            felt: world.now(),
             link_interval: config.overlay.link_interval,
             create_timeout: config.groups.create_timeout,
             disturbed: world.now(),
+            deadened: Vec::new(),
             stopped: Vec::new(),
             ids: world.by_id.clone(),
             orders: BTreeMap::new(),
             numbers: BTreeMap::new(),
         }
+    }
+
+    /// A clock runs by this factor: with a slow one everything takes longer.
+    pub(crate) fn drifts(&mut self, rate: f64) {
+        self.bound = self.bound.max(self.honest_bound.div_f64(rate));
+    }
+
+    /// For this time a process gets nothing done, or does not know the time.
+    pub(crate) fn idles(&mut self, peer: PeerIndex, from: Time, to: Time) {
+        self.peers[peer.0].idle.push((from, to));
+    }
+
+    /// As long as something is wrong with the network or a process, the world is being disturbed; a slow process is as good as idle.
+    pub(crate) fn feel(&mut self, world: &World) {
+        if !world.network.is_well_everywhere() || !world.adversaries.is_empty() {
+            self.disturbed = self.now;
+        }
+        for peer in 0..self.peers.len() {
+            let slow = !world.peers[peer].host.slow.is_zero();
+            let record = &mut self.peers[peer];
+            if std::mem::replace(&mut record.slow, slow) {
+                record.idle.push((self.felt, self.now));
+            }
+            if slow || record.doing == Doing::Paused || world.peers[peer].host.busy > self.now {
+                self.disturbed = self.now;
+            }
+        }
+        self.felt = self.now;
     }
 
     /// Which group has this number in the schedule, once its creation has begun.
@@ -163,6 +203,12 @@ impl Book {
         let paused = (record.doing == Doing::Paused).then_some((record.since, self.now));
         let times = record.idle.iter().copied().chain(paused);
         times.map(|(begin, end)| end.min(to).since(begin.max(from))).sum()
+    }
+
+    /// When the peer was last idle, if ever: perhaps it still is.
+    pub fn last_idle(&self, peer: PeerIndex) -> Time {
+        let ends = self.peer(peer).idle.iter().map(|(_, end)| *end);
+        ends.max().unwrap_or_default()
     }
 
     /// Whether a membership is one of the peer's present life, and whether its process runs.

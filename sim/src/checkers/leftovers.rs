@@ -39,7 +39,7 @@ impl Checker for Leftovers {
             if book.peer(peer).doing != Doing::Runs {
                 continue;
             }
-            let resumed = book.peer(peer).idle.last().map_or(Time::ZERO, |(_, end)| *end);
+            let resumed = book.last_idle(peer);
             for (id, group) in &book.groups {
                 let gone = gone_since(book, group).map(|gone| gone.max(resumed));
                 if gone.is_some_and(|gone| book.now > gone + book.bound) && machine.carries(id) {

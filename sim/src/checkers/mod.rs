@@ -99,19 +99,19 @@ impl Checkers {
                 Box::new(memory::Memory::default()),
                 Box::new(silence::Silence),
                 Box::new(leftovers::Leftovers),
-                Box::new(routing::Routing),
+                Box::new(routing::Routing::default()),
                 Box::new(audit::Audit::default()),
             ],
         }
     }
 
     /// Takes what the world has seen since the last call.
-    pub fn follow(&mut self, world: &mut World) {
-        for (at, seen) in world.take_observations() {
+    pub fn follow(&mut self, world: &World, observations: &[(Time, Observation)]) {
+        for (at, seen) in observations {
             for checker in &mut self.all {
-                checker.see(at, &seen, &self.book, &mut self.report);
+                checker.see(*at, seen, &self.book, &mut self.report);
             }
-            self.book.take(at, &seen);
+            self.book.take(*at, seen);
         }
         self.book.now = world.now();
     }
@@ -121,6 +121,7 @@ impl Checkers {
         for checker in &mut self.all {
             checker.look(world, &self.book, &mut self.report);
         }
+        self.book.deadened.clear();
     }
 
     /// Lets every checker have its last word.

@@ -11,14 +11,18 @@ fn passes(world: &World, from: PeerIndex, to: PeerIndex) -> bool {
     runs(from) && runs(to) && !world.network.is_cut(from, to)
 }
 
-/// Whether two running peers can talk directly, in both directions.
+/// Whether two running peers can talk directly, in both directions, as well as ever: no loss, no delay, no firewall, no slow process.
 pub(crate) fn works(world: &World, a: PeerIndex, b: PeerIndex) -> bool {
-    passes(world, a, b) && passes(world, b, a)
+    let is_well = |peer: PeerIndex| {
+        let host = &world.peers[peer.0].host;
+        host.slow.is_zero() && host.busy <= world.now
+    };
+    passes(world, a, b) && passes(world, b, a) && world.network.is_well(a, b) && is_well(a) && is_well(b)
 }
 
 /// Whether two peers can ask and answer each other, directly or by way of any others.
 pub(crate) fn reachable(world: &World, a: PeerIndex, b: PeerIndex) -> bool {
-    works(world, a, b) || (leads(world, a, b) && leads(world, b, a))
+    (passes(world, a, b) && passes(world, b, a)) || (leads(world, a, b) && leads(world, b, a))
 }
 
 /// Whether a chain of peers leads from one to the other.

@@ -5,6 +5,9 @@
 //! When a group that was created fails first, there has to be a reason within the last bound: a member ended, was stopped or gave the
 //! group up, or root and some member had, at some moment of this time, neither a working direct connection nor one common neighbour who
 //! had a working connection to both. (Someone who is neighbour of both for the whole of that time counts; a relay of several is none.)
+//!
+//! A firewall that refuses dials between root and member is excused: a refusal at a proven address proves a death (protocol.md §4), and this is
+//! a failure between two members, not one of a stranger.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +17,7 @@ use fatebound_machine::{Event, fng};
 
 use super::{Book, Checker, GroupRecord, Report, name, works};
 use crate::observe::Observation;
+use crate::wire::Dials;
 use crate::world::pair;
 use crate::{GroupId, PeerIndex, World};
 
@@ -24,6 +28,8 @@ type Pair = (PeerIndex, PeerIndex);
 pub(super) struct Stranger {
     /// When each pair could last not talk directly.
     cut: BTreeMap<Pair, Time>,
+    /// When dials of each pair were last refused by a firewall.
+    refused: BTreeMap<Pair, Time>,
     /// When each pair were last no neighbours.
     unlinked: BTreeMap<Pair, Time>,
     /// What was bad at the last look stays bad until this one.
@@ -45,6 +51,9 @@ impl Stranger {
         let carries =
             |other: PeerIndex, end: PeerIndex| self.worked(other, end, since) && self.neighbours(other, end, since);
         let mut others = (0..book.peers.len()).map(PeerIndex);
+        if self.refused.get(&pair(root, member)).is_some_and(|last| *last >= since) {
+            return false;
+        }
         self.worked(root, member, since)
             || others.any(|other| other != root && other != member && carries(other, root) && carries(other, member))
     }
@@ -103,14 +112,22 @@ impl Checker for Stranger {
     fn look(&mut self, world: &World, book: &Book, _report: &mut Report) {
         let was_bad = std::mem::take(&mut self.bad);
         let linked = links(world, book);
+        let meddled = !world.adversaries.is_empty();
+        let deadened: BTreeSet<Pair> = book.deadened.iter().map(|(a, b)| pair(*a, *b)).collect();
         for b in (0..book.peers.len()).map(PeerIndex) {
             for a in (0..b.0).map(PeerIndex) {
                 let bad = !works(world, a, b);
-                if bad || was_bad.contains(&(a, b)) {
+                if bad || meddled || deadened.contains(&(a, b)) || was_bad.contains(&(a, b)) {
                     self.cut.insert((a, b), book.now);
                 }
-                if bad {
+                if bad || meddled {
                     self.bad.insert((a, b));
+                }
+                if [(a, b), (b, a)]
+                    .into_iter()
+                    .any(|(from, to)| world.network.dials(from, to) == Dials::Refused)
+                {
+                    self.refused.insert((a, b), book.now);
                 }
                 if !linked.contains(&(a, b)) {
                     self.unlinked.insert((a, b), book.now);

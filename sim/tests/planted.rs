@@ -1,0 +1,282 @@
+//! Every checker sees the bug that it is there for: one peer breaks its promise at its boundary, and the run has to say so.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use fatebound_machine::fng::{Event as Of, Reason};
+use fatebound_machine::overlay::message::Message;
+use fatebound_machine::{Event, Input, Output, wire};
+use fatebound_sim::generate::{Family, Wishes, scenario};
+use fatebound_sim::run::{run, run_changed};
+use fatebound_sim::schedule::Scenario;
+use fatebound_sim::{GroupId, PeerIndex, Tamper, World};
+
+/// A world of this profile with a group of peers 0, 1 and 2, and these faults.
+fn play(profile: &str, faults: &str) -> Scenario {
+    let text = format!("seed 3\npeers 8\nprofile {profile}\nuntil 80s\n0s create g0 0 1,2\n{faults}\n");
+    text.parse().expect("a scenario")
+}
+
+/// The promises that are broken when these peers have this bug.
+fn broken<T: Tamper + 'static>(scenario: &Scenario, peers: &[usize], bug: impl Fn() -> T) -> BTreeSet<&'static str> {
+    let plant = |world: &mut World| {
+        for peer in peers {
+            world.tamper(PeerIndex(*peer), bug());
+        }
+    };
+    let outcome = run_changed(scenario, plant);
+    outcome.violations.iter().map(|violation| violation.promise).collect()
+}
+
+/// Exactly this one, and none without the bug.
+fn assert_broken<T: Tamper + 'static>(
+    scenario: &Scenario,
+    peers: &[usize],
+    bug: impl Fn() -> T,
+    promise: &'static str,
+) {
+    assert!(run(scenario).violations.is_empty(), "{:?}", run(scenario).violations);
+    assert_eq!(broken(scenario, peers, bug), BTreeSet::from([promise]));
+}
+
+/// Changes outputs.
+struct Says<F>(F);
+
+impl<F: FnMut(Output) -> Vec<Output>> Tamper for Says<F> {
+    fn says(&mut self, output: Output) -> Vec<Output> {
+        (self.0)(output)
+    }
+}
+
+fn failed(output: &Output) -> Option<GroupId> {
+    match output {
+        Output::Event(Event::Group(Of::Failed { group, .. })) => Some(*group),
+        _ => None,
+    }
+}
+
+fn told(group: GroupId) -> Output {
+    Output::Event(Event::Group(Of::Failed {
+        group,
+        reason: Reason::NotKnown,
+    }))
+}
+
+#[test]
+fn p1_a_member_that_is_not_told() {
+    let swallow = || {
+        Says(|output| {
+            if failed(&output).is_some() {
+                vec![]
+            } else {
+                vec![output]
+            }
+        })
+    };
+    for fault in ["signal 2 g0", "crash 2", "vanish 0", "partition 0|1,2,3,4,5,6,7"] {
+        let scenario = play("brisk", &format!("5s {fault}"));
+        assert_broken(&scenario, &[1], swallow, "P1 agreement");
+    }
+}
+
+#[test]
+fn p3_a_signal_that_its_own_member_is_not_told_of() {
+    let swallow = || {
+        Says(|output| {
+            if failed(&output).is_some() {
+                vec![]
+            } else {
+                vec![output]
+            }
+        })
+    };
+    assert_broken(&play("brisk", "5s signal 1 g0"), &[1], swallow, "P1 agreement");
+}
+
+#[test]
+fn p2_a_member_that_is_told_twice() {
+    let twice = || {
+        Says(|output: Output| match failed(&output) {
+            Some(group) => vec![output, told(group)],
+            None => vec![output],
+        })
+    };
+    assert_broken(&play("brisk", "5s signal 2 g0"), &[1], twice, "P2 exactly once");
+}
+
+/// What FUSE does when a path breaks, without its repair.
+#[test]
+fn p4_a_root_that_gives_up_instead_of_repairing() {
+    let gives_up = || {
+        Says(|output| match output {
+            Output::Event(Event::Group(Of::Repairing { path, .. })) => vec![told(path.group)],
+            output => vec![output],
+        })
+    };
+    let wishes = Wishes {
+        family: Some(Family::Crash),
+        peers: Some(10),
+        ..Wishes::default()
+    };
+    let found = |seed: u64| {
+        let everybody: Vec<usize> = (0..10).collect();
+        broken(&scenario(seed, &wishes), &everybody, gives_up).contains("P4 no false alarm")
+    };
+    assert!((0..40).any(found));
+}
+
+#[test]
+fn p5_a_creation_that_does_not_wait_for_its_members() {
+    let at_once = || {
+        Says(|output| match output {
+            Output::Event(Event::Group(Of::Creating { ticket, group })) => {
+                let created = Output::Event(Event::Group(Of::Created { ticket, group }));
+                vec![output, created]
+            }
+            Output::Event(Event::Group(Of::Created { .. })) => vec![],
+            output => vec![output],
+        })
+    };
+    assert_broken(&play("brisk", ""), &[0], at_once, "P5 creation");
+}
+
+#[test]
+fn p5_a_creation_that_never_ends_or_blames_nobody() {
+    let never = || {
+        Says(|output| match output {
+            Output::Event(Event::Group(Of::Created { .. })) => vec![],
+            output => vec![output],
+        })
+    };
+    assert_broken(&play("brisk", ""), &[0], never, "P5 creation");
+    let nobody = || {
+        Says(|output| match output {
+            Output::Event(Event::Group(Of::CreateFailed {
+                ticket, group, error, ..
+            })) => {
+                let refusals = Vec::new();
+                let event = Of::CreateFailed {
+                    ticket,
+                    group,
+                    refusals,
+                    error,
+                };
+                vec![Output::Event(Event::Group(event))]
+            }
+            output => vec![output],
+        })
+    };
+    let scenario = play("brisk", "1s crash 7\n2s create g1 0 1,7");
+    assert_broken(&scenario, &[0], nobody, "P5 creation");
+}
+
+/// A peer that keeps its groups on disk.
+#[derive(Default)]
+struct Remembers(Option<GroupId>);
+
+impl Tamper for Remembers {
+    fn says(&mut self, output: Output) -> Vec<Output> {
+        match &output {
+            Output::Event(Event::Group(Of::Joined { group })) => self.0 = Some(*group),
+            Output::Event(Event::Joined) => {
+                return self.0.take().map(told).into_iter().chain([output]).collect();
+            }
+            _ => {}
+        }
+        vec![output]
+    }
+}
+
+#[test]
+fn p6_a_peer_that_remembers_a_group_of_its_former_life() {
+    let scenario = play("brisk", "5s crash 1\n6s restart 1");
+    assert_broken(&scenario, &[1], Remembers::default, "P6 no memory");
+}
+
+/// A peer that says something about paths with every ping.
+#[derive(Default)]
+struct Talks(Option<Output>);
+
+impl Tamper for Talks {
+    fn says(&mut self, output: Output) -> Vec<Output> {
+        let Output::Send { frame, .. } = &output else {
+            return vec![output];
+        };
+        match wire::decode_frame(frame) {
+            Ok(Message::Operation { .. }) => self.0 = Some(output.clone()),
+            Ok(Message::Ping(_)) => return self.0.clone().into_iter().chain([output]).collect(),
+            _ => {}
+        }
+        vec![output]
+    }
+}
+
+#[test]
+fn p7_a_peer_that_talks_about_paths_although_nothing_happens() {
+    let broken = broken(&play("brisk", ""), &[0], Talks::default);
+    assert!(broken.contains("P7 silence"), "{broken:?}");
+}
+
+#[test]
+fn an_audit_that_finds_a_difference() {
+    let lies = || {
+        Says(|output| match output {
+            Output::Send { session, frame, urgent } => {
+                let frame = match wire::decode_frame(&frame) {
+                    Ok(Message::Ping(mut ping)) => {
+                        ping.joint.digest[0] ^= 1;
+                        wire::encode(&Message::Ping(ping))
+                    }
+                    _ => frame,
+                };
+                vec![Output::Send { session, frame, urgent }]
+            }
+            output => vec![output],
+        })
+    };
+    let broken = broken(&play("brisk", ""), &[0], lies);
+    assert!(broken.contains("audits agree"), "{broken:?}");
+}
+
+/// A process that runs and does nothing any more, once some other peer has been told of a failure.
+struct Hangs(Rc<Cell<bool>>);
+
+impl Tamper for Hangs {
+    fn hears(&mut self, _input: &Input) -> bool {
+        !self.0.get()
+    }
+}
+
+/// Whoever is not in the group of 5, 9 and 13 hangs when the signal comes: nobody takes its paths away there.
+fn hanging(seed: u64, bystanders: impl Fn(usize) -> bool) -> BTreeSet<&'static str> {
+    let text = "seed 0\npeers 16\nprofile sparse\nuntil 60s\n0s create g1 5 9,13\n5s signal 9 g1";
+    let scenario = Scenario {
+        seed,
+        ..text.parse().expect("a scenario")
+    };
+    let told = Rc::new(Cell::new(false));
+    let plant = |world: &mut World| {
+        for peer in (0..16).filter(|peer| ![5, 9, 13].contains(peer) && bystanders(*peer)) {
+            world.tamper(PeerIndex(peer), Hangs(told.clone()));
+        }
+        let notes = told.clone();
+        let note = move |output: Output| {
+            notes.set(notes.get() || failed(&output).is_some());
+            vec![output]
+        };
+        world.tamper(PeerIndex(9), Says(note));
+    };
+    let outcome = run_changed(&scenario, plant);
+    outcome.violations.iter().map(|violation| violation.promise).collect()
+}
+
+#[test]
+fn a_peer_that_keeps_the_paths_of_a_dead_group() {
+    assert!((0..20).any(|seed| hanging(seed, |_| true).contains("nothing left behind")));
+}
+
+#[test]
+fn a_ring_that_keeps_a_dead_peer() {
+    assert!(hanging(3, |peer| peer == 6).contains("routing converges"));
+}
