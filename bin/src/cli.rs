@@ -8,7 +8,6 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fatebound::{Multiaddr, Profile};
-use fatebound_sim::schedule::MAX_PEERS;
 use fatebound_sim::setting::Setting;
 
 use crate::api::peer_arg::PeerArg;
@@ -229,12 +228,16 @@ pub struct SimArgs {
     /// Runs at a time [default: as many as there are cores]
     #[arg(long, value_name = "J", value_parser = parse_jobs)]
     pub jobs: Option<usize>,
-    /// Peers of each run [default: drawn, 8 or a few more]
+    /// Peers of each run [default: drawn, 8 or a few more]. More than 64, and no --seeds and no --faults: one large world instead
+    /// of many small ones, and how what it costs grows
     #[arg(long, value_name = "N", value_parser = parse_sim_peers)]
     pub peers: Option<usize>,
-    /// Groups of each run [default: drawn, 3 to 6]
+    /// Groups of each run [default: drawn, 3 to 6; one per peer of a large world]
     #[arg(long, value_name = "G")]
     pub groups: Option<usize>,
+    /// How long lives end and begin in a large world
+    #[arg(long, value_name = "M", conflicts_with_all = ["seeds", "faults", "replay"], default_value_t = 10)]
+    pub minutes: u32,
     /// Timings: brisk, sparse or far (short bounds, for many runs), or a preset: local, lan, wan, fuse [default: drawn]
     #[arg(long, value_name = "P")]
     pub profile: Option<Setting>,
@@ -253,6 +256,14 @@ pub struct SimArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+impl SimArgs {
+    /// Whether one large world is wanted instead of many small ones.
+    pub fn large(&self) -> Option<usize> {
+        let alone = self.seeds.is_none() && self.faults.is_none();
+        self.peers.filter(|&peers| alone && peers > LARGE)
+    }
 }
 
 impl DemoArgs {
@@ -324,11 +335,17 @@ pub fn parse_jobs(text: &str) -> Result<usize, String> {
     }
 }
 
+/// From one more peer on, a world is large.
+const LARGE: usize = 64;
+
+/// Peers of a large world at most: more than any machine bears.
+const LARGEST: usize = 1_000_000;
+
 /// A number of simulated peers.
 pub fn parse_sim_peers(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(peers) if (4..=MAX_PEERS).contains(&peers) => Ok(peers),
-        _ => Err(format!("expected a number from 4 to {MAX_PEERS}")),
+        Ok(peers) if (4..=LARGEST).contains(&peers) => Ok(peers),
+        _ => Err(format!("expected a number from 4 to {LARGEST}")),
     }
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod exit;
 mod id;
+mod large;
 mod local;
 mod logging;
 mod node;

@@ -1,4 +1,4 @@
-//! `fatebound sim`: random runs of the simulator until told to stop, or one run again.
+//! `fatebound sim`: random runs of the simulator until told to stop, or one run again, or one large world (in `large.rs`).
 //!
 //! A run costs milliseconds and nothing else, so runs go to as many threads as there are cores. Results come back to this thread, which adds
 //! them up and shows progress. The first broken promise ends the hunt: its scenario is made as small as it gets and saved together with
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use fatebound_sim::checkers::Violation;
 use fatebound_sim::generate::{Wishes, scenario};
 use fatebound_sim::run::{Outcome as Ran, run, run_traced};
-use fatebound_sim::schedule::Scenario;
+use fatebound_sim::schedule::{MAX_PEERS, Scenario};
 use fatebound_sim::shrink::shrink;
 use fatebound_sim::statistics::Statistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -41,7 +41,10 @@ pub async fn sim(args: &SimArgs) -> Outcome {
     let args = args.clone();
     let work = move || match &args.replay {
         Some(file) => replay(file, args.json),
-        None => hunt(&args, &stop),
+        None => match args.large() {
+            Some(peers) => crate::large::large(&args, peers),
+            None => hunt(&args, &stop),
+        },
     };
     tokio::task::spawn_blocking(work).await.map_err(Failure::error)?
 }
@@ -87,6 +90,9 @@ struct Hunt {
 
 impl Hunt {
     fn new(args: &SimArgs) -> Result<Hunt, Failure> {
+        if args.peers.is_some_and(|peers| peers > MAX_PEERS) {
+            return Err(Failure::usage(format!("a random run has at most {MAX_PEERS} peers")));
+        }
         let mut wishes = Wishes {
             peers: args.peers,
             groups: args.groups,

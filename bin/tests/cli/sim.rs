@@ -71,3 +71,26 @@ fn faults_of_no_name_are_bad_usage() {
         error(&output)
     );
 }
+
+#[test]
+fn a_large_world_says_what_each_of_its_peers_pays() {
+    let home = Home::new();
+    let output = home.run("sim --peers 66 --groups 12 --minutes 1 --profile local --json");
+    assert_eq!(code(&output), Some(0), "{}", error(&output));
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (object["peers"].as_u64(), object["violations"].as_u64()),
+        (Some(66), Some(0))
+    );
+    assert!(
+        object["links"]["mean"].as_f64().is_some_and(|mean| mean > 4.0),
+        "{object}"
+    );
+    let output = home.run("sim --peers 66 --profile brisk");
+    assert_eq!(code(&output), Some(2));
+    assert!(
+        error(&output).contains("a large one takes local, lan, wan or fuse"),
+        "{}",
+        error(&output)
+    );
+}

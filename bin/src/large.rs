@@ -1,0 +1,108 @@
+//! `fatebound sim --peers 10000`: one large world, and what each of its peers pays for it.
+//!
+//! Progress goes to standard error, the table to standard output; with `--json` one line, from which `docs/scale-plot.py` draws.
+
+use std::time::Duration;
+
+use fatebound_sim::scale::{Distribution, Options, Progress, Report, run};
+use fatebound_sim::setting::Setting;
+use serde_json::{Value, json};
+
+use crate::cli::SimArgs;
+use crate::exit::{Exit, Failure, Outcome, complain};
+use crate::output::Output;
+
+/// Runs it; ends in an error when a promise was broken.
+pub fn large(args: &SimArgs, peers: usize) -> Outcome {
+    let options = options(args, peers)?;
+    let report = run(&options, &mut |progress| complain(format_args!("{}", line(&progress))));
+    let output = Output::new(args.json);
+    if args.json {
+        output.object(&object(&report))?;
+    } else {
+        output.line(&report.to_string())?;
+        let kib = peak_memory() / 1024 / peers as u64;
+        output.line(&format!("{kib} KiB of memory per peer at the peak"))?;
+    }
+    match report.violations.first() {
+        None => Ok(Exit::Done),
+        Some(first) => Err(Failure::error(format!(
+            "{} broken promises, first: {first:?}",
+            report.violations.len()
+        ))),
+    }
+}
+
+fn options(args: &SimArgs, peers: usize) -> Result<Options, Failure> {
+    let mut options = Options::new(peers, args.groups.unwrap_or(peers));
+    options.churn = Duration::from_secs(60 * u64::from(args.minutes));
+    options.seed = args.first_seed;
+    match args.profile {
+        None => {}
+        Some(Setting::Preset(profile)) => options.profile = profile,
+        Some(other) => {
+            let words = format!("--profile {other} is for small worlds: a large one takes local, lan, wan or fuse");
+            return Err(Failure::usage(words));
+        }
+    }
+    Ok(options)
+}
+
+fn line(progress: &Progress) -> String {
+    format!(
+        "{:>6.0} s  {:<10}{:>8} joined {:>8} created {:>12} events {:>8} MiB",
+        progress.now.as_secs_f64(),
+        progress.stretch,
+        progress.joined,
+        progress.created,
+        progress.events,
+        peak_memory() >> 20
+    )
+}
+
+/// The most memory that this process has had, in bytes; zero where the system does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+fn object(report: &Report) -> Value {
+    json!({
+        "peers": report.peers,
+        "groups": report.groups,
+        "refused": report.refused,
+        "deaths": report.deaths,
+        "failed": report.failed,
+        "violations": report.violations.len(),
+        "churn_messages": report.churn_messages,
+        "churn_bytes": report.churn_bytes,
+        "repairs_per_death": report.repairs_per_death(),
+        "messages_per_death": report.messages_per_death(),
+        "memory": peak_memory(),
+        "events": report.events,
+        "join_ms": figure(&report.joining),
+        "links": figure(&report.degree),
+        "hops": figure(&report.hops),
+        "carried": figure(&report.carried),
+        "locate_ms": figure(&report.locating),
+        "create_ms": figure(&report.creating),
+        "messages": figure(&report.messages),
+        "bytes": figure(&report.bytes),
+        "crash_ms": figure(&report.latencies.crash),
+        "vanish_ms": figure(&report.latencies.vanish),
+        "signal_ms": figure(&report.latencies.signal),
+        "share_of_bound": figure(&report.latencies.share_of_bound),
+    })
+}
+
+fn figure(values: &Distribution) -> Value {
+    json!({
+        "mean": values.mean(),
+        "p50": values.quantile(0.5),
+        "p99": values.quantile(0.99),
+        "max": values.max(),
+        "count": values.count(),
+    })
+}
