@@ -5,7 +5,7 @@
 //! at random, by a crash or by a host that vanishes, and others begin; some groups are signalled. *Echo*: nothing happens any more, until
 //! everybody who has to be told has been told.
 //!
-//! Everybody's handlers are watched throughout ([`ledger`]): a group fails at all of its living members or at none, once at each, and never
+//! Everybody's handlers are watched throughout (`ledger.rs`): a group fails at all of its living members or at none, once at each, and never
 //! without a cause.
 
 mod churn;
