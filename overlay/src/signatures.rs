@@ -28,10 +28,15 @@ fn fingerprint(peer: &PeerId, context: &[u8], bytes: &[u8], signature: &[u8]) ->
     *hasher.finalize().as_bytes()
 }
 
+/// What is signed: the use, behind its length, so that no other use with other bytes comes to the same; then the bytes.
+fn covered(context: &[u8], bytes: &[u8]) -> Vec<u8> {
+    [&(context.len() as u64).to_le_bytes(), context, bytes].concat()
+}
+
 /// Signs `bytes` for one use, named by `context`. Ed25519 signing cannot fail; a key of another kind that does yields a signature
 /// that nobody accepts.
 pub fn sign(keypair: &Keypair, context: &[u8], bytes: &[u8]) -> Vec<u8> {
-    let Ok(signature) = keypair.sign(&[context, bytes].concat()) else {
+    let Ok(signature) = keypair.sign(&covered(context, bytes)) else {
         return Vec::new();
     };
     SIGNED_HERE.with_borrow_mut(|signed| {
@@ -50,7 +55,7 @@ pub fn verify(peer: &PeerId, context: &[u8], bytes: &[u8], signature: &[u8]) -> 
         let signed = signed.as_ref();
         signed.is_some_and(|signed| signed.contains(&fingerprint(peer, context, bytes, signature)))
     });
-    signed_here || public_key(peer).is_some_and(|key| key.verify(&[context, bytes].concat(), signature))
+    signed_here || public_key(peer).is_some_and(|key| key.verify(&covered(context, bytes), signature))
 }
 
 /// The public key inside a `PeerId` whose multihash is the identity of the encoded key (code 0).
