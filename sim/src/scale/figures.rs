@@ -30,7 +30,8 @@ impl Distribution {
     /// The sum divided by the count; zero if there are none.
     pub fn mean(&self) -> f64 {
         let sum: f64 = self.values.iter().map(|value| f64::from(*value)).sum();
-        sum / self.values.len().max(1) as f64
+        // A sum of nothing is -0.
+        sum.max(0.0) / self.values.len().max(1) as f64
     }
 
     /// The number that this share of all does not exceed; zero if there are none.
@@ -171,6 +172,9 @@ impl fmt::Display for Report {
 }
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, values: &Distribution) -> fmt::Result {
+    if values.count() == 0 {
+        return writeln!(f, "{name:<28} none");
+    }
     writeln!(
         f,
         "{name:<28} mean {:>9.2}  p50 {:>9.2}  p99 {:>9.2}  max {:>9.2}  ({})",
