@@ -3,7 +3,7 @@
 //! A [`World`] that is observed keeps a log; whoever observes takes it away after each step, so that it never grows.
 
 use fatebound_machine::overlay::Time;
-use fatebound_machine::{Command, Event};
+use fatebound_machine::{Command, Event, fng};
 
 use crate::PeerIndex;
 use crate::world::World;
@@ -45,6 +45,19 @@ pub enum Observation {
     },
     /// Somebody disturbed the world: a method such as [`World::crash`] was called.
     Disturbed(Disturbance),
+}
+
+impl Observation {
+    /// What a peer told its application about groups, if this is such a word.
+    pub fn of_groups(&self) -> Option<(PeerIndex, &fng::Event)> {
+        match self {
+            Observation::Told {
+                peer,
+                event: Event::Group(event),
+            } => Some((*peer, event)),
+            _ => None,
+        }
+    }
 }
 
 /// Encoded words between two peers, or between their hosts.

@@ -12,5 +12,5 @@ mod watch;
 pub use hosts::{Host, Hosts};
 pub use node::{Cluster, Node, Outcome};
 pub use program::program;
-pub use promises::{alive, all_told_once, create, delegates, repaired, watch};
+pub use promises::{alive, all_told_once, create, delegates, nobody_was_told, repaired, still_works, watch};
 pub use watch::Watch;

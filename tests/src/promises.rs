@@ -63,3 +63,20 @@ pub fn repaired(root: &Node, group: &str) {
         assert!(std::time::Instant::now() < end, "not repaired: {}", shown());
     }
 }
+
+/// P4: none of these has been told that the group failed.
+#[track_caller]
+pub fn nobody_was_told(watches: &mut [Watch], group: &str) {
+    for watch in watches {
+        assert_eq!(watch.failures(group), 0, "a false alarm");
+    }
+}
+
+/// The group still is one on all sides: nobody has been told, and everybody in `members` is told of a signal, once.
+#[track_caller]
+pub fn still_works(cluster: &Cluster, watches: &mut [Watch], members: &[usize], group: &str) {
+    nobody_was_told(watches, group);
+    let signal = cluster.nodes[members[1]].run(&["group", "signal", group, "--reason", "enough"]);
+    assert_eq!(signal.code, 0, "{signal:?}");
+    all_told_once(cluster, watches, members, group);
+}

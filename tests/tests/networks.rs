@@ -7,7 +7,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use fatebound_sim::{Profile, World};
-use fatebound_tests::{Cluster, Hosts, Node, Watch, alive, all_told_once, create, delegates, repaired, watch};
+use fatebound_tests::{
+    Cluster, Hosts, Node, Watch, alive, all_told_once, create, delegates, nobody_was_told, repaired, still_works, watch,
+};
 
 /// Everything within the set has been told, exactly once; without a later group, for these cannot reach each other.
 #[track_caller]
@@ -16,22 +18,6 @@ fn told(cluster: &Cluster, watches: &mut [Watch], group: &str) {
     for watch in &mut *watches {
         watch.failed(bound, group);
     }
-}
-
-#[track_caller]
-fn nobody_was_told(watches: &mut [Watch], group: &str) {
-    for watch in watches {
-        assert_eq!(watch.failures(group), 0, "a false alarm");
-    }
-}
-
-/// Whoever still has a group has it on all sides: everybody in `members` is told of a signal, once.
-#[track_caller]
-fn still_works(cluster: &Cluster, watches: &mut [Watch], members: &[usize], group: &str) {
-    nobody_was_told(watches, group);
-    let signal = cluster.nodes[members[1]].run(&["group", "signal", group, "--reason", "enough"]);
-    assert_eq!(signal.code, 0, "{signal:?}");
-    all_told_once(cluster, watches, members, group);
 }
 
 /// A host loses its network: nothing is refused, packets are gone. The others are told, and so is the lonely one.

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use fatebound_machine::fng;
 use fatebound_machine::overlay::Time;
-use fatebound_machine::{Event, fng};
 
 use super::reach::reachable;
 use super::{Book, Checker, GroupRecord, Membership, Report, name};
@@ -65,18 +65,14 @@ impl Checker for Agreement {
     }
 
     fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
-        let Observation::Told {
-            peer,
-            event: Event::Group(fng::Event::Failed { group: id, .. }),
-        } = seen
-        else {
+        let Some((peer, fng::Event::Failed { group: id, .. })) = seen.of_groups() else {
             return;
         };
         let Some(group) = book.groups.get(id) else { return };
-        let Some(member) = group.members.get(peer).filter(|member| member.told.is_none()) else {
+        let Some(member) = group.members.get(&peer).filter(|member| member.told.is_none()) else {
             return;
         };
-        let Some((from, due)) = self.due(book, id, group, *peer, member) else {
+        let Some((from, due)) = self.due(book, id, group, peer, member) else {
             return;
         };
         report
@@ -88,7 +84,7 @@ impl Checker for Agreement {
                 name(book, id),
                 at.since(from)
             );
-            report.broken(self.promise(), at, *peer, what);
+            report.broken(self.promise(), at, peer, what);
         }
     }
 

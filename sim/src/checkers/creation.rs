@@ -1,9 +1,9 @@
 //! P5, creation tells the truth: "`create` returns `Ok` only after every member has accepted. Otherwise it returns which did not and why,
 //! and every member that did hear of the group is notified" (protocol.md §1). The last part is P1's: the root is told first.
 
+use fatebound_machine::fng;
 use fatebound_machine::fng::Refusal;
 use fatebound_machine::overlay::{PeerId, Time};
-use fatebound_machine::{Event, fng};
 
 use super::{Book, Checker, GroupRecord, Report, name};
 use crate::World;
@@ -35,13 +35,7 @@ impl Checker for Creation {
     }
 
     fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
-        let Observation::Told {
-            peer,
-            event: Event::Group(event),
-        } = seen
-        else {
-            return;
-        };
+        let Some((peer, event)) = seen.of_groups() else { return };
         let wrong = match event {
             fng::Event::Created { group: id, .. } => {
                 let group = book.groups.get(id);
@@ -59,7 +53,7 @@ impl Checker for Creation {
         };
         if let Some((id, wrong)) = wrong {
             let what = format!("the creation of {} {wrong}", name(book, id));
-            report.broken(self.promise(), at, *peer, what);
+            report.broken(self.promise(), at, peer, what);
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use fatebound_machine::Event;
 use fatebound_machine::fng::Event as Of;
 use fatebound_machine::overlay::Time;
 
@@ -34,20 +33,14 @@ impl Checker for Memory {
     }
 
     fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
-        let Observation::Told {
-            peer,
-            event: Event::Group(event),
-        } = seen
-        else {
-            return;
-        };
+        let Some((peer, event)) = seen.of_groups() else { return };
         let Some((group, first)) = about(event) else { return };
-        let entry = (*peer, book.peer(*peer).life, group);
+        let entry = (peer, book.peer(peer).life, group);
         if first {
             self.heard.insert(entry);
         } else if !self.heard.contains(&entry) {
             let what = format!("knows {} from a former life: {event:?}", name(book, &group));
-            report.broken(self.promise(), at, *peer, what);
+            report.broken(self.promise(), at, peer, what);
         }
     }
 

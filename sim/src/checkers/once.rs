@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use fatebound_machine::fng;
 use fatebound_machine::overlay::Time;
-use fatebound_machine::{Event, fng};
 
 use super::{Book, Checker, Report, name};
 use crate::observe::Observation;
@@ -21,16 +21,12 @@ impl Checker for Once {
     }
 
     fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
-        let Observation::Told {
-            peer,
-            event: Event::Group(fng::Event::Failed { group, .. }),
-        } = seen
-        else {
+        let Some((peer, fng::Event::Failed { group, .. })) = seen.of_groups() else {
             return;
         };
-        if !self.told.insert((*peer, book.peer(*peer).life, *group)) {
+        if !self.told.insert((peer, book.peer(peer).life, *group)) {
             let what = format!("told twice of the end of {}", name(book, group));
-            report.broken(self.promise(), at, *peer, what);
+            report.broken(self.promise(), at, peer, what);
         }
     }
 }

@@ -11,9 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fatebound_machine::fng;
 use fatebound_machine::fng::Reason;
 use fatebound_machine::overlay::Time;
-use fatebound_machine::{Event, fng};
 
 use super::{Book, Checker, GroupRecord, Report, name, works};
 use crate::observe::Observation;
@@ -100,12 +100,8 @@ impl Checker for Stranger {
     }
 
     fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
-        if let Observation::Told {
-            peer,
-            event: Event::Group(fng::Event::Failed { group, reason }),
-        } = seen
-        {
-            self.judge(at, *peer, group, reason, book, report);
+        if let Some((peer, fng::Event::Failed { group, reason })) = seen.of_groups() {
+            self.judge(at, peer, group, reason, book, report);
         }
     }
 
