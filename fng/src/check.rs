@@ -13,7 +13,7 @@ use crate::io::{Event, Ticket};
 use crate::table::{Key, Standing};
 
 /// Groups that are checked at a time, and checks of one group at a time: 1024.
-const MAX_CHECKS: usize = 1024;
+pub(crate) const MAX_CHECKS: usize = 1024;
 
 /// A check under way.
 #[derive(Clone, Debug, Hash)]

@@ -13,6 +13,9 @@ use crate::table::{Key, Standing};
 /// Groups worked off at a time: 256, some 5 ms of signatures.
 const BATCH: usize = 256;
 
+/// Deaths that wait for their turn: 1024. When there are more, all of them are worked off at once.
+pub(crate) const MAX_DEATHS: usize = 1024;
+
 /// A death that is being worked off. There is at most one per peer and kind of proof: a repetition replaces it.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Death {
@@ -57,7 +60,10 @@ impl Groups {
 
     /// One batch.
     pub(crate) fn work_off_deaths(&mut self, step: &mut Step<'_>) {
-        let mut left = BATCH;
+        let mut left = match self.deaths.len() > MAX_DEATHS {
+            true => usize::MAX,
+            false => BATCH,
+        };
         while left > 0
             && let Some(death) = self.deaths.front_mut()
         {
@@ -97,5 +103,48 @@ impl Groups {
         self.table
             .far(key)
             .is_some_and(|far| far.standing == Standing::Accepted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Context, Input};
+    use fatebound_overlay::{Keypair, Time};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    fn peer(n: u8) -> PeerId {
+        Keypair::ed25519_from_bytes([n; 32]).unwrap().public().to_peer_id()
+    }
+
+    /// Whether the deaths are worked off when, besides one of twice a batch, there are so many others.
+    fn worked_off(others: usize) -> bool {
+        let keypair = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        let mut groups = Groups::new(&Config::lan(), &keypair, 1, StdRng::seed_from_u64(1));
+        let gone = Key {
+            slot: u32::MAX,
+            index: 0,
+        };
+        let death = |ends| Death {
+            peer: peer(2),
+            restarted: true,
+            newest: 0,
+            ends: vec![gone; ends],
+        };
+        groups.deaths.push_back(death(2 * BATCH));
+        groups.deaths.extend((0..others).map(|_| death(0)));
+        let input = Input::PeerDead {
+            peer: peer(3),
+            proof: DeathProof::Goodbye,
+        };
+        groups.handle(Time::ZERO, input, Context::default(), &mut Vec::new());
+        groups.deaths.is_empty()
+    }
+
+    #[test]
+    fn deaths_wait_for_their_turn_until_there_are_too_many() {
+        assert!(!worked_off(0) && !worked_off(MAX_DEATHS - 2));
+        assert!(worked_off(MAX_DEATHS));
     }
 }

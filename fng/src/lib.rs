@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod bounds;
 mod branch;
 mod check;
 pub mod config;

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::peers::{PeerIx, Peers};
 use crate::window::Window;
-use fatebound_overlay::PeerId;
+use fatebound_overlay::{Bounded, PeerId};
 
 /// Lives remembered without a group: 16,384, some 4 MB.
 pub(crate) const MAX_IDLE: usize = 16_384;
@@ -135,6 +135,15 @@ impl Lives {
             peers.release(life.root);
             self.free.push(oldest);
         }
+    }
+}
+
+impl Lives {
+    pub(crate) fn bounds(&self, groups: usize) -> [Bounded; 2] {
+        [
+            Bounded::new("lives of roots without a group", self.idle.len(), MAX_IDLE),
+            Bounded::new("lives of roots", self.index.len(), self.idle.len() + groups),
+        ]
     }
 }
 

@@ -18,10 +18,10 @@ use crate::reason::{Reason, Refusal};
 use crate::table::{Key, NewGroup, Standing};
 
 /// Invitations that wait for the application: 1024.
-const MAX_WAITING: usize = 1024;
+pub(crate) const MAX_WAITING: usize = 1024;
 /// Declined invitations that are remembered, so that a repetition hears the same words: 1024, then the oldest is forgotten (and its
 /// repetition hears `AlreadyOver`).
-const MAX_DECLINED: usize = 1024;
+pub(crate) const MAX_DECLINED: usize = 1024;
 
 /// An invitation that waits for the application's word.
 #[derive(Clone, Debug)]

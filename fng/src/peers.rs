@@ -88,6 +88,11 @@ impl Peers {
         ends.get(position as usize).copied()
     }
 
+    /// How many are in use.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
     fn add(&mut self, peer: PeerId) -> PeerIx {
         let entry = Entry {
             peer,

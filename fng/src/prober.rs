@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use fatebound_overlay::Time;
+use fatebound_overlay::{Bounded, Time};
 use indexmap::IndexSet;
 
 use crate::branch::hash_map;
@@ -38,8 +38,8 @@ pub(crate) struct Pair {
 #[derive(Clone, Debug, Default)]
 struct Asking {
     keys: IndexSet<Key>,
-    /// Those not asked about yet.
-    fresh: Vec<Key>,
+    /// Of these, those not asked about yet.
+    fresh: IndexSet<Key>,
     round: u32,
     last: Option<Time>,
     interval: Duration,
@@ -88,7 +88,8 @@ impl Hash for Asking {
             postings,
         } = self;
         keys.as_slice().hash(hasher);
-        (fresh, round, last, interval, full_at, postings).hash(hasher);
+        fresh.as_slice().hash(hasher);
+        (round, last, interval, full_at, postings).hash(hasher);
     }
 }
 
@@ -107,7 +108,7 @@ impl Prober {
     pub(crate) fn add(&mut self, now: Time, pair: Pair, key: Key) -> Time {
         let asking = self.pairs.entry(pair).or_default();
         if asking.keys.insert(key) {
-            asking.fresh.push(key);
+            asking.fresh.insert(key);
         }
         let soonest = asking.last.map_or(now, |last| last + asking.interval / 8);
         soonest.max(now)
@@ -119,6 +120,7 @@ impl Prober {
             return true;
         };
         asking.keys.swap_remove(&key);
+        asking.fresh.swap_remove(&key);
         if !asking.keys.is_empty() {
             return false;
         }
@@ -149,7 +151,7 @@ impl Prober {
             asking.full_at = now + interval;
             asking.keys.iter().copied().collect()
         } else {
-            fresh.into_iter().filter(|key| asking.keys.contains(key)).collect()
+            fresh.into_iter().collect()
         };
         asking.last = Some(now);
         asking.interval = interval;
@@ -194,6 +196,27 @@ impl Prober {
     /// What this posting asked.
     pub(crate) fn posting(&self, post: u64) -> Option<&Posting> {
         self.postings.get(&post)
+    }
+
+    /// Pairs that something is asked in.
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    pub(crate) fn bounds(&self) -> [Bounded; 3] {
+        let pairs = || self.pairs.values();
+        let postings: usize = pairs().map(|asking| asking.postings.len()).sum();
+        let far: usize = pairs().map(|asking| asking.keys.len()).sum();
+        let fresh = pairs().map(|asking| asking.fresh.len()).sum();
+        [
+            Bounded::fullest(
+                "questions of a pair",
+                pairs().map(|asking| asking.postings.len()),
+                MAX_POSTINGS,
+            ),
+            Bounded::new("questions", self.postings.len(), postings),
+            Bounded::new("far ends not asked about yet", fresh, far),
+        ]
     }
 
     /// Whether nothing is asked.
@@ -245,6 +268,20 @@ mod tests {
         assert!(early.first);
         let full = prober.round(at(400), PAIR, INTERVAL).unwrap();
         assert_eq!((full.first, full.chunks[0].len()), (false, 2));
+    }
+
+    #[test]
+    fn whoever_is_not_asked_about_any_more_is_forgotten_at_once() {
+        let mut prober = Prober::default();
+        prober.add(at(0), PAIR, key(1));
+        prober.round(at(0), PAIR, INTERVAL).unwrap();
+        for slot in 2..100 {
+            prober.add(at(1), PAIR, key(slot));
+            prober.remove(PAIR, key(slot));
+        }
+        assert!(prober.pairs[&PAIR].fresh.is_empty());
+        prober.add(at(2), PAIR, key(2));
+        assert_eq!(prober.round(at(50), PAIR, INTERVAL).unwrap().chunks, [vec![key(2)]]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::io::Output;
 use crate::reason::Reason;
 
 /// Groups that this peer keeps silent about: 4096.
-const MAX_SILENT: usize = 4096;
+pub(crate) const MAX_SILENT: usize = 4096;
 
 /// The groups that this peer keeps silent about, the oldest first.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,10 @@ impl Hash for Silent {
 }
 
 impl Silent {
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     pub(crate) fn contains(&self, group: &GroupId) -> bool {
         !self.groups.is_empty() && self.groups.contains_key(group)
     }

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{PeerId, Time};
+use fatebound_overlay::{Bounded, PeerId, Time};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::config::Timings;
@@ -260,6 +260,29 @@ impl Table {
             .collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// All groups, in the order of their places.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().flatten()
+    }
+
+    /// Groups of the root, other than this peer, that has most of them here.
+    pub(crate) fn most_of_a_root(&self) -> usize {
+        self.rooted.values().copied().max().unwrap_or_default()
+    }
+
+    pub(crate) fn bounds(&self) -> Vec<Bounded> {
+        let names = |group: &Group| group.far.len() + group.listed.len();
+        let names: usize = self.groups().map(names).sum();
+        let [idle, lives] = self.lives.bounds(self.len());
+        vec![
+            // Those that others bring along, and our own.
+            Bounded::new("different timings", self.timings_index.len(), MAX_TIMINGS + 1),
+            Bounded::new("peers of groups", self.peers.len(), names + lives.size),
+            idle,
+            lives,
+        ]
     }
 
     /// Adds a group that is not there; returns its place.

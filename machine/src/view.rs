@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::PeerId;
+use fatebound_overlay::{Bounded, PeerId};
+
+use crate::Machine;
 
 /// A peer at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,4 +84,14 @@ pub struct RoutesView {
     pub above: Vec<PeerId>,
     /// Rows of the routing table; each entry with its digit.
     pub rows: Vec<Vec<(u8, PeerId)>>,
+}
+
+impl Machine {
+    /// Everything in this peer that can grow, with its limit, for checkers: costs a walk over all links and groups.
+    pub fn bounds(&self) -> Vec<Bounded> {
+        let mut bounds = self.overlay.bounds();
+        bounds.extend(self.tree.bounds());
+        bounds.extend(self.groups.bounds());
+        bounds
+    }
 }

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use libp2p_identity::PeerId;
 
 use crate::record::SignedRecord;
-use crate::{Time, undone};
+use crate::{Bounded, Time, undone};
 
 /// Peers remembered at most; beyond it the one that went first is forgotten.
 const MAX_GONE: usize = 128;
@@ -80,6 +80,12 @@ impl Gone {
         entry.next_try = now + pause * (1 << entry.tries.min(MAX_DOUBLINGS));
         entry.tries += 1;
         Some(entry.record.clone())
+    }
+}
+
+impl Gone {
+    pub(crate) fn bounds(&self) -> Bounded {
+        Bounded::new("lately gone", self.entries.len(), MAX_GONE)
     }
 }
 

@@ -22,10 +22,10 @@ use crate::message::{Answer, MAX_RECORDS, Message, OneShot, Routed, Signed, WayB
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
 use crate::records::{is_bounded, peer_in, without_peer};
-use crate::{Config, DialFailure, Event, Key, LinkId, Output, Time, undone};
+use crate::{Bounded, Config, DialFailure, Event, Key, LinkId, Output, Time, undone};
 
 /// Bootstrap addresses kept at most.
-const MAX_BOOTSTRAP: usize = 64;
+pub(crate) const MAX_BOOTSTRAP: usize = 64;
 
 /// Neighbours that are kept while joining, at most.
 const MAX_CONTACTS: usize = 16;
@@ -465,5 +465,15 @@ impl Overlay {
             found.entry(record.record().peer).or_insert(record);
         }
         found.into_values().take(MAX_RECORDS).collect()
+    }
+}
+
+impl Join {
+    pub(crate) fn bounds(&self) -> [Bounded; 3] {
+        [
+            Bounded::new("bootstrap addresses", self.bootstrap.len(), MAX_BOOTSTRAP),
+            Bounded::new("neighbours for joining", self.contacts.len(), MAX_CONTACTS),
+            Bounded::new("joins held", self.held.len(), MAX_HELD),
+        ]
     }
 }

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bounded;
 mod carry;
 pub mod config;
 mod deadlines;
@@ -33,6 +34,7 @@ mod undone;
 mod upkeep;
 mod view;
 
+pub use bounded::Bounded;
 pub use config::{Config, ConfigError};
 pub use deadlines::Deadlines;
 pub use io::*;

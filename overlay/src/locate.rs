@@ -10,7 +10,7 @@ use libp2p_identity::PeerId;
 use crate::links;
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
-use crate::{Event, Key, Output, PostId, Tag};
+use crate::{Bounded, Config, Event, Key, Output, PostId, Tag};
 
 /// Tries of one search; two thirds of a `ping_timeout` each, so that a creation with an unknown member is refused long before its time
 /// limit.
@@ -184,5 +184,20 @@ impl Overlay {
         known
             .filter(|record| !self.ring.gone.bars(self.now, record) && record.verified().is_some())
             .cloned()
+    }
+}
+
+impl Locates {
+    /// Searches under way.
+    pub(crate) fn len(&self) -> usize {
+        self.searches.len()
+    }
+
+    pub(crate) fn bounds(&self, config: &Config) -> [Bounded; 2] {
+        let waiters = self.searches.values().map(|search| search.waiters.len());
+        [
+            Bounded::new("searches", self.searches.len(), MAX_SEARCHES),
+            Bounded::fullest("waiters of a search", waiters, config.max_posts),
+        ]
     }
 }

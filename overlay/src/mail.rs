@@ -14,7 +14,7 @@ use multiaddr::Multiaddr;
 use crate::locate::Waiter;
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
-use crate::{Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed, undone};
+use crate::{Bounded, Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed, undone};
 
 /// What an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,12 +112,32 @@ impl Mail {
 
     /// The next thing that has ended, or has to because too much is open.
     fn ended(&mut self, now: Time) -> Option<Open> {
-        // A posting has at most four ends: itself, two requests and a number.
-        let full = self.posts.len() > self.max_posts || self.ends.len() > self.max_posts.saturating_mul(4);
+        let full = self.is_overfull();
         match self.ends.front() {
             Some((at, _)) if full || *at <= now => self.ends.pop_front().map(|(_, open)| open),
             _ => None,
         }
+    }
+}
+
+impl Mail {
+    /// What may be open in all: a posting has at most four ends, itself, two requests and a number.
+    fn limit(&self) -> usize {
+        self.max_posts.saturating_mul(4)
+    }
+
+    /// Whether more is open than may be.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.posts.len() > self.max_posts || self.ends.len() > self.limit()
+    }
+
+    pub(crate) fn bounds(&self) -> [Bounded; 4] {
+        [
+            Bounded::new("postings", self.posts.len(), self.max_posts),
+            Bounded::new("ends of questions", self.ends.len(), self.limit()),
+            Bounded::new("requests", self.requests.len(), self.ends.len()),
+            Bounded::new("numbered questions", self.numbers.len(), self.ends.len()),
+        ]
     }
 }
 

@@ -24,7 +24,7 @@ use crate::records::{fitting, without_peer};
 use crate::ring::Ring;
 use crate::upkeep::Upkeep;
 use crate::view::{Counters, Neighbour};
-use crate::{Command, Config, Deadlines, Event, Input, Key, LinkId, Output, Session, Tag, Time};
+use crate::{Bounded, Command, Config, Deadlines, Event, Input, Key, LinkId, Output, Session, Tag, Time};
 
 /// What the overlay waits for; the links have deadlines of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -248,6 +248,10 @@ impl Overlay {
                 break;
             }
         }
+        // The upkeep asks, too, whenever a neighbour comes or a record changes.
+        if self.mail.is_overfull() {
+            self.expire_mail();
+        }
         self.schedule_mail();
     }
 
@@ -402,6 +406,19 @@ impl Overlay {
             garbage: self.garbage + self.ring.forged,
             dropped: self.dropped + links.dropped,
         }
+    }
+
+    /// Everything here that can grow, with its limit. Costs a walk over links, remotes and contacts.
+    pub fn bounds(&self) -> Vec<Bounded> {
+        // One for each search, and one of each other kind.
+        let timers = self.locates.len() + 3;
+        let mut bounds = vec![Bounded::new("timers of the overlay", self.deadlines.len(), timers)];
+        bounds.extend(self.ring.bounds());
+        bounds.extend(self.join.bounds());
+        bounds.extend(self.mail.bounds());
+        bounds.extend(self.locates.bounds(&self.config));
+        bounds.extend(self.links.bounds());
+        bounds
     }
 
     /// A pause of about this length, so that peers started together do not act together.

@@ -10,6 +10,7 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use multiaddr::Protocol;
 
+use crate::Bounded;
 use crate::Key;
 use crate::record::SignedRecord;
 use crate::undone;
@@ -173,7 +174,7 @@ impl Records {
 
     /// Whether a whole batch is beyond the limit: so much may wait for the next change of the ring, no more.
     pub(crate) fn is_overfull(&self) -> bool {
-        self.known.len() > self.limit + self.limit / 16
+        self.known.len() > self.limit_with_batch()
     }
 
     /// Forgets the oldest records beyond the limit, but none that is `needed`; says whose.
@@ -249,6 +250,22 @@ pub(crate) fn peer_in(address: &Multiaddr) -> Option<PeerId> {
     match address.iter().last() {
         Some(Protocol::P2p(peer)) => Some(peer),
         _ => None,
+    }
+}
+
+impl Records {
+    /// How many records may wait for the next trim.
+    fn limit_with_batch(&self) -> usize {
+        self.limit + self.limit / 16
+    }
+
+    pub(crate) fn bounds(&self) -> [Bounded; 3] {
+        let addresses = self.introduced.values().map(Vec::len);
+        [
+            Bounded::new("records", self.known.len(), self.limit_with_batch()),
+            Bounded::new("introduced peers", self.introduced.len(), MAX_INTRODUCED),
+            Bounded::fullest("addresses of an introduced peer", addresses, self.max_addresses),
+        ]
     }
 }
 

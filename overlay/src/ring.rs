@@ -17,7 +17,7 @@ use crate::message::MAX_RECORDS;
 use crate::record::SignedRecord;
 use crate::records::{Heard, Records};
 use crate::routing_table::RoutingTable;
-use crate::{Config, Key, Time};
+use crate::{Bounded, Config, Key, Time};
 
 /// Records per digit in the answer to `Row`: the entry itself and some others, so that askers do not all choose the same peer.
 const ROW_CHOICE: usize = 3;
@@ -217,5 +217,16 @@ impl Ring {
         let was = key.is_some_and(|key| self.candidates.remove(&key).is_some());
         self.dirty |= was;
         was
+    }
+}
+
+impl Ring {
+    pub(crate) fn bounds(&self) -> Vec<Bounded> {
+        let records = self.records.bounds();
+        // Nobody stands on the ring without a record.
+        let [known, ..] = records;
+        let candidates = Bounded::new("peers on the ring", self.candidates.len(), known.size);
+        let others = [candidates, self.gone.bounds()];
+        records.into_iter().chain(others).collect()
     }
 }

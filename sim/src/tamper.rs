@@ -3,7 +3,8 @@
 //! A checker that never finds anything may be blind. So each is shown a world in which one peer breaks its promise, and has to see it; the
 //! whole chain is exercised, from the machine's outputs to the words of the violation.
 
-use fatebound_machine::{Input, Output};
+use fatebound_machine::overlay::Bounded;
+use fatebound_machine::{Input, Machine, Output};
 
 use crate::{PeerIndex, World};
 
@@ -17,6 +18,11 @@ pub trait Tamper {
     /// What comes out instead of this.
     fn says(&mut self, output: Output) -> Vec<Output> {
         vec![output]
+    }
+
+    /// What the machine says of a collection instead of this.
+    fn shows(&self, bounded: Bounded) -> Bounded {
+        bounded
     }
 }
 
@@ -45,6 +51,15 @@ impl Tampered {
 }
 
 impl World {
+    /// Everything in a peer that can grow, with its limit; nothing while no process runs.
+    pub fn bounds(&self, peer: PeerIndex) -> Vec<Bounded> {
+        let mut bounds = self.machine(peer).map(Machine::bounds).unwrap_or_default();
+        for (_, bug) in self.tampered.bugs.iter().filter(|(whose, _)| *whose == peer) {
+            bounds.iter_mut().for_each(|bounded| *bounded = bug.shows(*bounded));
+        }
+        bounds
+    }
+
     /// Plants a bug in a peer.
     pub fn tamper(&mut self, peer: PeerIndex, bug: impl Tamper + 'static) {
         self.tampered.bugs.push((peer, Box::new(bug)));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use fatebound_machine::fng::{Event as Of, Reason};
+use fatebound_machine::overlay::Bounded;
 use fatebound_machine::overlay::message::Message;
 use fatebound_machine::{Event, Input, Output, wire};
 use fatebound_sim::generate::{Family, Wishes, scenario};
@@ -279,4 +280,21 @@ fn a_peer_that_keeps_the_paths_of_a_dead_group() {
 #[test]
 fn a_ring_that_keeps_a_dead_peer() {
     assert!(hanging(3, |peer| peer == 6).contains("routing converges"));
+}
+
+/// A peer whose pings are never answered, as it counts them.
+struct Hoards;
+
+impl Tamper for Hoards {
+    fn shows(&self, mut bounded: Bounded) -> Bounded {
+        if bounded.what == "unanswered pings of a link" {
+            bounded.size += bounded.limit + 1;
+        }
+        bounded
+    }
+}
+
+#[test]
+fn a_list_that_holds_more_than_its_limit() {
+    assert_broken(&play("brisk", ""), &[4], || Hoards, "everything is bounded");
 }

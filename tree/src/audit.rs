@@ -81,6 +81,11 @@ struct Part {
 }
 
 impl Audit {
+    /// Paths of the other end's list, as far as it has come.
+    pub(crate) fn listed_paths(&self) -> usize {
+        self.incoming.as_ref().map_or(0, |list| list.hashes.len())
+    }
+
     fn may_list(&self, now: Time) -> bool {
         let doublings = self.lists.saturating_sub(1).min(MAX_DOUBLINGS);
         self.listed
@@ -209,9 +214,13 @@ impl Tree {
         }
     }
 
+    /// Both ends' limits may differ and operations may be on their way, but not by so much.
+    pub(crate) fn most_listed(&self) -> usize {
+        self.config.max_paths_per_link.saturating_mul(4).max(1024)
+    }
+
     fn on_list(&mut self, now: Time, link: LinkId, part: &Part, out: &mut Vec<Output>) {
-        // Both ends' limits may differ and operations may be on their way, but not by so much.
-        let max_paths = self.config.max_paths_per_link.saturating_mul(4).max(1024);
+        let max_paths = self.most_listed();
         let Some(up) = self.links.get_mut(&link) else { return };
         let (joint, audit) = (&up.joint, &mut up.audit);
         let hashes = part.paths.iter().map(|path| joint.hash(path));

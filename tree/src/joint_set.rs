@@ -253,6 +253,11 @@ impl Joint {
         self.received
     }
 
+    /// Changes that can still be undone.
+    pub(crate) fn history_len(&self) -> usize {
+        self.history.len().max(self.removals.len())
+    }
+
     /// The set now, of so many paths.
     pub(crate) fn now(&self, paths: usize) -> JointSet {
         JointSet {

@@ -8,7 +8,7 @@ use crate::tree::Tree;
 
 /// Groups remembered as silent at most: 4096, a guess. Beyond that the oldest is forgotten, so that a late `Construct` of it is answered again; by
 /// then its group has long failed elsewhere.
-const MAX_SILENT: usize = 4096;
+pub(crate) const MAX_SILENT: usize = 4096;
 
 impl Tree {
     /// Takes all segments of a group out of the joint sets, without an operation and without an event.

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use fatebound_overlay::{JointSet, Key, LinkId, PeerId, Routes, Tag, Time};
+use fatebound_overlay::{Bounded, JointSet, Key, LinkId, PeerId, Routes, Tag, Time};
 use indexmap::{IndexMap, IndexSet};
 
 use crate::audit::Audit;
 use crate::joint_set::Joint;
+use crate::silence::MAX_SILENT;
 use crate::store::{Segment, Store, ensure};
 use crate::{Config, Event, GroupId, Input, Operation, Output, PathId};
 
@@ -126,6 +127,30 @@ impl Tree {
         Some(up.joint.now(self.paths_on(link)))
     }
 
+    /// Everything here that can grow, with its limit. Costs a walk over the links.
+    pub fn bounds(&self) -> Vec<Bounded> {
+        let Config {
+            max_paths,
+            max_paths_per_link,
+            ..
+        } = self.config;
+        let on_links = self.links.keys().map(|link| self.store.on(*link).len());
+        let listed = self.links.values().map(|link| link.audit.listed_paths());
+        let histories = self.links.values().map(|link| link.joint.history_len());
+        vec![
+            Bounded::new("paths", self.store.len(), max_paths),
+            Bounded::fullest("paths on a link", on_links, max_paths_per_link),
+            Bounded::fullest("paths of a list", listed, self.most_listed()),
+            Bounded::fullest("history of a joint set", histories, self.max_history()),
+            Bounded::new("silent groups of the tree", self.silent.len(), MAX_SILENT),
+        ]
+    }
+
+    /// Twice the paths: each may have been constructed and released within the history.
+    fn max_history(&self) -> usize {
+        self.config.max_paths_per_link.saturating_mul(2)
+    }
+
     /// Checks what must hold between any two inputs, in time proportional to all paths: for tests and checkers.
     ///
     /// 1. to 5.: see the store. Further:
@@ -171,8 +196,7 @@ impl Tree {
 
     fn on_link_up(&mut self, link: LinkId, peer: PeerId, key: [u8; 32]) {
         self.store.add_link(link);
-        // Twice the paths: each may have been constructed and released within the history.
-        let max_history = self.config.max_paths_per_link.saturating_mul(2);
+        let max_history = self.max_history();
         self.links.entry(link).or_insert_with(|| {
             Box::new(Link {
                 peer,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
 
-use crate::{Time, undone};
+use crate::{Bounded, Time, undone};
 
 /// Peers of whom addresses are remembered; beyond it the one longest unused is forgotten, which costs its quick proof only.
 const REMEMBERED: usize = 4096;
@@ -177,6 +177,21 @@ pub(super) fn bare(address: &Multiaddr) -> Multiaddr {
         address.pop();
     }
     address
+}
+
+impl Contacts {
+    pub(super) fn bounds(&self) -> [Bounded; 3] {
+        let addresses = |contact: &Contact| {
+            let lists = [&contact.proven, &contact.refused, &contact.listed].map(Vec::len);
+            lists.into_iter().fold(contact.verifying.len(), usize::max)
+        };
+        let addresses = self.by_peer.values().map(addresses);
+        [
+            Bounded::new("contacts", self.by_peer.len(), REMEMBERED),
+            Bounded::new("uses of contacts", self.by_use.len(), self.by_peer.len()),
+            Bounded::fullest("addresses of a contact", addresses, self.limit),
+        ]
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use rand::RngExt;
 
 use super::contacts::bare;
 use super::{Due, Link, Links, Output};
-use crate::{DeathProof, DialFailure, Event, LinkId, Session, Time, undone};
+use crate::message::Farewell;
+use crate::{DeathProof, DialFailure, DownReason, Event, LinkId, Session, Time, undone};
 
 /// No dial of any driver takes longer; one that has not ended by then is forgotten.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -37,6 +38,13 @@ pub(super) struct Remote {
     pub(super) newest: Option<(u64, Vec<u64>)>,
 }
 
+impl Remote {
+    /// Whether only a link can be a reason to remember it.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.wanted && !self.requested && self.sessions.is_empty() && self.dialing.is_none()
+    }
+}
+
 impl Links {
     pub(super) fn on_want(&mut self, now: Time, peer: PeerId, addresses: &[Multiaddr], out: &mut Vec<Output>) {
         if peer == self.peer {
@@ -56,7 +64,8 @@ impl Links {
         }
     }
 
-    pub(super) fn on_unwant(&mut self, now: Time, peer: &PeerId) {
+    /// A link beyond the limit was founded because it was wanted; else whoever comes to stand near us for a moment would make us hold ever more.
+    pub(super) fn on_unwant(&mut self, now: Time, peer: &PeerId, out: &mut Vec<Output>) {
         let Some(remote) = self.remotes.get_mut(peer) else {
             return;
         };
@@ -64,6 +73,9 @@ impl Links {
         if let Some(link) = self.link_of(peer) {
             link.wanted_by_us = false;
             let id = link.id;
+            if self.links.len() > self.config.max_links {
+                return self.take_down(now, id, DownReason::Unneeded, Farewell::Busy, out);
+            }
             self.review_need(now, id);
         } else {
             self.tidy(peer);
@@ -311,8 +323,7 @@ impl Links {
     /// Forgets a peer with whom we have nothing to do any more.
     pub(super) fn tidy(&mut self, peer: &PeerId) {
         let Some(remote) = self.remotes.get(peer) else { return };
-        let idle = !remote.wanted && !remote.requested && remote.sessions.is_empty() && remote.dialing.is_none();
-        if idle && !self.by_peer.contains_key(peer) {
+        if remote.is_idle() && !self.by_peer.contains_key(peer) {
             self.remotes.remove(peer);
             self.redials.cancel(*peer);
         }

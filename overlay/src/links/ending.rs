@@ -12,7 +12,7 @@ use crate::{DeathProof, DownReason, Event, LinkId, Session, Time, undone};
 const HOPELESS: u32 = 6;
 
 /// Peers of other networks that are remembered as such; beyond it the first is forgotten, and may be logged again.
-const MAX_FOREIGN: usize = 256;
+pub(super) const MAX_FOREIGN: usize = 256;
 
 impl Links {
     /// Ends a link from this end: says goodbye and closes all sessions with its peer.

@@ -11,10 +11,10 @@ use crate::message::{Farewell, Hello, Message};
 use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Session, Time, undone};
 
 /// Sessions with one peer at most; then the oldest ones that had no `Hello` are closed.
-const MAX_SESSIONS: usize = 3;
+pub(super) const MAX_SESSIONS: usize = 3;
 
 /// Sessions that a `Hello` may list; more than any honest peer holds open.
-const MAX_LISTED: usize = 16;
+pub(super) const MAX_LISTED: usize = 16;
 
 impl Links {
     /// Either end sends its `Hello` at once.
@@ -71,9 +71,13 @@ impl Links {
         });
     }
 
-    /// Strangers cannot make us hold more than this many streams.
     fn is_crowded(&self) -> bool {
-        self.sessions.len() >= 2 * self.config.max_links + 64
+        self.sessions.len() >= self.strangers_sessions()
+    }
+
+    /// Strangers cannot make us hold more than this many streams.
+    pub(super) fn strangers_sessions(&self) -> usize {
+        2 * self.config.max_links + 64
     }
 
     /// Whether a session is one of those that strangers must not keep out: we opened it, or we have something to do with its peer. Of these

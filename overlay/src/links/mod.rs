@@ -15,6 +15,7 @@
 //! [`Links::handle`] only dispatches. Everything is bounded: sessions per peer and in all, neighbours of neighbours, operations per link,
 //! unanswered pings, contacts.
 
+mod bounds;
 mod contacts;
 mod dialing;
 mod ending;
@@ -172,7 +173,7 @@ impl Links {
             Input::Verified { peer, address } => self.contacts.prove(&peer, &bare(&address)),
             Input::Received { session, message } => self.on_received(now, session, message, out),
             Input::Want { peer, addresses } => self.on_want(now, peer, &addresses, out),
-            Input::Unwant { peer } => self.on_unwant(now, &peer),
+            Input::Unwant { peer } => self.on_unwant(now, &peer, out),
             Input::Link { peer, addresses } => self.on_link(now, peer, &addresses, out),
             Input::ProveAddress { peer, addresses } => self.prove_anew(now, peer, &addresses, out),
             Input::Record(record) => self.record = record,

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::Time;
+use crate::{Bounded, Time};
 
 /// Bytes in the log of one link at most.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -155,6 +155,17 @@ impl Operations {
     /// How many are waiting or unacknowledged.
     pub(crate) fn len(&self) -> usize {
         self.log.len()
+    }
+}
+
+impl Operations {
+    pub(crate) fn bounds(&self) -> [Bounded; 3] {
+        let in_flight = (self.sent - self.acknowledged) as usize;
+        [
+            Bounded::new("operations of a link", self.log.len(), self.limit),
+            Bounded::new("bytes of operations of a link", self.bytes, MAX_BYTES),
+            Bounded::new("operations in flight on a link", in_flight, self.window),
+        ]
     }
 }
 

@@ -46,6 +46,12 @@ impl<'a> FromIterator<&'a PeerId> for PeerList {
     }
 }
 
+impl PeerList {
+    pub(crate) fn len(&self) -> usize {
+        self.names().count()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

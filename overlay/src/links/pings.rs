@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::Time;
+use crate::{Bounded, Time};
 
 /// Unanswered pings remembered per link. More than a link that is pinged at its quickest has within `L`; beyond it the oldest is
 /// forgotten, and its late answer proves nothing.
@@ -42,6 +42,12 @@ impl Pings {
     /// The session that carried them is gone: no answer can come.
     pub(crate) fn forget(&mut self) {
         self.unanswered.clear();
+    }
+}
+
+impl Pings {
+    pub(crate) fn bounds(&self) -> Bounded {
+        Bounded::new("unanswered pings of a link", self.unanswered.len(), REMEMBERED)
     }
 }
 

@@ -7,6 +7,7 @@
 mod agreement;
 mod audit;
 mod book;
+mod bounds;
 mod creation;
 mod leftovers;
 mod memory;
@@ -101,6 +102,7 @@ impl Checkers {
                 Box::new(leftovers::Leftovers),
                 Box::new(routing::Routing::default()),
                 Box::new(audit::Audit::default()),
+                Box::new(bounds::Bounds),
             ],
         }
     }

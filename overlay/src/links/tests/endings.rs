@@ -328,6 +328,33 @@ fn a_full_peer_turns_strangers_away() {
     assert!(net.downs(2).iter().all(|reason| *reason == DownReason::Closed));
 }
 
+/// Who comes to stand next to us is wanted until somebody stands nearer: what is left of them must not add up.
+#[test]
+fn beyond_the_limit_a_link_goes_when_the_ring_wants_it_no_more() {
+    let config = Config {
+        max_links: 1,
+        ..Config::lan()
+    };
+    let mut net = Net::new(4, config);
+    for other in 1..4 {
+        net.want(other, 0);
+        net.want(0, other);
+        net.run(SECOND);
+        assert!(net.agree(0, other));
+        let peer = net.hosts[other].peer;
+        net.input(0, Input::Unwant { peer });
+        net.run(SECOND);
+        assert_eq!(
+            net.hosts[0].links.iter().len(),
+            1,
+            "the other end wants it, and there is room for one"
+        );
+    }
+    assert!(net.agree(0, 1));
+    assert_eq!(net.downs(0), [DownReason::Unneeded; 2]);
+    assert_eq!(net.downs(3), [DownReason::Closed]);
+}
+
 #[test]
 fn a_link_asked_for_once_comes_or_fails() {
     let mut net = Net::new(2, Config::lan());

@@ -1,0 +1,54 @@
+//! How full everything about groups is.
+
+use std::collections::BTreeSet;
+
+use fatebound_overlay::Bounded;
+
+use crate::check::MAX_CHECKS;
+use crate::deaths::MAX_DEATHS;
+use crate::groups::Groups;
+use crate::member::{MAX_DECLINED, MAX_WAITING};
+use crate::silence::MAX_SILENT;
+
+impl Groups {
+    /// Everything here that can grow, with its limit. Costs a walk over all groups.
+    pub fn bounds(&self) -> Vec<Bounded> {
+        let members = self.table.groups().map(|group| group.far.len() + 1);
+        let checks = self.checks.values().map(Vec::len);
+        let mut bounds = vec![
+            Bounded::new("groups", self.table.len(), self.config.max_groups),
+            Bounded::new(
+                "groups of another root",
+                self.table.most_of_a_root(),
+                self.config.max_groups_per_peer,
+            ),
+            Bounded::fullest("members of a group", members, self.config.max_members),
+            Bounded::new("invitations that wait", self.waiting.len(), MAX_WAITING),
+            Bounded::new("invitations declined", self.declined.len(), MAX_DECLINED),
+            Bounded::new("silent groups", self.silent.len(), MAX_SILENT),
+            Bounded::new("groups that are checked", self.checks.len(), MAX_CHECKS),
+            Bounded::fullest("checks of a group", checks, MAX_CHECKS),
+            Bounded::new("deaths", self.deaths.len(), MAX_DEATHS),
+            Bounded::new("creations", self.creations.len(), self.table.roots()),
+        ];
+        bounds.extend(self.bounds_of_work());
+        bounds.extend(self.table.bounds());
+        bounds.extend(self.prober.bounds());
+        bounds
+    }
+
+    /// What is under way belongs to far ends, pairs of peers, creations, invitations and silences; nothing of it outlives these.
+    fn bounds_of_work(&self) -> [Bounded; 3] {
+        let far = || self.table.groups().flat_map(|group| &group.far);
+        let work = || far().filter_map(|far| far.work.as_ref());
+        let invites = work().map(|work| work.invites.len()).sum();
+        let links = self.links.values().map(BTreeSet::len).sum();
+        // Four for each far end that something is under way for, one for each of the others, one for all deaths.
+        let others = self.prober.len() + self.creations.len() + self.waiting.len() + self.silent.len() + 1;
+        [
+            Bounded::new("invitations under way", self.invites.len(), invites),
+            Bounded::new("attempts that wait for a link", links, far().count()),
+            Bounded::new("timers of groups", self.timers.len(), 4 * work().count() + others),
+        ]
+    }
+}
