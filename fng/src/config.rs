@@ -268,6 +268,16 @@ mod tests {
     }
 
     #[test]
+    fn a_path_has_time_for_all_its_hops_and_a_ping() {
+        let mut config = Config::lan();
+        config.timings.path_timeout = config.ping_timeout + 24 * config.expected_round_trip;
+        assert_eq!((config.timings.hop_limit, config.validate()), (24, Ok(())));
+        config.timings.path_timeout -= Duration::from_millis(1);
+        let error = config.validate().expect_err("a millisecond too short");
+        assert_eq!(error.0, "path_timeout ≥ ping_timeout + H · expected round trip");
+    }
+
+    #[test]
     fn times_beyond_counting_are_refused_and_overflow_nothing() {
         let refused = |change: fn(&mut Config)| {
             let mut config = Config::lan();
@@ -298,6 +308,12 @@ mod tests {
         assert_eq!(
             short.notification_bound(3, Duration::ZERO),
             Duration::from_millis(2 * 1000 + 3000)
+        );
+        let tick = Duration::from_millis(10);
+        assert_eq!(
+            short.notification_bound(3, tick),
+            Duration::from_millis(2 * 1000 + 3000 + 6 * 10),
+            "a tick per hop and sweep"
         );
     }
 }

@@ -166,4 +166,33 @@ mod tests {
         assert_eq!(lives.find(ix, 0), Some(busy), "a life with groups stays");
         assert!(!lives.take(&mut peers, &root, 2, 1), "still remembered");
     }
+
+    #[test]
+    fn a_life_is_idle_from_its_last_groups_end() {
+        let (mut lives, mut peers) = (Lives::default(), Peers::default());
+        let root = Keypair::ed25519_from_bytes([1; 32]).unwrap().public().to_peer_id();
+        let ix = lives.enter(&mut peers, &root, 0);
+        lives.enter(&mut peers, &root, 0);
+        lives.leave(&mut peers, ix);
+        assert!(lives.take(&mut peers, &root, 0, 1));
+        assert!(lives.idle.is_empty(), "one group is left");
+        lives.leave(&mut peers, ix);
+        assert_eq!(lives.idle.len(), 1);
+        lives.enter(&mut peers, &root, 0);
+        assert!(lives.idle.is_empty(), "a group has come again");
+    }
+
+    #[test]
+    fn who_was_used_last_is_forgotten_last() {
+        let (mut lives, mut peers) = (Lives::default(), Peers::default());
+        let root = Keypair::ed25519_from_bytes([1; 32]).unwrap().public().to_peer_id();
+        for incarnation in 1..=MAX_IDLE as u64 {
+            assert!(lives.take(&mut peers, &root, incarnation, 1));
+        }
+        assert!(lives.take(&mut peers, &root, 1, 2));
+        assert!(lives.take(&mut peers, &root, 0, 1));
+        let ix = peers.find(&root).unwrap();
+        assert_eq!(lives.find(ix, 2), None);
+        assert!(!lives.take(&mut peers, &root, 1, 2), "still remembered");
+    }
 }

@@ -128,4 +128,28 @@ mod tests {
         assert_eq!(cut.len(), MAX_TEXT - 2);
         assert!(notice(cut).genuine());
     }
+
+    #[test]
+    fn a_refusal_in_a_notice_has_its_limits_too() {
+        let keypair = Keypair::ed25519_from_bytes([3; 32]).unwrap();
+        let genuine = |refusal: Refusal| {
+            let (notice, peer) = (notice(String::new()), keypair.public().to_peer_id());
+            let reason = Reason::CreationFailed { peer, refusal };
+            Notice::signed(notice.group, reason, &keypair).genuine()
+        };
+        for more in [0, 1] {
+            let (text, tag) = ("x".repeat(MAX_TEXT + more), "x".repeat(MAX_TAG + more));
+            assert_eq!(genuine(Refusal::Declined { text }), more == 0);
+            assert_eq!(genuine(Refusal::NobodyWaits { tag }), more == 0);
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_any_notice_is_not_even_decoded() {
+        let mut bytes = notice("disk full".into()).encoded();
+        bytes.resize(MAX_NOTICE, 0);
+        assert!(Notice::decoded(&bytes).is_some());
+        bytes.push(0);
+        assert!(Notice::decoded(&bytes).is_none());
+    }
 }

@@ -252,6 +252,7 @@ mod tests {
         }
         let round = prober.round(at(5), PAIR, INTERVAL).unwrap();
         assert_eq!(round.chunks.len(), 4);
+        assert!(prober.asks(PAIR, key(999)) && !prober.asks(PAIR, key(1000)));
         assert!(round.first);
         assert_eq!(round.next, at(405));
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::CreateError;
-use crate::message::{MAX_LISTED, MAX_STATE};
+use crate::message::{MAX_LISTED, MAX_STATE, MAX_TAG, MAX_TEXT};
 
 fn created(world: &World, group: GroupId) -> bool {
     let ticket = Ticket(7);
@@ -18,7 +18,9 @@ fn all_accept_and_their_paths_come_up() {
     let view = world.peers[0].groups.view(&group).unwrap();
     assert_eq!(view.hops, [Some(1); 3]);
     assert!(view.complete && view.root);
+    assert_eq!(world.peers[0].groups.counters().created, 1);
     for member in 1..4 {
+        assert_eq!(world.peers[member].groups.counters().joined, 1);
         assert!(world.events(member).contains(&&Event::Joined { group }));
         let view = world.peers[member].groups.view(&group).unwrap();
         assert_eq!(view.members, [id(0), id(1), id(2), id(3)]);
@@ -171,6 +173,23 @@ fn a_failure_that_overtakes_its_invitation_forestalls_it() {
     assert_eq!(world.peers[1].groups.as_member(), 0);
 }
 
+/// A member's word, or a false one, about a group that is not here must not keep anybody from accepting it.
+#[test]
+fn only_the_roots_genuine_word_forestalls_an_invitation() {
+    use super::failure::forged;
+    let mut world = World::new(3);
+    world.create(0, &[1], None);
+    world.queue.clear();
+    let late = world.invitation(0);
+    let group = late.group;
+    for (forger, originator) in [(2, 2), (2, 0)] {
+        let word = forged(group, forger, originator);
+        world.ask(2, 1, Request::Fail(Box::new(word)));
+    }
+    world.ask(0, 1, Request::Invite(Box::new(late)));
+    assert_eq!(world.peers[1].groups.as_member(), 1);
+}
+
 #[test]
 fn an_invitation_must_come_from_its_root_and_be_in_order() {
     let mut world = World::new(3);
@@ -288,6 +307,65 @@ fn what_is_out_of_bounds_is_refused_before_anything_happens() {
 }
 
 #[test]
+fn what_just_keeps_the_bounds_is_created() {
+    let mut config = Config::lan();
+    (config.max_members, config.max_groups) = (2, 1);
+    let mut world = World::with(2, &config);
+    let attempt = |world: &mut World, tag: usize| {
+        let command = Command::Create {
+            ticket: Ticket(7),
+            members: vec![id(1)],
+            tag: Some("t".repeat(tag)),
+            state: vec![0; MAX_STATE],
+            timeout: None,
+        };
+        world.command(0, command);
+    };
+    attempt(&mut world, MAX_TAG + 1);
+    let error = Some(CreateError::TagTooLong { max: MAX_TAG });
+    assert!(matches!(world.events(0)[..], [Event::CreateFailed { error: said, .. }] if *said == error));
+    attempt(&mut world, MAX_TAG);
+    world.run(Duration::from_millis(10));
+    let group = world.invitation(0).group;
+    world.command(1, Command::Decide { group, refusal: None });
+    world.run(Duration::from_millis(10));
+    assert!(created(&world, group));
+}
+
+/// Up to 64 know each other; of more only the root knows all, and passes a member's word on under its own name.
+#[test]
+fn a_group_of_64_has_a_list_and_one_of_65_has_none() {
+    for peers in [MAX_LISTED, MAX_LISTED + 1] {
+        let mut world = World::new(peers);
+        let group = world.group();
+        assert!(created(&world, group), "{peers}");
+        let known = world.peers[7].groups.view(&group).unwrap().members.len();
+        assert_eq!(known, if peers == MAX_LISTED { MAX_LISTED } else { 2 });
+        world.signal(7, group);
+        world.run(3 * LATENCY);
+        for peer in 0..peers {
+            assert!(world.failed(peer, group).is_some(), "{peer} of {peers}");
+        }
+    }
+}
+
+#[test]
+fn an_invitation_whose_posting_failed_is_repeated_and_leaves_nothing_behind() {
+    let mut world = World::new(2);
+    world.deaf.insert((0, 1));
+    let group = world.create(0, &[1], None);
+    while world.posts() < 2 {
+        world.run(LATENCY);
+    }
+    let (post, unknown) = (PostId(world.peers[0].groups.next_post() - 1), false);
+    world.input(0, Input::PostFailed { post, unknown });
+    world.deaf.clear();
+    world.run(secs(3));
+    assert!(created(&world, group));
+    world.assert_idle();
+}
+
+#[test]
 fn a_member_at_its_limit_is_busy() {
     let mut config = Config::lan();
     config.max_groups = 1;
@@ -350,6 +428,84 @@ fn a_member_that_restarted_elsewhere_while_it_was_asked_may_still_accept() {
     assert!(matches!(world.events(0).last(), Some(Event::Created { .. })));
 }
 
+/// A death ends what the dead peer has asked; a new life is no death of the invitation's root that anybody could be sure of.
+#[test]
+fn an_undecided_invitation_ends_with_the_proven_death_of_its_root_and_no_others() {
+    use fatebound_overlay::DeathProof;
+    let mut world = World::new(3);
+    let (one, other) = (world.create(0, &[1], Some("job")), world.create(2, &[1], Some("job")));
+    world.run(Duration::from_millis(10));
+    let proof = DeathProof::Restarted;
+    world.input(1, Input::PeerDead { peer: id(0), proof });
+    assert_eq!(world.reason(1, one), None);
+    let proof = DeathProof::Refused;
+    world.input(1, Input::PeerDead { peer: id(0), proof });
+    assert_eq!(world.reason(1, one), Some(Reason::RootDied { peer: id(0) }));
+    assert_eq!(world.reason(1, other), None);
+}
+
+#[test]
+fn each_undecided_invitation_has_its_own_time() {
+    let mut world = World::new(3);
+    let (one, other) = (world.create(0, &[1], Some("job")), world.create(2, &[1], Some("job")));
+    world.run(Duration::from_millis(10));
+    world.command(
+        1,
+        Command::Decide {
+            group: one,
+            refusal: None,
+        },
+    );
+    world.crash(2);
+    world.run(secs(10));
+    assert_eq!(world.reason(1, one), None);
+    assert_eq!(world.reason(1, other), Some(Reason::RootUnreachable { peer: id(2) }));
+    world.assert_idle();
+}
+
+#[test]
+fn a_peer_that_stops_declines_what_it_has_not_decided() {
+    let mut world = World::new(2);
+    let group = world.create(0, &[1], Some("job"));
+    world.run(Duration::from_millis(10));
+    world.command(1, Command::Shutdown);
+    world.run(LATENCY);
+    assert_eq!(world.refusals(0), Some(&[(id(1), Refusal::Stopping)][..]));
+    assert_eq!(world.reason(1, group), Some(Reason::Shutdown { by: id(1) }));
+}
+
+#[test]
+fn words_beyond_their_limits_come_to_the_creator_as_a_wordless_refusal() {
+    let too_long = [
+        Refusal::Declined {
+            text: "x".repeat(MAX_TEXT + 1),
+        },
+        Refusal::NobodyWaits {
+            tag: "x".repeat(MAX_TAG + 1),
+        },
+    ];
+    for refusal in too_long {
+        let mut world = World::new(2);
+        world.create(0, &[1], None);
+        let (post, from) = (PostId(world.peers[0].groups.next_post() - 1), id(1));
+        let answer = crate::message::Answer::Decline(refusal);
+        world.input(0, Input::Answered { post, from, answer });
+        let text = String::new();
+        assert_eq!(world.refusals(0), Some(&[(id(1), Refusal::Declined { text })][..]));
+    }
+}
+
+#[test]
+fn a_silent_member_does_not_answer_the_groups_invitation() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let request = Request::Invite(Box::new(world.invitation(0)));
+    world.command(1, Command::FallSilent { group });
+    let (from, way) = (id(0), Way::Direct(RequestId(0)));
+    let answers = world.outputs(1, Input::Asked { from, way, request });
+    assert!(answers.is_empty(), "{answers:?}");
+}
+
 #[test]
 fn invitations_that_wait_are_bounded() {
     let mut world = World::new(2);
@@ -361,21 +517,25 @@ fn invitations_that_wait_are_bounded() {
 }
 
 #[test]
-fn a_declined_invitation_hears_the_same_words_again() {
+fn declined_invitations_hear_the_same_words_again() {
     let mut world = World::new(2);
-    let group = world.create(0, &[1], Some("job"));
+    let groups: Vec<GroupId> = (0..2).map(|_| world.create(0, &[1], Some("job"))).collect();
     world.run(Duration::from_millis(10));
     world.deaf.insert((1, 0));
-    let refusal = Refusal::NobodyWaits { tag: "job".into() };
-    let decided = Some(refusal.clone());
-    world.command(
-        1,
-        Command::Decide {
-            group,
-            refusal: decided,
-        },
-    );
+    let refusal = |text: &str| Refusal::Declined { text: text.into() };
+    for (group, text) in groups.iter().zip(["not", "now"]) {
+        let (group, refusal) = (*group, Some(refusal(text)));
+        world.command(1, Command::Decide { group, refusal });
+    }
     world.deaf.clear();
     world.run(secs(1));
-    assert_eq!(world.refusals(0), Some(&[(id(1), refusal)][..]));
+    for (group, text) in groups.iter().zip(["not", "now"]) {
+        let heard = world.events(0).into_iter().find_map(|event| match event {
+            Event::CreateFailed {
+                group: of, refusals, ..
+            } if *of == Some(*group) => Some(refusals.clone()),
+            _ => None,
+        });
+        assert_eq!(heard, Some(vec![(id(1), refusal(text))]));
+    }
 }

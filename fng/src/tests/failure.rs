@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::message::Notice;
-use fatebound_overlay::DeathProof;
+use fatebound_overlay::{DeathProof, Ways};
 
 #[test]
 fn a_signal_of_any_member_reaches_everybody_once() {
@@ -89,7 +89,7 @@ fn a_large_group_is_told_by_its_root() {
     }
 }
 
-fn forged(group: GroupId, forger: usize, originator: usize) -> Notice {
+pub(super) fn forged(group: GroupId, forger: usize, originator: usize) -> Notice {
     let reason = Reason::Signalled {
         by: id(originator),
         text: "false".into(),
@@ -168,6 +168,98 @@ fn the_groups_of_a_dead_peer_fail_in_batches() {
         world.input(0, Input::Wake);
     }
     world.assert_idle();
+}
+
+/// Their groups are worked off in turns; the second death does not push out the first.
+#[test]
+fn of_two_deaths_neither_is_forgotten() {
+    let mut world = World::new(3);
+    for member in [1, 2] {
+        for _ in 0..300 {
+            world.create(0, &[member], None);
+        }
+    }
+    world.run(secs(1));
+    world.crash(1);
+    world.crash(2);
+    for peer in [1, 2] {
+        let proof = DeathProof::Refused;
+        world.input(0, Input::PeerDead { peer: id(peer), proof });
+    }
+    world.run(LATENCY);
+    assert_eq!(world.peers[0].groups.as_root(), 0);
+    world.assert_idle();
+}
+
+/// "Groups that come after the proof of death belong to a new life": even in the place of one that was still to be told.
+#[test]
+fn a_group_that_comes_while_a_death_is_worked_off_lives() {
+    let mut world = World::new(2);
+    let groups: Vec<GroupId> = (0..600).map(|_| world.create(0, &[1], None)).collect();
+    world.run(secs(1));
+    let proof = DeathProof::Refused;
+    world.input(0, Input::PeerDead { peer: id(1), proof });
+    assert_eq!(world.reason(0, groups[500]), None, "its turn comes later");
+    world.signal(0, groups[500]);
+    let later = world.create(0, &[1], None);
+    let (post, from) = (PostId(world.peers[0].groups.next_post() - 1), id(1));
+    let answer = crate::message::Answer::Accept;
+    world.input(0, Input::Answered { post, from, answer });
+    world.run(secs(60));
+    assert_eq!(world.peers[0].groups.as_root(), 1);
+    assert_eq!((world.reason(0, later), world.reason(1, later)), (None, None));
+}
+
+/// A path that is live brings the word itself; a member has no path to the other members, and its own may be the reason.
+#[test]
+fn who_has_no_live_path_is_told_by_every_way() {
+    let every = Ways::Every { round: 0 };
+    let mut world = World::new(3);
+    world.no_path.insert((0, 2));
+    let group = world.group();
+    world.signal(0, group);
+    assert_eq!(
+        world.fails_posted(0),
+        [(id(1), Ways::Connected), (id(2), every.clone())]
+    );
+    let mut world = World::new(3);
+    let group = world.group();
+    world.signal(1, group);
+    assert_eq!(world.fails_posted(1), [(id(0), every), (id(2), Ways::Connected)]);
+}
+
+#[test]
+fn who_knows_already_is_not_told() {
+    let told = |world: &World, peer| -> Vec<PeerId> {
+        let fails = world.fails_posted(peer).into_iter();
+        fails.map(|(to, _)| to).collect()
+    };
+    // The root does not tell the member who told it.
+    let mut world = World::new(3);
+    let group = world.group();
+    world.signal(1, group);
+    world.run(secs(1));
+    assert_eq!(told(&world, 0), [id(2)]);
+    // Nor a dead one, whether as root or among members.
+    for (dead, by) in [(1, 0), (0, 1)] {
+        let mut world = World::new(3);
+        world.group();
+        world.crash(dead);
+        let proof = DeathProof::Refused;
+        world.input(by, Input::PeerDead { peer: id(dead), proof });
+        assert_eq!(told(&world, by), [id(2)]);
+    }
+    // Nor does a member tell the root what the root has just told it.
+    let mut world = World::new(3);
+    let group = world.group();
+    world.signal(0, group);
+    world.queue.clear();
+    world.peers[0].posts.clear();
+    let (path, cause) = (world.path(group, 1, 1), Cause::LinkDown);
+    world.tree(1, fatebound_tree::Event::Broken { path, cause });
+    world.run(secs(1));
+    assert_eq!(world.reason(1, group), Some(Reason::FailedAtRoot { peer: id(0) }));
+    assert_eq!(told(&world, 1), [id(2)]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod repair;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fatebound_overlay::{Keypair, PeerId, PostId, RequestId, Time, Way};
+use fatebound_overlay::{Keypair, PeerId, PostId, RequestId, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId, PathId, Via};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -37,6 +37,8 @@ struct Peer {
     groups: Groups,
     events: Vec<(Time, Event)>,
     posts: Vec<(Time, PeerId, Request)>,
+    /// How each of them was sent.
+    sent_by: Vec<Ways>,
     up: bool,
 }
 
@@ -69,6 +71,7 @@ impl World {
             groups: groups(n, 1, config),
             events: Vec::new(),
             posts: Vec::new(),
+            sent_by: Vec::new(),
             up: true,
         };
         World {
@@ -143,6 +146,14 @@ impl World {
         }
     }
 
+    /// Hands in one input now; what follows from it is not carried out.
+    fn outputs(&mut self, peer: usize, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        let context = Context::default();
+        self.peers[peer].groups.handle(self.now, input, context, &mut out);
+        out
+    }
+
     fn later(&mut self, peer: usize, delay: Duration, input: Input) {
         self.queued += 1;
         self.queue.insert((self.now + delay, self.queued), (peer, input));
@@ -151,7 +162,15 @@ impl World {
     fn carry_out(&mut self, peer: usize, output: Output) {
         match output {
             Output::Event(event) => self.peers[peer].events.push((self.now, event)),
-            Output::Post { post, to, request, .. } => self.post(peer, post, to, &request),
+            Output::Post {
+                post,
+                to,
+                request,
+                ways,
+            } => {
+                self.peers[peer].sent_by.push(ways);
+                self.post(peer, post, to, &request);
+            }
             Output::Reply { way, answer } => {
                 let Way::Direct(RequestId(way)) = way else { return };
                 let (asker, post) = self.ways[way as usize];
@@ -364,6 +383,16 @@ impl World {
             Event::CreateFailed { refusals, .. } => Some(&**refusals),
             _ => None,
         })
+    }
+
+    /// Whom this peer has posted failures to, and how.
+    fn fails_posted(&self, peer: usize) -> Vec<(PeerId, Ways)> {
+        let peer = &self.peers[peer];
+        let posts = peer.posts.iter().zip(&peer.sent_by);
+        posts
+            .filter(|((_, _, request), _)| matches!(request, Request::Fail(_)))
+            .map(|((_, to, _), ways)| (*to, ways.clone()))
+            .collect()
     }
 
     fn posts(&self) -> usize {

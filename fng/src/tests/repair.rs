@@ -206,6 +206,23 @@ fn of_two_epochs_the_newer_wins_in_any_order() {
 }
 
 #[test]
+fn a_member_confirms_its_first_path_and_releases_nothing() {
+    let mut world = World::new(2);
+    let group = world.create(0, &[1], None);
+    world.run(LATENCY);
+    let path = world.path(group, 1, 1);
+    let arrived = Input::Tree(fatebound_tree::Event::Arrived { path });
+    let first = world.outputs(1, arrived.clone());
+    assert!(matches!(first[..], [Output::Confirm { .. }]), "{first:?}");
+    let again = world.outputs(1, arrived);
+    let cause = Cause::Old;
+    assert!(
+        matches!(again[..], [Output::Release { cause: said, .. }] if said == cause),
+        "{again:?}"
+    );
+}
+
+#[test]
 fn a_member_that_cannot_be_reached_fails_the_group_after_patience() {
     for (round_trips, millis) in [(None, 6000), (Some(LATENCY), 1800), (Some(secs(1)), 3000)] {
         let mut world = World::new(3);
@@ -234,6 +251,57 @@ fn a_moment_without_samples_does_not_end_the_questions() {
     world.round_trips = Some(LATENCY);
     world.run(secs(20));
     assert_eq!((world.reason(0, group), world.reason(1, group)), (None, None));
+}
+
+/// The verdict follows the links: who is slow now has not been patient for long enough.
+#[test]
+fn patience_that_grows_while_it_runs_puts_the_verdict_off() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let begin = world.now;
+    world.crash(1);
+    world.run(secs(1));
+    world.round_trips = Some(secs(1));
+    world.run(secs(10));
+    let (at, _) = world.failed(0, group).unwrap();
+    assert_eq!(at.since(begin), secs(3), "three round trips");
+}
+
+#[test]
+fn the_first_question_takes_the_direct_way_and_repetitions_all_of_them() {
+    for (by, to) in [(0, 1), (1, 0)] {
+        let mut world = World::new(2);
+        let group = world.group();
+        world.deaf.insert((to, by));
+        let before = world.peers[by].posts.len();
+        let path = world.path(group, 1, 1);
+        world.tree(by, fatebound_tree::Event::Suspected { path });
+        world.run(Duration::from_millis(1500));
+        let ways = &world.peers[by].sent_by[before..];
+        assert_eq!(ways[..2], [Ways::Direct, Ways::Every { round: 1 }], "by {by}");
+        assert!(ways.len() > 3 && !ways[1..].contains(&Ways::Direct), "{ways:?}");
+    }
+}
+
+/// "It counts from its arrival": unlike a member's.
+#[test]
+fn a_roots_patience_begins_anew_when_a_proof_arrives() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.deaf.extend([(0, 1), (1, 0)]);
+    world.no_path.insert((0, 1));
+    let begin = world.now;
+    world.break_paths(0, 1);
+    world.run(Duration::from_millis(1700));
+    let asked = PostId(world.peers[0].groups.next_post() - 1);
+    let (alive, unknown) = (vec![0], Vec::new());
+    let answer = Answer::Status { alive, unknown };
+    let (post, from) = (asked, id(1));
+    world.input(0, Input::Answered { post, from, answer });
+    world.run(secs(10));
+    let (at, reason) = world.failed(0, group).unwrap();
+    assert_eq!(reason, Reason::MemberUnreachable { peer: id(1) });
+    assert_eq!(at.since(begin), Duration::from_millis(1700 + 1800));
 }
 
 #[test]
