@@ -42,3 +42,32 @@ impl Config {
         rule(self.batch >= 1 && self.batch <= 256, "1 ≤ batch ≤ 256")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_leave_no_room_or_break_a_frame_are_refused() {
+        let verdict = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate().map_err(|error| error.0)
+        };
+        assert_eq!(verdict(|_| {}), Ok(()));
+        let hops = Err("4 ≤ hop_limit ≤ 64");
+        assert_eq!(verdict(|config| config.hop_limit = 3), hops);
+        assert_eq!(verdict(|config| config.hop_limit = 4), Ok(()));
+        assert_eq!(verdict(|config| config.hop_limit = 64), Ok(()));
+        assert_eq!(verdict(|config| config.hop_limit = 65), hops);
+        assert_eq!(verdict(|config| config.max_paths = 0), Err("max_paths ≥ 1"));
+        assert_eq!(
+            verdict(|config| config.max_paths_per_link = 0),
+            Err("max_paths_per_link ≥ 1")
+        );
+        let batch = Err("1 ≤ batch ≤ 256");
+        assert_eq!(verdict(|config| config.batch = 0), batch);
+        assert_eq!(verdict(|config| config.batch = 1), Ok(()));
+        assert_eq!(verdict(|config| config.batch = 257), batch);
+    }
+}

@@ -218,10 +218,7 @@ fn who_has_no_live_path_is_told_by_every_way() {
     world.no_path.insert((0, 2));
     let group = world.group();
     world.signal(0, group);
-    assert_eq!(
-        world.fails_posted(0),
-        [(id(1), Ways::Connected), (id(2), every.clone())]
-    );
+    assert_eq!(world.fails_posted(0), [(id(1), Ways::Connected), (id(2), every)]);
     let mut world = World::new(3);
     let group = world.group();
     world.signal(1, group);

@@ -391,7 +391,7 @@ impl World {
         let posts = peer.posts.iter().zip(&peer.sent_by);
         posts
             .filter(|((_, _, request), _)| matches!(request, Request::Fail(_)))
-            .map(|((_, to, _), ways)| (*to, ways.clone()))
+            .map(|((_, to, _), ways)| (*to, *ways))
             .collect()
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{World, group, path, path_of};
-use crate::{Cause, Event, Input, Via};
+use crate::{Cause, Event, Input, PathId, Tell, Via};
 
 fn two_groups() -> World {
     let mut world = World::line(4);
@@ -204,4 +204,122 @@ fn a_list_with_a_gap_is_no_list() {
     world.settle();
     assert_eq!(world.events, []);
     assert_eq!(world.paths(), [600, 599]);
+}
+
+/// Two peers with three paths from 0 to 1.
+fn pair() -> World {
+    let mut world = World::line(2);
+    for sequence in 1..=3 {
+        world.construct(path_of(group(0, sequence), 1, 1), Via::Direct);
+    }
+    world.settle();
+    world.events.clear();
+    world
+}
+
+/// Part of a list as 1 would send it now, but for what it names; `late` operations of 1 were not known to it yet.
+fn list(world: &World, part: u32, parts: u32, paths: &[PathId], late: u64) -> Tell {
+    let moment = world.trees[1].joint_set(world.link_at(1, 0)).expect("a link");
+    Tell::List {
+        sent: moment.sent - late,
+        received: moment.received,
+        part,
+        parts,
+        paths: paths.to_vec(),
+    }
+}
+
+/// 1 says this to 0.
+fn told(world: &mut World, tell: Tell) {
+    let link = world.link_at(0, 1);
+    world.handle(0, Input::Told { link, tell });
+}
+
+fn all(world: &World) -> Vec<PathId> {
+    world.trees[0].path_ids().collect()
+}
+
+#[test]
+fn a_list_that_agrees_changes_nothing_and_is_not_answered() {
+    let mut world = pair();
+    let same = list(&world, 0, 1, &all(&world), 0);
+    told(&mut world, same);
+    assert_eq!(world.count_tells(0, 1), 0);
+    assert_eq!((world.mismatches(), world.paths()), (0, vec![3, 3]));
+}
+
+#[test]
+fn a_list_that_names_more_is_a_difference_and_is_answered_by_our_own() {
+    let mut world = pair();
+    let mut more = all(&world);
+    more.push(path(0, 1, 7));
+    let more = list(&world, 0, 1, &more, 0);
+    told(&mut world, more);
+    assert_eq!(world.count_tells(0, 1), 1);
+    assert_eq!((world.mismatches(), world.paths()), (1, vec![3, 3]));
+}
+
+/// Its sender could not know yet that we have released it.
+#[test]
+fn what_a_list_names_and_we_have_released_since_is_not_amiss() {
+    let mut world = pair();
+    let before = list(&world, 0, 1, &all(&world), 0);
+    let (path, cause) = (path(0, 1, 1), Cause::Abandoned);
+    world.handle(0, Input::Release { path, cause });
+    told(&mut world, before);
+    assert_eq!(world.count_tells(0, 1), 0);
+    assert_eq!(world.mismatches(), 0);
+}
+
+/// Something that the sender has said since may have added what the list lacks: the next list will do.
+#[test]
+fn a_list_from_before_the_last_operation_is_passed_over() {
+    let mut world = pair();
+    let old = list(&world, 0, 1, &[], 1);
+    told(&mut world, old);
+    assert_eq!((world.mismatches(), world.paths()), (0, vec![3, 3]));
+}
+
+#[test]
+fn a_list_of_operations_that_we_never_sent_is_a_violation() {
+    let mut world = pair();
+    let Tell::List { sent, received, .. } = list(&world, 0, 1, &[], 0) else {
+        unreachable!()
+    };
+    let lie = Tell::List {
+        sent,
+        received: received + 1,
+        part: 0,
+        parts: 1,
+        paths: all(&world),
+    };
+    told(&mut world, lie);
+    assert_eq!(world.violations, [(0, "a list that cannot be")]);
+}
+
+#[test]
+fn parts_in_disorder_or_of_two_lists_are_no_list() {
+    let mut world = pair();
+    for (part, parts) in [(0, 3), (2, 3), (1, 3)] {
+        let part = list(&world, part, parts, &[], 0);
+        told(&mut world, part);
+    }
+    let first = list(&world, 0, 2, &[], 1);
+    told(&mut world, first);
+    let of_another = list(&world, 1, 2, &[], 0);
+    told(&mut world, of_another);
+    assert_eq!((world.mismatches(), world.paths()), (0, vec![3, 3]));
+    assert_eq!(world.violations, []);
+}
+
+#[test]
+fn a_difference_after_an_agreement_is_another_one() {
+    let mut world = pair();
+    for (sequence, mismatches) in [(1, 2), (2, 4)] {
+        let group = group(0, sequence);
+        world.handle(1, Input::Silence { group });
+        world.ping_rounds(3);
+        assert_eq!(world.mismatches(), mismatches, "both ends see it");
+    }
+    assert_eq!(world.paths(), [1, 1]);
 }

@@ -124,6 +124,27 @@ fn what_is_too_long_is_a_violation_and_changes_nothing() {
 }
 
 #[test]
+fn what_just_fits_is_no_violation() {
+    let mut world = World::line(3);
+    let far = path(0, 2, 9);
+    let mut visited = vec![tag(0); 64];
+    visited[1..63].fill(tag(7));
+    said(&mut world, construct(far, &visited));
+    assert_eq!(world.sent("release"), 1, "too many hops, and nobody's lie");
+    world.construct(path(0, 2, 1), Via::Overlay);
+    world.settle();
+    let (link, path) = (world.link_at(1, 0), path(0, 2, 1));
+    let tell = Tell::Suspected { paths: vec![path; 256] };
+    world.handle(1, Input::Told { link, tell });
+    let paths = vec![(path, Cause::Gone); 256];
+    said(&mut world, Operation::Release { paths });
+    let (paths, notice) = (vec![path; 256], vec![0; 4096]);
+    said(&mut world, Operation::Fail { paths, notice });
+    assert_eq!(world.violations, []);
+    assert_eq!(world.paths(), [1, 0, 1]);
+}
+
+#[test]
 fn operations_received_that_were_never_sent_are_a_violation() {
     let mut world = World::line(2);
     let link = world.link_at(0, 1);

@@ -1,7 +1,9 @@
 //! Construct, confirm, release, suspicion and shutdown over whole paths.
 
-use super::{World, group, path, path_of};
-use crate::{Cause, Config, Event, Input, Via};
+use fatebound_overlay::{Hop, LinkId, PeerId, Routes, Tag};
+
+use super::{World, group, path, path_of, tag};
+use crate::{Cause, Config, Event, Input, Operation, Output, Via};
 
 /// A world in a line whose ends are root and member, with the path up and all events read.
 fn live(peers: u8) -> World {
@@ -278,4 +280,72 @@ fn on_a_direct_path_the_suspicion_is_ones_own() {
     world.settle();
     let path = path(0, 1, 1);
     assert_eq!(world.events, [(1, Event::Suspected { path })]);
+}
+
+/// Every way is a detour.
+struct DeadEnd(LinkId);
+
+impl Routes for DeadEnd {
+    fn next_hop(&self, _: &PeerId, _: &[Tag], may_detour: bool) -> Option<Hop> {
+        may_detour.then_some(Hop {
+            link: self.0,
+            detour: true,
+        })
+    }
+
+    fn link_to(&self, _: &PeerId) -> Option<LinkId> {
+        None
+    }
+
+    fn common_neighbours(&self, _: &PeerId) -> Vec<LinkId> {
+        Vec::new()
+    }
+
+    fn round_trips(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
+
+#[test]
+fn a_detour_takes_a_credit_and_without_one_the_path_ends() {
+    for (credits, left) in [(0, None), (1, Some(0)), (3, Some(2))] {
+        let mut world = World::line(3);
+        let (link, routes) = (world.link_at(1, 0), DeadEnd(world.link_at(1, 2)));
+        let operation = Operation::Construct {
+            path: path(0, 2, 1),
+            visited: vec![tag(0)],
+            detours: credits,
+        };
+        let mut out = Vec::new();
+        let input = Input::Operation { link, operation };
+        world.trees[1].handle(world.now, input, &routes, &mut out);
+        let handed_on = out.iter().find_map(|output| match output {
+            Output::Operate {
+                operation: Operation::Construct { detours, .. },
+                ..
+            } => Some(*detours),
+            _ => None,
+        });
+        assert_eq!(handed_on, left, "{credits} credits");
+        let refused = |output: &Output| {
+            matches!(output, Output::Operate { operation: Operation::Release { paths }, .. }
+                if paths[..] == [(path(0, 2, 1), Cause::NoRoute)])
+        };
+        assert_eq!(out.iter().any(refused), left.is_none());
+    }
+}
+
+#[test]
+fn a_root_builds_no_path_twice_and_none_of_a_group_it_is_silent_about() {
+    let mut world = World::line(3);
+    for _ in 0..2 {
+        world.construct(path(0, 2, 1), Via::Overlay);
+    }
+    assert_eq!(world.sent("construct"), 1);
+    let group = group(0, 2);
+    world.handle(0, Input::Silence { group });
+    world.construct(path_of(group, 2, 1), Via::Overlay);
+    world.settle();
+    assert_eq!(world.paths(), [1, 1, 1]);
+    assert_eq!(world.violations, []);
 }
