@@ -482,6 +482,32 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_each_other_root_are_counted() {
+        let mut table = Table::default();
+        let mut join = |root: u8, sequence| {
+            let (root, incarnation) = (peer(root), 9);
+            table.insert(&NewGroup {
+                id: GroupId {
+                    root,
+                    incarnation,
+                    sequence,
+                },
+                root: false,
+                timings: Config::lan().timings,
+                tag: None,
+                far: &[root],
+                listed: &[],
+                standing: Standing::Accepted,
+            })
+        };
+        let slots = [join(1, 1), join(1, 2), join(1, 3), join(2, 1)];
+        for (slot, left) in slots.into_iter().zip([(2, 1), (1, 1), (0, 1), (0, 0)]) {
+            table.remove(slot);
+            assert_eq!((table.groups_of(&peer(1)), table.groups_of(&peer(2))), left);
+        }
+    }
+
+    #[test]
     fn an_empty_table_holds_no_peer() {
         let mut table = Table::default();
         let slot = insert(&mut table, 1, &[peer(1)]);

@@ -389,3 +389,46 @@ fn silence_is_for_one_group_only() {
         world.assert_idle();
     }
 }
+
+#[test]
+fn silence_ends_with_the_groups_own_bound_each_by_itself() {
+    let mut world = World::new(2);
+    let groups = [world.group(), world.group()];
+    let bound = world.peers[1].groups.view(&groups[0]).unwrap().notification_bound;
+    for group in groups {
+        world.command(1, Command::FallSilent { group });
+        world.run(secs(1));
+    }
+    let unknown = |world: &mut World, group| {
+        let (from, way) = (id(0), Way::Direct(RequestId(0)));
+        let request = Request::Probe { groups: vec![group] };
+        !world.outputs(1, Input::Asked { from, way, request }).is_empty()
+    };
+    world.run(bound - secs(3));
+    assert_eq!(groups.map(|group| unknown(&mut world, group)), [false, false]);
+    world.now += secs(1);
+    let out = world.outputs(1, Input::Wake);
+    assert!(
+        matches!(out[..], [Output::Unsilence { group }] if group == groups[0]),
+        "{out:?}"
+    );
+    assert_eq!(groups.map(|group| unknown(&mut world, group)), [true, false]);
+    world.run(secs(2));
+    assert_eq!(groups.map(|group| unknown(&mut world, group)), [true, true]);
+    world.assert_idle();
+}
+
+#[test]
+fn beyond_4096_silent_groups_the_oldest_is_remembered_no_longer() {
+    let mut world = World::new(1);
+    let mut groups = Vec::new();
+    for _ in 0..4097 {
+        let group = world.create(0, &[], None);
+        world.peers[0].events.clear();
+        world.command(0, Command::FallSilent { group });
+        groups.push(group);
+        let silent = &world.peers[0].groups.silent;
+        assert_eq!(silent.contains(&groups[0]), groups.len() <= 4096);
+    }
+    assert!(world.peers[0].groups.silent.contains(&groups[1]));
+}

@@ -427,6 +427,15 @@ impl World {
                 groups.invites.is_empty() && groups.links.is_empty() && groups.checks.is_empty(),
                 "peer {n}"
             );
+            let mut far = groups
+                .table
+                .slots()
+                .into_iter()
+                .flat_map(|slot| &groups.table.group(slot).unwrap().far);
+            assert!(
+                far.all(|far| far.work.is_none()),
+                "peer {n}: a steady group is only a row"
+            );
         }
     }
 }

@@ -124,6 +124,110 @@ fn a_member_insists_when_its_root_noticed_nothing() {
     assert_eq!(world.constructs.len(), 2);
 }
 
+/// However long the path was up: that is no reason to look for another way.
+#[test]
+fn a_members_request_about_its_current_path_is_repaired_over_the_overlay() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.run(secs(60));
+    let groups = vec![(group, Some(1))];
+    world.ask(1, 0, Request::NeedRepair { groups });
+    world.run(secs(1));
+    assert_eq!(world.constructs[1..], [(world.path(group, 1, 2), Via::Overlay)]);
+    assert_alive(&world, group);
+}
+
+#[test]
+fn what_is_said_of_an_older_path_changes_nothing() {
+    let mut world = World::new(2);
+    let group = world.group();
+    world.break_paths(0, 1);
+    world.run(secs(1));
+    let (path, cause) = (world.path(group, 1, 1), Cause::LinkDown);
+    world.tree(0, fatebound_tree::Event::Broken { path, cause });
+    world.run(secs(1));
+    assert_eq!(world.constructs.len(), 2);
+    assert_alive(&world, group);
+}
+
+/// "The root releases every epoch that it abandons": also one that comes up when nobody waits for it any more.
+#[test]
+fn a_path_that_comes_up_too_late_is_released_and_does_not_count() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let (path, hops) = (world.path(group, 1, 1), 1);
+    let late = || Input::Tree(fatebound_tree::Event::Live { path, hops });
+    let released = |out: &[Output]| matches!(out, [Output::Release { path: said, .. }] if *said == path);
+    // Between two attempts …
+    let cause = Cause::Shutdown;
+    world.outputs(0, Input::Tree(fatebound_tree::Event::Broken { path, cause }));
+    let out = world.outputs(0, late());
+    assert!(released(&out), "{out:?}");
+    // … and while the next one is under way.
+    world.now += secs(1);
+    let out = world.outputs(0, Input::Wake);
+    let next = |output: &Output| matches!(output, Output::Construct { path, .. } if path.epoch == 2);
+    assert!(out.iter().any(next), "{out:?}");
+    let out = world.outputs(0, late());
+    assert!(released(&out), "{out:?}");
+    assert_eq!(world.peers[0].groups.view(&group).unwrap().hops, [None]);
+}
+
+#[test]
+fn the_root_waits_a_tick_for_the_goodbye_behind_a_shutdown() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let (path, cause) = (world.path(group, 1, 1), Cause::Shutdown);
+    world.tree(0, fatebound_tree::Event::Broken { path, cause });
+    world.run(Duration::from_millis(9));
+    assert_eq!(world.constructs.len(), 1);
+    world.run(Duration::from_millis(1));
+    assert_eq!(world.constructs.len(), 2);
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_followed_by_one_on_another_way() {
+    let mut world = World::new(2);
+    world.group();
+    world.constructs.clear();
+    world.break_paths(0, 1);
+    let mut ways = Vec::new();
+    for _ in 0..60_000 {
+        world.run(LATENCY / 4);
+        // The member answers questions, but no path and no link comes up.
+        let lost = |input: &Input| {
+            matches!(
+                input,
+                Input::LinkUp { .. } | Input::Tree(fatebound_tree::Event::Arrived { .. })
+            )
+        };
+        world.queue.retain(|_, (_, input)| !lost(input));
+        ways.extend(world.constructs.drain(..).map(|(_, via)| via));
+    }
+    assert_eq!(
+        ways[..4],
+        [
+            Via::Overlay,
+            Via::CommonNeighbour(0),
+            Via::Overlay,
+            Via::CommonNeighbour(1)
+        ]
+    );
+}
+
+/// Patience is short; who waited for `path_timeout` each time would not get round.
+#[test]
+fn when_no_link_can_be_made_the_next_attempt_follows_soon() {
+    let mut world = World::new(2);
+    world.group();
+    world.no_overlay.insert((0, 1));
+    world.no_path.insert((0, 1));
+    world.break_paths(0, 1);
+    world.run(Duration::from_millis(1500));
+    let ways: Vec<Via> = world.constructs.iter().skip(1).map(|(_, via)| *via).collect();
+    assert_eq!(ways[..3], [Via::Overlay, Via::CommonNeighbour(0), Via::Overlay]);
+}
+
 #[test]
 fn a_stale_request_is_only_acknowledged() {
     let mut world = World::new(2);
