@@ -60,7 +60,7 @@ impl World {
     fn wind(&mut self, index: PeerIndex) {
         let peer = &mut self.peers[index.0];
         peer.wake = None;
-        let deadline = peer.machine.as_ref().and_then(Machine::deadline);
+        let deadline = peer.machine.as_deref().and_then(Machine::deadline);
         let deadline = deadline.map(|at| peer.host.clock.when(at));
         let life = peer.life;
         self.set_wake(index, life, deadline);
@@ -201,8 +201,12 @@ impl World {
             return;
         }
         peer.wake = None;
-        if peer.state == State::Running {
-            self.give_wake(index);
+        let deadline = peer.machine.as_deref().and_then(Machine::deadline);
+        match deadline.map(|at| peer.host.clock.when(at)) {
+            // What it was to wake for has been put off, or called off, since.
+            Some(at) if at > now => self.set_wake(index, life, Some(at)),
+            Some(_) if peer.state == State::Running => self.give_wake(index),
+            _ => {}
         }
     }
 

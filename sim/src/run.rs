@@ -76,7 +76,7 @@ fn run_with(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)
 }
 
 fn play(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)) -> Outcome {
-    signatures::remember(true);
+    signatures::stamp(Some(*b"what is signed in a random run.."));
     let mut world = World::with_config(scenario.seed, scenario.setting.config(), scenario.setting.latency());
     let joined = join(&mut world, scenario.peers);
     change(&mut world);
