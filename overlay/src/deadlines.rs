@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 
-use crate::Time;
+use crate::{Time, slim};
 
 /// At most one deadline per key; ties are popped in key order, so that a run replays exactly.
 #[derive(Clone, Debug)]
@@ -50,7 +50,10 @@ impl<K: Copy + Eq + Hash + Ord> Deadlines<K> {
     /// Cancels the deadline of `key`; says whether there was one.
     pub fn cancel(&mut self, key: K) -> bool {
         match self.by_key.remove(&key) {
-            Some(at) => self.by_time.remove(&(at, key)),
+            Some(at) => {
+                slim::map(&mut self.by_key);
+                self.by_time.remove(&(at, key))
+            }
             None => false,
         }
     }
@@ -73,6 +76,7 @@ impl<K: Copy + Eq + Hash + Ord> Deadlines<K> {
         }
         self.by_time.remove(&(at, key));
         self.by_key.remove(&key);
+        slim::map(&mut self.by_key);
         Some(key)
     }
 

@@ -29,6 +29,7 @@ mod routed;
 mod routes;
 mod routing_table;
 pub mod signatures;
+mod slim;
 mod time;
 mod undone;
 mod upkeep;

@@ -14,7 +14,9 @@ use multiaddr::Multiaddr;
 use crate::locate::Waiter;
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
-use crate::{Bounded, Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed, undone};
+use crate::{
+    Bounded, Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed, slim, undone,
+};
 
 /// What an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ struct Post {
 /// What is open.
 #[derive(Debug)]
 pub(crate) struct Mail {
-    posts: HashMap<PostId, Post>,
+    posts: HashMap<PostId, Box<Post>>,
     requests: HashMap<RequestId, Question>,
     numbers: HashMap<u64, Question>,
     /// In the order of their ends: all last equally long.
@@ -103,6 +105,13 @@ impl Mail {
             self.ends.push_back((now + self.lifetime, Open::Number(number)));
         }
         number
+    }
+
+    fn slim(&mut self) {
+        slim::map(&mut self.posts);
+        slim::map(&mut self.requests);
+        slim::map(&mut self.numbers);
+        slim::queue(&mut self.ends);
     }
 
     /// The question of this number, if it is open.
@@ -155,7 +164,7 @@ impl Overlay {
             answered: false,
             signed: None,
         };
-        self.mail.posts.insert(post, state);
+        self.mail.posts.insert(post, Box::new(state));
         self.mail
             .ends
             .push_back((self.now + self.mail.lifetime, Open::Post(post)));
@@ -351,10 +360,8 @@ impl Overlay {
     }
 
     fn post_failed(&mut self, post: PostId, unknown: bool) {
-        if let Some(Post {
-            to, answered: false, ..
-        }) = self.mail.posts.remove(&post)
-        {
+        if let Some(state) = self.mail.posts.remove(&post).filter(|state| !state.answered) {
+            let to = state.to;
             self.out.push(Output::Event(Event::PostFailed { post, to, unknown }));
         }
     }
@@ -371,6 +378,7 @@ impl Overlay {
                     self.mail.numbers.remove(&number);
                 }
             }
+            self.mail.slim();
         }
     }
 

@@ -52,7 +52,7 @@ pub(crate) struct Known {
 /// All records, and addresses from hearsay.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
-    known: IndexMap<PeerId, Known>,
+    known: IndexMap<PeerId, Box<Known>>,
     introduced: IndexMap<PeerId, Vec<Multiaddr>>,
     max_addresses: usize,
     limit: usize,
@@ -152,7 +152,7 @@ impl Records {
 
     /// What is known of a peer.
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&Known> {
-        self.known.get(peer)
+        self.known.get(peer).map(|known| &**known)
     }
 
     /// Where a peer may be dialled: its own word first, then hearsay.
@@ -211,7 +211,7 @@ impl Records {
             earlier: earlier.map(Box::new),
             heard: self.clock,
         };
-        self.known.insert(peer, known);
+        self.known.insert(peer, Box::new(known));
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct Peer {
     pub(crate) life: u32,
     pub(crate) started: Time,
     pub(crate) host: Host,
-    pub(crate) machine: Option<Machine>,
+    pub(crate) machine: Option<Box<Machine>>,
     /// What arrived while the process took nothing.
     pub(crate) inbox: VecDeque<Work>,
     pub(crate) wake: Option<Time>,
@@ -302,7 +302,7 @@ impl World {
 
     /// The peer's machine while its process lives.
     pub fn machine(&self, peer: PeerIndex) -> Option<&Machine> {
-        self.peers[peer.0].machine.as_ref()
+        self.peers[peer.0].machine.as_deref()
     }
 
     /// Everything the peer has told its application, in all its lives.
@@ -485,7 +485,7 @@ impl World {
         peer.life += 1;
         peer.started = self.now;
         peer.host.clock.restart(self.now);
-        peer.machine = Some(machine);
+        peer.machine = Some(Box::new(machine));
         let bootstrap = peer.bootstrap.clone();
         self.saw(|| Observation::Disturbed(Disturbance::Started(index)));
         self.input(index, Input::Listening(vec![self.address(index)]));

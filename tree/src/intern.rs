@@ -3,13 +3,13 @@
 //! A `PeerId` takes eighty bytes and a group id more; a delegate meets the same ones in a hundred thousand paths. Names are
 //! counted by their uses, so that whoever is no longer in any path is forgotten.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use crate::index::Index;
 
 /// Names of one kind, each with a small number that stays while the name is used.
 #[derive(Clone, Debug)]
-pub(crate) struct Interner<K> {
+pub struct Interner<K> {
     entries: Vec<Entry<K>>,
     free: Vec<u32>,
     index: Index,
@@ -17,7 +17,7 @@ pub(crate) struct Interner<K> {
     hasher: RandomState,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Entry<K> {
     key: K,
     /// 0: the entry is free.
@@ -35,16 +35,23 @@ impl<K> Default for Interner<K> {
     }
 }
 
+/// Names and numbers as they are, the free ones in the order in which they are used again: for whoever compares states.
+impl<K: Hash> Hash for Interner<K> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.entries, &self.free).hash(hasher);
+    }
+}
+
 impl<K: Copy + Eq + Hash> Interner<K> {
     /// The number of a name that is in use.
-    pub(crate) fn find(&self, key: &K) -> Option<u32> {
+    pub fn find(&self, key: &K) -> Option<u32> {
         let entries = &self.entries;
         self.index
             .find(self.hasher.hash_one(key), |number| entries[number as usize].key == *key)
     }
 
     /// One more use of a name.
-    pub(crate) fn acquire(&mut self, key: K) -> u32 {
+    pub fn acquire(&mut self, key: K) -> u32 {
         if let Some(number) = self.find(&key) {
             self.entries[number as usize].uses += 1;
             return number;
@@ -60,7 +67,7 @@ impl<K: Copy + Eq + Hash> Interner<K> {
     }
 
     /// One use less; tells whether it was the last, and the number free.
-    pub(crate) fn release(&mut self, number: u32) -> bool {
+    pub fn release(&mut self, number: u32) -> bool {
         let entry = &mut self.entries[number as usize];
         entry.uses -= 1;
         if entry.uses > 0 {
@@ -78,13 +85,18 @@ impl<K: Copy + Eq + Hash> Interner<K> {
     }
 
     /// The name of a number in use.
-    pub(crate) fn get(&self, number: u32) -> K {
+    pub fn get(&self, number: u32) -> K {
         self.entries[number as usize].key
     }
 
     /// How many names are in use.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.index.len()
+    }
+
+    /// Whether no name is in use.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The sum of all uses, for the invariants.
@@ -109,7 +121,7 @@ impl<K: Copy + Eq + Hash> Interner<K> {
 }
 
 /// Makes room for one more. Doubling would leave up to half of a large slab empty; a quarter is still O(1) per element.
-pub(crate) fn grow_by_a_quarter<T>(slab: &mut Vec<T>) {
+pub fn grow_by_a_quarter<T>(slab: &mut Vec<T>) {
     if slab.len() == slab.capacity() {
         slab.reserve_exact((slab.len() / 4).max(16));
     }

@@ -13,7 +13,7 @@ mod fail;
 mod fingerprint;
 mod group_id;
 mod index;
-mod intern;
+pub mod intern;
 mod io;
 mod joint_set;
 pub mod message;

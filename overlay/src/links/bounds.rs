@@ -1,5 +1,7 @@
 //! How full everything about links is. Protocol.md §4 says how full it may be.
 
+use libp2p_identity::PeerId;
+
 use super::dialing::Remote;
 use super::ending::MAX_FOREIGN;
 use super::meeting::{MAX_LISTED, MAX_SESSIONS};
@@ -10,12 +12,12 @@ use crate::Bounded;
 impl Links {
     pub(crate) fn bounds(&self) -> Vec<Bounded> {
         let wanted = self.remotes.values().filter(|remote| remote.wanted).count();
-        let left = |(peer, remote): &(_, &Remote)| remote.is_idle() && !self.by_peer.contains_key(*peer);
+        let left = |(peer, remote): &(&PeerId, &Remote)| remote.is_idle() && !self.by_peer.contains_key(*peer);
         let mut bounds = vec![
             Bounded::new("links", self.links.len(), self.config.max_links + wanted),
             Bounded::new(
                 "peers with nothing left to do",
-                self.remotes.iter().filter(left).count(),
+                self.all_remotes().filter(left).count(),
                 0,
             ),
             Bounded::new("peers of other networks", self.foreign.len(), MAX_FOREIGN),
@@ -29,12 +31,16 @@ impl Links {
         ];
         bounds.extend(self.bounds_of_sessions());
         bounds.extend(self.contacts.bounds());
-        bounds.extend(fullest(self.links.values().map(bounds_of)));
+        bounds.extend(fullest(self.iter().map(bounds_of)));
         bounds
     }
 
+    fn all_remotes(&self) -> impl Iterator<Item = (&PeerId, &Remote)> {
+        self.remotes.iter().map(|(peer, remote)| (peer, &**remote))
+    }
+
     fn bounds_of_sessions(&self) -> [Bounded; 4] {
-        let sessions = || self.sessions.values();
+        let sessions = || self.sessions.values().map(|open| &**open);
         let listed = |open: &OpenSession| open.theirs.as_ref().map_or(0, |theirs| theirs.open.len());
         let neighbours = |open: &OpenSession| open.theirs.as_ref().map_or(0, |theirs| theirs.neighbours.len());
         let of_peers = self.remotes.values().map(|remote| remote.sessions.len());
@@ -52,10 +58,10 @@ impl Links {
 
     /// Those of strangers, and on top of them those with peers that we have something to do with, or have dialled.
     fn most_sessions(&self) -> usize {
-        let expected = |(peer, remote): &(_, &Remote)| {
+        let expected = |(peer, remote): &(&PeerId, &Remote)| {
             remote.wanted || remote.requested || remote.dialing.is_some() || self.by_peer.contains_key(*peer)
         };
-        let expected = self.remotes.iter().filter(expected).count();
+        let expected = self.all_remotes().filter(expected).count();
         self.strangers_sessions() + MAX_SESSIONS * (expected + crate::join::MAX_BOOTSTRAP)
     }
 }

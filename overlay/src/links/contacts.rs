@@ -4,22 +4,25 @@
 //! peers with a link and for those that only a group knows ("a refused dial is proof for roots about members and for members about roots
 //! as well", protocol.md §4). A new incarnation starts with an empty page.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
 
-use crate::{Bounded, Time, undone};
+use crate::{Bounded, Time, slim, undone};
 
-/// Peers of whom addresses are remembered; beyond it the one longest unused is forgotten, which costs its quick proof only.
+/// Peers of whom addresses are remembered; at it those longest unused, [`FORGOTTEN`] of them, are forgotten, which costs their quick proof
+/// only.
 const REMEMBERED: usize = 4096;
+
+/// So many are forgotten at once, for finding the oldest takes a look at all.
+const FORGOTTEN: usize = REMEMBERED / 64;
 
 /// What is known of where peers have answered.
 #[derive(Debug, Default)]
 pub(super) struct Contacts {
-    by_peer: HashMap<PeerId, Contact>,
-    by_use: BTreeMap<u64, PeerId>,
+    by_peer: HashMap<PeerId, Box<Contact>>,
     uses: u64,
     /// Addresses per peer.
     limit: usize,
@@ -81,7 +84,7 @@ impl Contacts {
         let limit = self.limit;
         let contact = self.touch(peer);
         contact.refused.clear();
-        contact.verifying.clear();
+        contact.verifying = VecDeque::new();
         contact.proven.retain(|known| known != address);
         if contact.proven.len() >= limit {
             contact.proven.remove(0);
@@ -109,9 +112,8 @@ impl Contacts {
 
     /// This life is over.
     pub(super) fn forget(&mut self, peer: &PeerId) {
-        if let Some(contact) = self.by_peer.remove(peer) {
-            self.by_use.remove(&contact.used);
-        }
+        self.by_peer.remove(peer);
+        slim::map(&mut self.by_peer);
     }
 
     /// Gives up what this peer has proven, unless that was done less than `pause` ago or addresses of it are being verified.
@@ -155,18 +157,19 @@ impl Contacts {
     }
 
     fn touch(&mut self, peer: &PeerId) -> &mut Contact {
-        self.uses += 1;
-        if let Some(contact) = self.by_peer.get(peer) {
-            self.by_use.remove(&contact.used);
-        } else if self.by_peer.len() >= REMEMBERED
-            && let Some((_, oldest)) = self.by_use.pop_first()
-        {
-            self.by_peer.remove(&oldest);
+        if self.by_peer.len() >= REMEMBERED && !self.by_peer.contains_key(peer) {
+            self.forget_oldest();
         }
-        self.by_use.insert(self.uses, *peer);
+        self.uses += 1;
         let contact = self.by_peer.entry(*peer).or_default();
         contact.used = self.uses;
         contact
+    }
+
+    fn forget_oldest(&mut self) {
+        let mut uses: Vec<u64> = self.by_peer.values().map(|contact| contact.used).collect();
+        let (_, &mut youngest, _) = uses.select_nth_unstable(FORGOTTEN - 1);
+        self.by_peer.retain(|_, contact| contact.used > youngest);
     }
 }
 
@@ -180,15 +183,14 @@ pub(super) fn bare(address: &Multiaddr) -> Multiaddr {
 }
 
 impl Contacts {
-    pub(super) fn bounds(&self) -> [Bounded; 3] {
+    pub(super) fn bounds(&self) -> [Bounded; 2] {
         let addresses = |contact: &Contact| {
             let lists = [&contact.proven, &contact.refused, &contact.listed].map(Vec::len);
             lists.into_iter().fold(contact.verifying.len(), usize::max)
         };
-        let addresses = self.by_peer.values().map(addresses);
+        let addresses = self.by_peer.values().map(|contact| addresses(contact));
         [
             Bounded::new("contacts", self.by_peer.len(), REMEMBERED),
-            Bounded::new("uses of contacts", self.by_use.len(), self.by_peer.len()),
             Bounded::fullest("addresses of a contact", addresses, self.limit),
         ]
     }
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_unused_peer_is_forgotten_first() {
+    fn the_longest_unused_peers_are_forgotten_first() {
         let mut contacts = Contacts::new(8);
         for number in 0..REMEMBERED as u64 {
             contacts.prove(&peer(number), &address(1));
@@ -281,7 +283,8 @@ mod tests {
         contacts.prove(&peer(0), &address(2));
         contacts.prove(&peer(u64::MAX), &address(1));
         assert_eq!(contacts.proven(&peer(0)).len(), 2);
-        assert!(contacts.proven(&peer(1)).is_empty());
-        assert_eq!(contacts.by_peer.len(), contacts.by_use.len());
+        assert!(contacts.proven(&peer(FORGOTTEN as u64)).is_empty());
+        assert_eq!(contacts.proven(&peer(FORGOTTEN as u64 + 1)).len(), 1);
+        assert_eq!(contacts.by_peer.len(), REMEMBERED - FORGOTTEN + 1);
     }
 }

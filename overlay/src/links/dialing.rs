@@ -12,7 +12,7 @@ use rand::RngExt;
 use super::contacts::bare;
 use super::{Due, Link, Links, Output};
 use crate::message::Farewell;
-use crate::{DeathProof, DialFailure, DownReason, Event, LinkId, Session, Time, undone};
+use crate::{DeathProof, DialFailure, DownReason, Event, LinkId, Session, Time, slim, undone};
 
 /// No dial of any driver takes longer; one that has not ended by then is forgotten.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -325,6 +325,7 @@ impl Links {
         let Some(remote) = self.remotes.get(peer) else { return };
         if remote.is_idle() && !self.by_peer.contains_key(peer) {
             self.remotes.remove(peer);
+            slim::map(&mut self.remotes);
             self.redials.cancel(*peer);
         }
     }

@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, Message};
-use crate::{DeathProof, DownReason, Event, LinkId, Session, Time, undone};
+use crate::{DeathProof, DownReason, Event, LinkId, Session, Time, slim, undone};
 
 /// After a farewell that will most likely be repeated, dials pause as if so many had failed.
 const HOPELESS: u32 = 6;
@@ -129,7 +129,7 @@ impl Links {
     }
 
     pub(super) fn on_unneeded(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
-        if self.links.get(&id).is_some_and(Link::idle) {
+        if self.by_id(id).is_some_and(Link::idle) {
             self.take_down(now, id, DownReason::Unneeded, Farewell::Unneeded, out);
         }
     }
@@ -178,7 +178,9 @@ impl Links {
         let Some(link) = self.links.shift_remove(&id) else {
             return;
         };
+        slim::index_map(&mut self.links);
         self.by_peer.remove(&link.peer);
+        slim::map(&mut self.by_peer);
         self.rota.remove(id);
         for due in [Due::Answer(id), Due::Announced(id), Due::Unneeded(id), Due::Alive(id)] {
             self.deadlines.cancel(due);

@@ -145,7 +145,7 @@ impl Links {
         self.doubt(id, out);
         self.share_suspicion(now, id, out);
         self.send_ping(now, id, out);
-        if self.links.get(&id).is_some_and(Link::stuck) && !undone("silent-session") {
+        if self.by_id(id).is_some_and(Link::stuck) && !undone("silent-session") {
             self.dial_beside(now, id, out);
         }
     }

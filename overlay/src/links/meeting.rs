@@ -8,7 +8,7 @@ use super::contacts::bare;
 use super::session::{Greeting, OpenSession};
 use super::{Due, Link, Links, MAX_NEIGHBOURS, Output};
 use crate::message::{Farewell, Hello, Message};
-use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Session, Time, undone};
+use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Session, Time, slim, undone};
 
 /// Sessions with one peer at most; then the oldest ones that had no `Hello` are closed.
 pub(super) const MAX_SESSIONS: usize = 3;
@@ -62,7 +62,7 @@ impl Links {
             remote.dialing = None;
             self.redials.cancel(peer);
         }
-        self.sessions.insert(session, opened);
+        self.sessions.insert(session, Box::new(opened));
         self.deadlines
             .set(Due::Hello(session), now + self.config.ping_timeout * 3);
         out.push(Output::Send {
@@ -114,7 +114,7 @@ impl Links {
     }
 
     pub(super) fn neighbour_list(&self) -> Vec<PeerId> {
-        self.links.values().map(Link::peer).take(MAX_NEIGHBOURS).collect()
+        self.iter().map(Link::peer).take(MAX_NEIGHBOURS).collect()
     }
 
     fn open_numbers(&self, peer: &PeerId) -> Vec<u64> {
@@ -126,7 +126,7 @@ impl Links {
         let sessions = self.remotes.get(peer).map_or(&[][..], |remote| &remote.sessions);
         sessions
             .iter()
-            .filter_map(|session| Some((*session, self.sessions.get(session)?)))
+            .filter_map(|session| Some((*session, &**self.sessions.get(session)?)))
     }
 
     fn make_room(&mut self, peer: &PeerId, out: &mut Vec<Output>) {
@@ -301,6 +301,7 @@ impl Links {
 
     fn forget_session(&mut self, session: Session) -> Option<PeerId> {
         let open = self.sessions.swap_remove(&session)?;
+        slim::index_map(&mut self.sessions);
         self.deadlines.cancel(Due::Hello(session));
         if let Some(remote) = self.remotes.get_mut(&open.peer) {
             remote.sessions.retain(|other| *other != session);

@@ -70,13 +70,13 @@ pub(crate) struct Links {
     secret: [u8; 32],
     /// The number of the newest session.
     last_number: u64,
-    sessions: IndexMap<Session, OpenSession>,
+    sessions: IndexMap<Session, Box<OpenSession>>,
     /// Peers that are linked, wanted, dialled, or have sessions.
-    remotes: HashMap<PeerId, Remote>,
+    remotes: HashMap<PeerId, Box<Remote>>,
     contacts: Contacts,
     /// Peers of other networks that have been logged as such, the first ones first.
     foreign: IndexSet<PeerId>,
-    links: IndexMap<LinkId, Link>,
+    links: IndexMap<LinkId, Box<Link>>,
     by_peer: HashMap<PeerId, LinkId>,
     last_link: u32,
     rota: Rota,
@@ -220,12 +220,12 @@ impl Links {
 
     /// The link of this number.
     pub(crate) fn by_id(&self, link: LinkId) -> Option<&Link> {
-        self.links.get(&link)
+        self.links.get(&link).map(|link| &**link)
     }
 
     /// All links, the oldest first.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Link> {
-        self.links.values()
+        self.links.values().map(|link| &**link)
     }
 
     /// "The mean over the peer's own links of (smoothed round trip + 4 × variance)" (protocol.md §6); `None` while any link lacks
@@ -247,7 +247,7 @@ impl Links {
     }
 
     fn link_of(&mut self, peer: &PeerId) -> Option<&mut Link> {
-        self.links.get_mut(self.by_peer.get(peer)?)
+        self.links.get_mut(self.by_peer.get(peer)?).map(|link| &mut **link)
     }
 
     /// Sends a frame on the session that carries the link now; lost without one.

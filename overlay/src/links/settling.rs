@@ -94,7 +94,7 @@ impl Links {
             wanted_by_us: remote.wanted,
             operations: Operations::new(self.config.operation_window, self.config.max_operations),
         };
-        self.links.insert(id, Link::new(now, founding));
+        self.links.insert(id, Box::new(Link::new(now, founding)));
         self.by_peer.insert(peer, id);
         self.rota.insert(id, &mut self.rng);
         self.deadlines.set(Due::Alive(id), now + self.config.link_lifetime());
