@@ -9,6 +9,8 @@ mod io;
 mod machine;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod tests;
 mod view;
 pub mod wire;
 
