@@ -35,6 +35,26 @@ fn all_accept_and_their_paths_come_up() {
     );
 }
 
+/// "A group's own bound uses the hops that its `Confirm`s counted, plus detours", once all are counted; members do not know them.
+#[test]
+fn the_roots_bound_counts_the_hops_once_every_path_has_been_up() {
+    let config = Config::lan();
+    let bound = |world: &World, peer: usize, group| world.peers[peer].groups.view(&group).unwrap().notification_bound;
+    let of_hops = |hops| config.timings.notification_bound(hops, config.tick);
+    let mut world = World::new(3);
+    let group = world.group();
+    assert_eq!(bound(&world, 0, group), of_hops(1 + 3));
+    assert_eq!(bound(&world, 1, group), of_hops(config.timings.hop_limit));
+    let mut world = World::new(3);
+    world.no_path.insert((0, 2));
+    let group = world.group();
+    assert_eq!(
+        bound(&world, 0, group),
+        of_hops(config.timings.hop_limit),
+        "one is missing"
+    );
+}
+
 #[test]
 fn creation_does_not_wait_for_paths() {
     let mut world = World::new(2);
