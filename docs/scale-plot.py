@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Draws docs/scale.svg from docs/scale.jsonl: one curve per figure, next to a multiple of log N (dashed) through its first point."""
+"""Draws docs/scale.svg from docs/scale.jsonl, and prints the table of docs/scale.md.
+
+In the picture one curve per figure, next to a multiple of log N (dashed) through its first point.
+"""
 
 import json
 import math
@@ -19,7 +22,48 @@ PANELS = [
     ("told after a signal, ms", "signal_ms", ["p50"]),
     ("messages per death", "messages_per_death", [None]),
 ]
+# Lines of the table: words, and the figures of one column. A figure is a key, or a key and a part of its distribution.
+LINES = [
+    ("links per peer: mean / p99 / max", "{:.0f} / {:.0f} / {:.0f}", ["links.mean", "links.p99", "links.max"]),
+    ("hops of a path: mean / p99 / max", "{:.1f} / {:.0f} / {:.0f}", ["hops.mean", "hops.p99", "hops.max"]),
+    ("paths carried per peer: mean / max", "{:.0f} / {:.0f}", ["carried.mean", "carried.max"]),
+    ("join: p50 / p99", "{:.0f} / {:.0f}", ["join_ms.p50", "join_ms.p99"]),
+    ("locate: mean / p99", "{:.0f} / {:.0f}", ["locate_ms.mean", "locate_ms.p99"]),
+    ("create: p50 / p99", "{:.0f} / {:.0f}", ["create_ms.p50", "create_ms.p99"]),
+    ("calm, messages/s per peer: mean / p99 / max", "{:.2f} / {:.2f} / {:.2f}", ["messages.mean", "messages.p99", "messages.max"]),
+    ("calm, bytes/s per peer: p50 / mean / p99", "{:.0f} / {:.0f} / {:.0f}", ["bytes.p50", "bytes.mean", "bytes.p99"]),
+    ("churn, messages/s · bytes/s per peer", "{:.2f} · {:.0f}", ["churn_messages", "churn_bytes"]),
+    ("deaths · groups that failed", "{:,} · {:,}", ["deaths", "failed"]),
+    ("repairs · messages per death", "{:.1f} · {:,.0f}", ["repairs_per_death", "messages_per_death"]),
+    ("told after a crash: p50 / p99 / max", "{:.0f} / {:.0f} / {:.0f}", ["crash_ms.p50", "crash_ms.p99", "crash_ms.max"]),
+    ("told after a vanish: p50 / p99 / max", "{:.0f} / {:.0f} / {:.0f}", ["vanish_ms.p50", "vanish_ms.p99", "vanish_ms.max"]),
+    ("told after a signal: p50 / p99 / max", "{:.0f} / {:.0f} / {:.0f}", ["signal_ms.p50", "signal_ms.p99", "signal_ms.max"]),
+    ("worst notification ÷ bound", "{:.2f}", ["share_of_bound.max"]),
+    ("creations refused · other violations", "{} · {}", ["refused", "others"]),
+    ("memory per peer at most, KiB", "{:.0f}", ["kib"]),
+    ("events", "{:.1f} M", ["millions"]),
+]
 COLOURS = ["#1f5fa8", "#c2571a"]
+
+
+def figure(row, name):
+    derived = {
+        "kib": lambda: row["memory"] / 1024 / row["peers"],
+        "millions": lambda: row["events"] / 1e6,
+        "others": lambda: row["violations"] - row["refused"],
+    }
+    if name in derived:
+        return derived[name]()
+    key, _, part = name.partition(".")
+    return row[key][part] if part else row[key]
+
+
+def table(rows):
+    lines = ["| peers, groups | " + " | ".join(f"{row['peers']:,}" for row in rows) + " |", "| --- |" + " --- |" * len(rows)]
+    for words, shape, names in LINES:
+        cells = [shape.format(*(figure(row, name) for name in names)) for row in rows]
+        lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def panel(rows, title, key, parts):
@@ -70,6 +114,7 @@ def main():
         place = f"{at % COLUMNS * WIDTH},{at // COLUMNS * HEIGHT}"
         out.append(f'<g transform="translate({place})">\n{panel(rows, title, key, parts)}\n</g>')
     (HERE / "scale.svg").write_text("\n".join(out) + "\n</svg>\n")
+    print(table(rows))
 
 
 if __name__ == "__main__":
