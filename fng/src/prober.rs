@@ -286,6 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn beyond_4096_postings_the_oldest_is_forgotten() {
+        let mut prober = Prober::default();
+        prober.add(at(0), PAIR, key(1));
+        for post in 0..=MAX_POSTINGS as u64 {
+            assert!(prober.postings.len() <= MAX_POSTINGS && (post == 0 || prober.posting(0).is_some()));
+            let posting = Posting {
+                pair: PAIR,
+                sent: at(0),
+                keys: Vec::new(),
+            };
+            prober.posted(post, posting);
+        }
+        assert!(prober.posting(0).is_none() && prober.posting(1).is_some());
+        assert_eq!(prober.postings.len(), MAX_POSTINGS);
+    }
+
+    #[test]
     fn postings_end_with_their_time_and_with_their_pair() {
         let mut prober = Prober::default();
         prober.add(at(0), PAIR, key(1));

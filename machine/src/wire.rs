@@ -105,7 +105,8 @@ fn check<T: DeserializeOwned>(body: &[u8]) -> Result<(), WireError> {
 
 #[cfg(test)]
 mod tests {
-    use fatebound_overlay::message::Ping;
+    use fatebound_overlay::Keypair;
+    use fatebound_overlay::message::{Ping, Routed, RoutedAnswer, Signed};
     use fatebound_tree::{Operation, Tell};
 
     use super::*;
@@ -159,6 +160,8 @@ mod tests {
         );
         let tell = encode(&Message::Tell(encode(&Tell::Suspected { paths: Vec::new() })));
         assert!(decode_frame(&tell).is_ok());
+        let tell = encode(&Message::Tell(vec![9, 9]));
+        assert_eq!(decode_frame(&tell), Err(WireError::MalformedInside));
         assert_eq!(
             decode_question(&encode(&OneShot::Above(vec![9, 9]))),
             Err(WireError::MalformedInside)
@@ -167,5 +170,45 @@ mod tests {
             decode_answer(&encode(&Answer::Above(vec![9, 9]))),
             Err(WireError::MalformedInside)
         );
+    }
+
+    /// A carrier hands on no garbage either.
+    #[test]
+    fn what_is_routed_is_decoded_to_the_bottom_too() {
+        fn signed<T>(body: T) -> Signed<T> {
+            let keypair = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+            let peer = keypair.public().to_peer_id();
+            Signed {
+                from: peer,
+                to: peer,
+                number: 1,
+                body,
+                signature: Vec::new(),
+            }
+        }
+        let question = |body| {
+            let body = signed(OneShot::Above(body));
+            encode(&Message::Routed(Box::new(Routed {
+                target: body.to,
+                visited: Vec::new(),
+                detours: 3,
+                body,
+            })))
+        };
+        let answer = |body| {
+            let (trail, body) = (Vec::new(), signed(Answer::Above(body)));
+            encode(&Message::RoutedAnswer(Box::new(RoutedAnswer { trail, body })))
+        };
+        let groups = Vec::new();
+        let good = encode(&fatebound_fng::message::Request::Probe { groups });
+        assert!(decode_frame(&question(good)).is_ok());
+        assert!(decode_frame(&answer(encode(&fatebound_fng::message::Answer::Noted))).is_ok());
+        assert_eq!(decode_frame(&question(vec![9, 9])), Err(WireError::MalformedInside));
+        assert_eq!(decode_frame(&answer(vec![9, 9])), Err(WireError::MalformedInside));
+    }
+
+    #[test]
+    fn the_longest_frame_is_not_too_long() {
+        assert_eq!(decode_frame(&vec![0xff; MAX_FRAME]), Err(WireError::Malformed));
     }
 }

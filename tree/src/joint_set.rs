@@ -419,6 +419,21 @@ mod tests {
     }
 
     #[test]
+    fn a_view_that_lies_two_operations_ahead_waits_for_both() {
+        let (mut a, mut b) = (Joint::new(KEY, 10), Joint::new(KEY, 10));
+        for hash in [1, 2] {
+            b.send();
+            b.add_by_us(hash);
+        }
+        assert_eq!(a.seen(view(&b)), Verdict::Unknown);
+        for (hash, verdict) in [(1, Verdict::Unknown), (2, Verdict::Equal)] {
+            a.receive();
+            a.add_by_them(hash);
+            assert_eq!(a.caught_up(), verdict);
+        }
+    }
+
+    #[test]
     fn a_digest_that_differs_is_noticed() {
         let (mut a, b) = (Joint::new(KEY, 10), Joint::new(KEY, 10));
         a.add_by_them(3);

@@ -93,6 +93,18 @@ fn the_direct_connection_is_a_path_of_its_own() {
 }
 
 #[test]
+fn who_is_busy_is_not_asked_again_at_once() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let (path, cause) = (world.path(group, 1, 1), Cause::Busy);
+    let out = world.outputs(0, Input::Tree(fatebound_tree::Event::Broken { path, cause }));
+    let attempt = |output: &Output| matches!(output, Output::Construct { .. });
+    assert!(!out.iter().any(attempt), "{out:?}");
+    world.run(secs(1));
+    assert_eq!(world.constructs[1..], [(world.path(group, 1, 2), Via::Overlay)]);
+}
+
+#[test]
 fn busy_costs_no_attempt() {
     let mut world = World::new(2);
     world.create(0, &[1], None);
@@ -396,8 +408,9 @@ fn a_roots_patience_begins_anew_when_a_proof_arrives() {
     world.no_path.insert((0, 1));
     let begin = world.now;
     world.break_paths(0, 1);
-    world.run(Duration::from_millis(1700));
+    world.run(Duration::from_millis(200));
     let asked = PostId(world.peers[0].groups.next_post() - 1);
+    world.run(Duration::from_millis(1500));
     let (alive, unknown) = (vec![0], Vec::new());
     let answer = Answer::Status { alive, unknown };
     let (post, from) = (asked, id(1));
