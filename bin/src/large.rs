@@ -12,6 +12,9 @@ use crate::cli::SimArgs;
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::output::Output;
 
+/// Broken promises that are told one by one, at most.
+const MAX_SHOWN: usize = 100;
+
 /// Runs it; ends in an error when a promise was broken.
 pub fn large(args: &SimArgs, peers: usize) -> Outcome {
     let options = options(args, peers)?;
@@ -24,13 +27,15 @@ pub fn large(args: &SimArgs, peers: usize) -> Outcome {
         let kib = peak_memory() / 1024 / peers as u64;
         output.line(&format!("{kib} KiB of memory per peer at the peak"))?;
     }
-    match report.violations.first() {
-        None => Ok(Exit::Done),
-        Some(first) => Err(Failure::error(format!(
-            "{} broken promises, first: {first:?}",
-            report.violations.len()
-        ))),
+    if report.violations.is_empty() {
+        return Ok(Exit::Done);
     }
+    // A table lists them; who reads JSON gets the first ones here.
+    if args.json {
+        let shown = report.violations.iter().take(MAX_SHOWN);
+        shown.for_each(|violation| complain(format_args!("violation: {violation}")));
+    }
+    Err(Failure::error(format!("{} broken promises", report.violations.len())))
 }
 
 fn options(args: &SimArgs, peers: usize) -> Result<Options, Failure> {
