@@ -85,11 +85,11 @@ impl Groups {
         })
     }
 
-    /// "A group's own bound uses the hops that its `Confirm`s counted, plus detours" (protocol.md §7), once every path has been up; a member
-    /// does not know them and has to allow for the most.
+    /// "A group's own bound uses the hops that its `Confirm`s counted, plus detours" (protocol.md §7), while every path is up: a repair may
+    /// lengthen one. A member does not know them and has to allow for the most.
     pub(crate) fn bound(&self, group: &Group) -> Duration {
         let timings = self.table.timings(group);
-        let counted = group.root && group.far.iter().all(|far| far.hops > 0);
+        let counted = group.root && group.far.iter().all(|far| far.live);
         let longest = group.far.iter().map(|far| far.hops).max().filter(|_| counted);
         let hops = longest.map_or(timings.hop_limit, |hops| {
             hops.saturating_add(DETOURS).min(timings.hop_limit)

@@ -81,6 +81,24 @@ fn p1_a_member_that_is_not_told() {
     }
 }
 
+/// A preset's bound allows for 24 hops: two minutes. The group's own allows for those that its paths have.
+#[test]
+fn p1_a_member_that_is_told_after_the_groups_own_bound() {
+    let scenario = |until: u32| -> Scenario {
+        let text = format!("seed 3\npeers 8\nprofile local\nuntil {until}s\n0s create g0 0 1,2\n5s signal 2 g0\n");
+        text.parse().expect("a scenario")
+    };
+    let swallow = || {
+        Says(|output| match failed(&output) {
+            Some(_) => vec![],
+            None => vec![output],
+        })
+    };
+    let bound = scenario(0).setting.config().groups.notification_bound();
+    assert!(bound.as_secs() > 100, "{bound:?}");
+    assert_broken(&scenario(60), &[1], swallow, "P1 agreement");
+}
+
 #[test]
 fn p3_a_signal_that_its_own_member_is_not_told_of() {
     let swallow = || {

@@ -5,11 +5,16 @@
 //! stopped and goes on later, is owed the bound from then; and since a root that is stopped can neither ask nor answer, the time during
 //! which it was stopped is added. That root and member cannot reach each other counts as long as it lasts: when the network mends, the
 //! clock is wound back. A signal (P3) is told to its own member first, so it starts the clock like every other notification.
+//!
+//! The bound is the group's own, as its root knew it when the clock started: "a repair may lengthen a path" (protocol.md §7), so for a
+//! member whose path the root repairs after that it is the configuration's, and so it is where the root's word was not known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fatebound_machine::fng;
 use fatebound_machine::overlay::Time;
+use fatebound_machine::tree::PathId;
 
 use super::reach::reachable;
 use super::{Book, Checker, GroupRecord, Membership, Report, name};
@@ -21,6 +26,10 @@ use crate::{GroupId, PeerIndex, World};
 pub(super) struct Agreement {
     /// Groups whose root and some member cannot reach each other, and since when.
     apart: BTreeMap<GroupId, Time>,
+    /// The bound of each group's own, as its root knew it at the last look before the clock started.
+    own: BTreeMap<GroupId, Duration>,
+    /// Members whose paths have broken at their roots since then.
+    rebuilt: BTreeSet<(GroupId, PeerIndex)>,
 }
 
 impl Agreement {
@@ -43,7 +52,38 @@ impl Agreement {
         let resumed = book.last_idle(peer);
         let from = trigger.max(member.since).max(resumed);
         let idle = book.idle_within(group.root, trigger, book.now);
-        Some((from, from + book.bound + idle))
+        Some((from, from + self.bound(book, id, peer) + idle))
+    }
+
+    fn bound(&self, book: &Book, id: &GroupId, peer: PeerIndex) -> Duration {
+        let own = self.own.get(id).filter(|_| !self.rebuilt.contains(&(*id, peer)));
+        own.map_or(book.bound, |own| own.mul_f64(book.slowness()))
+    }
+
+    fn ask_roots(&mut self, world: &World, book: &Book) {
+        for (id, group) in &book.groups {
+            if self.trigger(id, group).is_some() {
+                continue;
+            }
+            self.rebuilt.retain(|(other, _)| other != id);
+            let view = world.machine(group.root).and_then(|machine| machine.group(id));
+            match view {
+                Some(view) => self.own.insert(*id, view.notification_bound),
+                None => self.own.remove(id),
+            };
+        }
+    }
+
+    /// A path broke at its root. Before the clock has started it can be anybody's: what the root says next counts.
+    fn breaks(&mut self, book: &Book, path: &PathId) {
+        let Some(group) = book.groups.get(&path.group) else {
+            return;
+        };
+        if self.trigger(&path.group, group).is_none() {
+            self.own.remove(&path.group);
+        } else if let Some(member) = book.index(&path.member) {
+            self.rebuilt.insert((path.group, member));
+        }
     }
 
     fn watch(&mut self, world: &World, book: &Book) {
@@ -65,8 +105,12 @@ impl Checker for Agreement {
     }
 
     fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
-        let Some((peer, fng::Event::Failed { group: id, .. })) = seen.of_groups() else {
-            return;
+        let (peer, id) = match seen.of_groups() {
+            Some((peer, fng::Event::Repairing { path, .. })) if book.index(&path.group.root) == Some(peer) => {
+                return self.breaks(book, path);
+            }
+            Some((peer, fng::Event::Failed { group, .. })) => (peer, group),
+            _ => return,
         };
         let Some(group) = book.groups.get(id) else { return };
         let Some(member) = group.members.get(&peer).filter(|member| member.told.is_none()) else {
@@ -90,6 +134,7 @@ impl Checker for Agreement {
 
     fn look(&mut self, world: &World, book: &Book, report: &mut Report) {
         self.watch(world, book);
+        self.ask_roots(world, book);
         for (id, group) in &book.groups {
             for (peer, member) in &group.members {
                 if member.told.is_some() || !book.runs_as(*peer, member) {

@@ -154,6 +154,11 @@ impl Book {
         self.bound = self.bound.max(self.honest_bound.div_f64(rate));
     }
 
+    /// By which factor clocks may be too slow: everything may take so much longer.
+    pub fn slowness(&self) -> f64 {
+        self.bound.as_secs_f64() / self.honest_bound.as_secs_f64()
+    }
+
     /// For this time a process gets nothing done, or does not know the time.
     pub(crate) fn idles(&mut self, peer: PeerIndex, from: Time, to: Time) {
         self.peers[peer.0].idle.push((from, to));
