@@ -238,10 +238,10 @@ pub struct SimArgs {
     /// How long lives end and begin in a large world
     #[arg(long, value_name = "M", conflicts_with_all = ["seeds", "faults", "replay"], default_value_t = 10)]
     pub minutes: u32,
-    /// Timings: brisk, sparse or far (short bounds, for many runs), or a preset: local, lan, wan, fuse [default: drawn]
+    /// Timings: brisk, sparse, tight or far (short bounds, for many runs), or a preset: local, lan, wan, fuse [default: drawn]
     #[arg(long, value_name = "P")]
     pub profile: Option<Setting>,
-    /// Which faults: mixed, crash, restart, pause, partition and others, or a file as --save writes it [default: drawn]
+    /// Which faults: mixed, crash, restart, pause, partition, hunted and others, or a file as --save writes it [default: drawn]
     #[arg(long, value_name = "NAME|FILE")]
     pub faults: Option<String>,
     /// Play one saved run again and show what happens

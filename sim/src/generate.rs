@@ -3,6 +3,9 @@
 //! A [`Family`] draws *episodes*: a few faults that belong together, such as a crash and the restart after it. `mixed` takes its episodes
 //! from all the others. After its faults a scenario either calms down at once or lasts for another bound as it is, so that a partition also
 //! outlives the bound; then it stays calm for a bound, so that everything that has to be settled is.
+//!
+//! `hunted` is no collection of episodes but a plan: random faults mostly leave some quick way, so a failure is known everywhere after a tenth of
+//! the bound. Here every quick way is stopped, in a network with few wires, and what is left are the time limits that the bound adds up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +16,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 
 use crate::PeerIndex;
-use crate::adversary::{Adversary, Reaction};
+use crate::adversary::{Adversary, MessageKind, Reaction};
 use crate::fault::{self, Fault, GroupNumber};
 use crate::schedule::Scenario;
 use crate::setting::Setting;
@@ -47,10 +50,12 @@ pub enum Family {
     Churn,
     /// Applications signal, check, let groups fail in silence, and peers shut down.
     Signal,
+    /// Somebody vanishes or signals while an adversary meets every word about it: the failure has to travel hop by hop, over time limits.
+    Hunted,
 }
 
 /// All families, with their names.
-pub const FAMILIES: [(Family, &str); 13] = [
+pub const FAMILIES: [(Family, &str); 14] = [
     (Family::Mixed, "mixed"),
     (Family::Crash, "crash"),
     (Family::Restart, "restart"),
@@ -64,7 +69,11 @@ pub const FAMILIES: [(Family, &str); 13] = [
     (Family::Region, "region"),
     (Family::Churn, "churn"),
     (Family::Signal, "signal"),
+    (Family::Hunted, "hunted"),
 ];
+
+/// Of these, the families that are drawn. One that came later is played when it is asked for: else it would change what every seed means.
+const DRAWN: std::ops::RangeInclusive<usize> = 1..=12;
 
 /// What is asked of a random scenario; what is `None` is drawn.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +95,12 @@ const FAULTS: std::ops::RangeInclusive<usize> = 10..=16;
 pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     // The world draws from the same seed: what is drawn here must not be the same numbers.
     let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_5c4e_d01e_0000);
+    let hunted = wishes.family == Some(Family::Hunted);
+    let wishes = &if hunted {
+        hunting(&mut rng, wishes)
+    } else {
+        wishes.clone()
+    };
     let setting = wishes.setting.unwrap_or_else(|| Setting::draw(&mut rng));
     let more = rng.random_range(8..=12);
     let peers = wishes.peers.unwrap_or(if rng.random_bool(0.25) { more } else { 8 });
@@ -102,11 +117,11 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     draw.groups(groups);
     let family = wishes.family.unwrap_or_else(|| draw.family());
     let least = draw.rng.random_range(FAULTS);
-    draw.episodes(family, least);
-    let calm = if draw.rng.random() {
-        draw.span
+    let calm = if family == Family::Hunted {
+        draw.hunt() + bound
     } else {
-        draw.span + bound
+        draw.episodes(family, least);
+        draw.span + if draw.rng.random() { Duration::ZERO } else { bound }
     };
     draw.push(calm, Fault::Calm);
     let mut schedule = draw.creations();
@@ -118,6 +133,17 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
         setting,
         until: whole(calm + bound) + setting.config().overlay.link_interval,
         schedule,
+    }
+}
+
+/// What `hunted` wishes besides: peers for long paths, few groups, so that they do not help each other, and the nearest of all bounds.
+fn hunting(rng: &mut StdRng, wishes: &Wishes) -> Wishes {
+    let (peers, groups) = (rng.random_range(12..=20), rng.random_range(1..=3));
+    Wishes {
+        peers: wishes.peers.or(Some(peers)),
+        groups: wishes.groups.or(Some(groups)),
+        setting: wishes.setting.or(Some(Setting::Tight)),
+        family: wishes.family,
     }
 }
 
@@ -179,7 +205,7 @@ impl Draw {
     }
 
     fn pure_family(&mut self) -> Family {
-        FAMILIES[self.rng.random_range(1..FAMILIES.len())].0
+        FAMILIES[self.rng.random_range(DRAWN)].0
     }
 
     fn episodes(&mut self, family: Family, least: usize) {
@@ -262,7 +288,7 @@ impl Draw {
     fn episode(&mut self, family: Family) {
         let at = self.when();
         match family {
-            Family::Mixed => {}
+            Family::Mixed | Family::Hunted => {}
             Family::Crash => self.crash(at),
             Family::Restart => self.restart(at),
             Family::Pause => self.pause(at),
@@ -484,6 +510,84 @@ impl Draw {
             3 => Fault::Silent(peer, group),
             4 => Fault::Stop(peer),
             _ => Fault::Check(peer, group),
+        };
+        self.push(at, fault);
+    }
+}
+
+/// Words that take a failure on, each along a link: without them it is noticed when that link has been silent for `L`.
+const RUNNERS: [MessageKind; 2] = [MessageKind::Release, MessageKind::Fail];
+
+/// Words that would overtake the silence.
+const SCOUTS: [MessageKind; 4] = [
+    MessageKind::Suspected,
+    MessageKind::Probe,
+    MessageKind::NeedRepair,
+    MessageKind::Status,
+];
+
+impl Draw {
+    /// First the network becomes thin, so that paths are long; then groups are created; then the adversaries come, and each group has something
+    /// to say. Returns when all of it begins.
+    fn hunt(&mut self) -> Duration {
+        let share = self.rng.random_range(0.4..0.8);
+        self.thin(share);
+        let creation = self.link_lifetime * 4;
+        for number in 0..self.groups.len() {
+            self.groups[number].at = creation + self.before(self.link_lifetime / 4);
+        }
+        let begin = creation + self.link_lifetime;
+        for kind in RUNNERS {
+            let how_long = whole(self.link_lifetime.mul_f64(self.rng.random_range(1.02..1.5)));
+            self.meet(begin, kind, Reaction::CutLink(how_long));
+        }
+        for kind in SCOUTS {
+            let reaction = match self.rng.random_range(0..6) {
+                0 => Reaction::CutLink(whole(self.before(self.link_lifetime * 2))),
+                1 => Reaction::BreakSilently,
+                _ => Reaction::BreakSession,
+            };
+            self.meet(begin, kind, reaction);
+        }
+        for number in 0..self.groups.len() {
+            let at = begin + self.before(self.link_lifetime * 2);
+            self.prey(at, number);
+        }
+        begin
+    }
+
+    /// This share of the wires is cut from the start.
+    fn thin(&mut self, share: f64) {
+        for peer in 0..self.peers {
+            let others: Vec<PeerIndex> = (peer + 1..self.peers).map(PeerIndex).collect();
+            let cut: Vec<PeerIndex> = others.into_iter().filter(|_| self.rng.random_bool(share)).collect();
+            if !cut.is_empty() {
+                self.push(Duration::ZERO, Fault::Partition(vec![PeerIndex(peer)], cut));
+            }
+        }
+    }
+
+    /// An adversary that lets hardly any word of this kind pass.
+    fn meet(&mut self, at: Duration, kind: MessageKind, reaction: Reaction) {
+        let share = match self.rng.random_bool(0.7) {
+            true => 1.0,
+            false => f64::from(self.rng.random_range(80..100)) / 100.0,
+        };
+        self.push(at, Fault::Adversary(Adversary { kind, share, reaction }));
+    }
+
+    /// A member of this group signals, or its host vanishes or its process ends.
+    fn prey(&mut self, at: Duration, number: usize) {
+        let planned = &self.groups[number];
+        let all: Vec<PeerIndex> = planned.members.iter().copied().chain([planned.root]).collect();
+        let Some(peer) = all.choose(&mut self.rng).copied() else {
+            return;
+        };
+        let fault = match self.rng.random_range(0..6) {
+            0 => Fault::Vanish(peer),
+            1 => Fault::Crash(peer),
+            2 => Fault::Stop(peer),
+            _ => Fault::Signal(peer, GroupNumber(number as u32)),
         };
         self.push(at, fault);
     }

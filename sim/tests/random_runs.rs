@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use fatebound_sim::generate::{FAMILIES, Wishes, scenario};
+use fatebound_sim::generate::{FAMILIES, Family, Wishes, scenario};
 use fatebound_sim::run::run;
 use fatebound_sim::setting::Setting;
 use fatebound_sim::statistics::Statistics;
@@ -89,6 +89,28 @@ fn every_family_of_faults_keeps_every_promise() {
             );
         }
     }
+}
+
+/// Failures that are hunted take a large part of the bound, and no more than all of it.
+#[test]
+fn what_is_hunted_comes_near_to_the_bound() {
+    let wishes = Wishes {
+        family: Some(Family::Hunted),
+        ..Wishes::default()
+    };
+    let mut all = Statistics::default();
+    for seed in 101..=160 {
+        let outcome = run(&scenario(seed, &wishes));
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:?}", outcome.violations);
+        all.add(&outcome.statistics);
+    }
+    println!("{all}");
+    assert!(
+        all.worst > 0.5,
+        "{:.3} of the bound (seed {})",
+        all.worst,
+        all.worst_seed
+    );
 }
 
 /// The rarest tries come after many rounds of maintenance: then there is one ring, with nobody in it who is dead.
