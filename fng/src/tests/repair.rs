@@ -69,6 +69,23 @@ fn attempts_go_round_until_one_way_works() {
     assert!(!matches!(world.constructs.last(), Some((_, Via::Overlay))));
 }
 
+/// The path that is being built may be longer than the one that broke.
+#[test]
+fn a_root_gives_the_bound_of_the_longest_path_while_it_repairs() {
+    let mut world = World::new(3);
+    let group = world.group();
+    let bound = |world: &World| world.peers[0].groups.view(&group).unwrap().notification_bound;
+    let (own, longest) = (bound(&world), Config::lan().notification_bound());
+    assert!(own < longest, "{own:?}");
+    world.no_path.insert((0, 1));
+    world.break_paths(0, 1);
+    world.run(secs(1));
+    assert_eq!(bound(&world), longest);
+    world.no_path.clear();
+    world.run(secs(30));
+    assert_eq!(bound(&world), own);
+}
+
 #[test]
 fn the_direct_connection_is_a_path_of_its_own() {
     let mut world = World::new(2);
