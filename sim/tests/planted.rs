@@ -237,6 +237,15 @@ fn p7_a_peer_that_talks_about_paths_although_nothing_happens() {
     assert!(broken.contains("P7 silence"), "{broken:?}");
 }
 
+/// And it is no bug that a peer does what its application asks for, however late.
+#[test]
+fn p7_what_an_application_asks_for_may_be_heard() {
+    for late in ["79.500s check 1 g0", "79.500s create g1 3 4,5"] {
+        let outcome = run(&play("brisk", late));
+        assert!(outcome.violations.is_empty(), "{late}: {:?}", outcome.violations);
+    }
+}
+
 #[test]
 fn an_audit_that_finds_a_difference() {
     let lies = || {

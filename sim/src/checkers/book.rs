@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fatebound_machine::fng::{self, Command as Order, Reason, Refusal, Ticket};
+use fatebound_machine::fng::{self, Reason, Refusal, Ticket};
 use fatebound_machine::overlay::{PeerId, Time};
 use fatebound_machine::{Command, Event};
 
@@ -236,7 +236,7 @@ impl Book {
             } => self.told(at, *peer, event),
             Observation::Disturbed(disturbance) => self.disturb(at, *disturbance),
             Observation::Ordered {
-                command: Command::Group(Order::Signal { .. } | Order::FallSilent { .. }) | Command::Shutdown,
+                command: Command::Group(_) | Command::Shutdown,
                 ..
             } => self.disturbed = at,
             Observation::Told {
