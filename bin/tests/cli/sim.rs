@@ -94,3 +94,72 @@ fn a_large_world_says_what_each_of_its_peers_pays() {
         error(&output)
     );
 }
+
+/// A root whose clock runs at half its speed, with a member that is gone: by that clock the creation ends in time, by everybody else's it
+/// does not. No profile promises anything to clocks as wrong as this, so here is a promise that any build breaks.
+const BROKEN: &str = "seed 0\npeers 8\nprofile brisk\nuntil 30s\n0s drift 0 0.5\n1s vanish 3\n\
+    2s break 4 5\n3s crash 6\n3.500s create g0 0 1,3\n4s create g1 5 2,7\n";
+
+#[test]
+fn a_broken_promise_is_made_small_saved_and_broken_again_by_a_replay() {
+    let home = Home::new();
+    fs::write(home.path().join("faults"), BROKEN).unwrap();
+    let run = |line: &str| home.command(line).current_dir(home.path()).output().unwrap();
+    let hunt = run("sim --faults faults --seeds 3 --first-seed 7 --jobs 1 --save found.txt");
+    assert_eq!(code(&hunt), Some(1), "{}", error(&hunt));
+    let words = error(&hunt);
+    let promise = "P5 creation at ";
+    assert!(words.contains(&format!("seed 7 broke a promise: {promise}")), "{words}");
+    assert!(
+        words.contains("smallest scenario in found.txt, its trace in found.trace"),
+        "{words}"
+    );
+    let saved = fs::read_to_string(home.path().join("found.txt")).unwrap();
+    let (reason, rest) = saved.split_once('\n').unwrap();
+    assert!(reason.starts_with(&format!("# {promise}")), "{saved}");
+    assert!(
+        rest.starts_with("seed 7\n") && rest.contains("drift 0") && rest.contains("create g0 0 "),
+        "{saved}"
+    );
+    for needless in ["break 4 5", "crash 6", "g1"] {
+        assert!(!rest.contains(needless), "{needless} is left in {saved}");
+    }
+    let replay = run("sim --replay found.txt");
+    assert_eq!(code(&replay), Some(1));
+    let violation = reason.trim_start_matches("# ");
+    assert!(
+        error(&replay).contains(&format!("first: {violation}")),
+        "{violation}; {}",
+        error(&replay)
+    );
+    let trace = fs::read_to_string(home.path().join("found.trace")).unwrap();
+    assert_eq!(stdout(&replay), trace, "the replay shows what was written down");
+    assert!(trace.contains(&format!("VIOLATION: {violation}")), "{trace}");
+}
+
+#[test]
+fn programs_are_told_which_seed_broke_what_and_all_of_them_if_they_ask() {
+    let home = Home::new();
+    fs::write(home.path().join("faults"), BROKEN).unwrap();
+    let hunt = |more: &str| {
+        let line = format!("sim --faults faults --seeds 3 --first-seed 7 --jobs 1 --json --save found.txt {more}");
+        let output = home.command(&line).current_dir(home.path()).output().unwrap();
+        assert_eq!(code(&output), Some(1), "{}", error(&output));
+        let line = output.stdout.split(|byte| *byte == b'\n').next().unwrap();
+        serde_json::from_slice::<serde_json::Value>(line).unwrap()
+    };
+    let first = hunt("");
+    assert_eq!(
+        (first["failing_seed"].as_u64(), first["runs"].as_u64()),
+        (Some(7), first["failing_runs"].as_u64())
+    );
+    let all = hunt("--keep-going");
+    assert_eq!(
+        (all["failing_seed"].as_u64(), all["failing_runs"].as_u64()),
+        (Some(7), Some(3))
+    );
+    assert!(
+        all["violations"][0].as_str().unwrap().starts_with("P5 creation at "),
+        "{all}"
+    );
+}
