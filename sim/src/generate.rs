@@ -3,9 +3,8 @@
 //! A [`Family`] draws *episodes*: a few faults that belong together, such as a crash and the restart after it. `mixed` takes its episodes
 //! from all the others. After its faults a scenario either calms down at once or lasts for another bound as it is, so that a partition also
 //! outlives the bound; then it stays calm for a bound, so that everything that has to be settled is.
-//!
-//! `hunted` is no collection of episodes but a plan: random faults mostly leave some quick way, so a failure is known everywhere after a tenth of
-//! the bound. Here every quick way is stopped, in a network with few wires, and what is left are the time limits that the bound adds up.
+
+mod hunted;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +15,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 
 use crate::PeerIndex;
-use crate::adversary::{Adversary, MessageKind, Reaction};
+use crate::adversary::{Adversary, Reaction};
 use crate::fault::{self, Fault, GroupNumber};
 use crate::schedule::Scenario;
 use crate::setting::Setting;
@@ -95,11 +94,9 @@ const FAULTS: std::ops::RangeInclusive<usize> = 10..=16;
 pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     // The world draws from the same seed: what is drawn here must not be the same numbers.
     let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_5c4e_d01e_0000);
-    let hunted = wishes.family == Some(Family::Hunted);
-    let wishes = &if hunted {
-        hunting(&mut rng, wishes)
-    } else {
-        wishes.clone()
+    let wishes = &match wishes.family {
+        Some(Family::Hunted) => hunted::wishes(&mut rng, wishes),
+        _ => wishes.clone(),
     };
     let setting = wishes.setting.unwrap_or_else(|| Setting::draw(&mut rng));
     let more = rng.random_range(8..=12);
@@ -133,17 +130,6 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
         setting,
         until: whole(calm + bound) + setting.config().overlay.link_interval,
         schedule,
-    }
-}
-
-/// What `hunted` wishes besides: peers for long paths, few groups, so that they do not help each other, and the nearest of all bounds.
-fn hunting(rng: &mut StdRng, wishes: &Wishes) -> Wishes {
-    let (peers, groups) = (rng.random_range(12..=20), rng.random_range(1..=3));
-    Wishes {
-        peers: wishes.peers.or(Some(peers)),
-        groups: wishes.groups.or(Some(groups)),
-        setting: wishes.setting.or(Some(Setting::Tight)),
-        family: wishes.family,
     }
 }
 
@@ -510,84 +496,6 @@ impl Draw {
             3 => Fault::Silent(peer, group),
             4 => Fault::Stop(peer),
             _ => Fault::Check(peer, group),
-        };
-        self.push(at, fault);
-    }
-}
-
-/// Words that take a failure on, each along a link: without them it is noticed when that link has been silent for `L`.
-const RUNNERS: [MessageKind; 2] = [MessageKind::Release, MessageKind::Fail];
-
-/// Words that would overtake the silence.
-const SCOUTS: [MessageKind; 4] = [
-    MessageKind::Suspected,
-    MessageKind::Probe,
-    MessageKind::NeedRepair,
-    MessageKind::Status,
-];
-
-impl Draw {
-    /// First the network becomes thin, so that paths are long; then groups are created; then the adversaries come, and each group has something
-    /// to say. Returns when all of it begins.
-    fn hunt(&mut self) -> Duration {
-        let share = self.rng.random_range(0.4..0.8);
-        self.thin(share);
-        let creation = self.link_lifetime * 4;
-        for number in 0..self.groups.len() {
-            self.groups[number].at = creation + self.before(self.link_lifetime / 4);
-        }
-        let begin = creation + self.link_lifetime;
-        for kind in RUNNERS {
-            let how_long = whole(self.link_lifetime.mul_f64(self.rng.random_range(1.02..1.5)));
-            self.meet(begin, kind, Reaction::CutLink(how_long));
-        }
-        for kind in SCOUTS {
-            let reaction = match self.rng.random_range(0..6) {
-                0 => Reaction::CutLink(whole(self.before(self.link_lifetime * 2))),
-                1 => Reaction::BreakSilently,
-                _ => Reaction::BreakSession,
-            };
-            self.meet(begin, kind, reaction);
-        }
-        for number in 0..self.groups.len() {
-            let at = begin + self.before(self.link_lifetime * 2);
-            self.prey(at, number);
-        }
-        begin
-    }
-
-    /// This share of the wires is cut from the start.
-    fn thin(&mut self, share: f64) {
-        for peer in 0..self.peers {
-            let others: Vec<PeerIndex> = (peer + 1..self.peers).map(PeerIndex).collect();
-            let cut: Vec<PeerIndex> = others.into_iter().filter(|_| self.rng.random_bool(share)).collect();
-            if !cut.is_empty() {
-                self.push(Duration::ZERO, Fault::Partition(vec![PeerIndex(peer)], cut));
-            }
-        }
-    }
-
-    /// An adversary that lets hardly any word of this kind pass.
-    fn meet(&mut self, at: Duration, kind: MessageKind, reaction: Reaction) {
-        let share = match self.rng.random_bool(0.7) {
-            true => 1.0,
-            false => f64::from(self.rng.random_range(80..100)) / 100.0,
-        };
-        self.push(at, Fault::Adversary(Adversary { kind, share, reaction }));
-    }
-
-    /// A member of this group signals, or its host vanishes or its process ends.
-    fn prey(&mut self, at: Duration, number: usize) {
-        let planned = &self.groups[number];
-        let all: Vec<PeerIndex> = planned.members.iter().copied().chain([planned.root]).collect();
-        let Some(peer) = all.choose(&mut self.rng).copied() else {
-            return;
-        };
-        let fault = match self.rng.random_range(0..6) {
-            0 => Fault::Vanish(peer),
-            1 => Fault::Crash(peer),
-            2 => Fault::Stop(peer),
-            _ => Fault::Signal(peer, GroupNumber(number as u32)),
         };
         self.push(at, fault);
     }
