@@ -26,6 +26,8 @@ pub(crate) enum Waiter {
     Command,
     /// The layer above, by `Command::Link`.
     Link,
+    /// The layer above, by `Command::ProveAddress`.
+    Proof,
     /// A posting without an address.
     Post(PostId),
 }
@@ -47,7 +49,7 @@ pub(crate) struct Locates {
 impl Overlay {
     /// `Command::Locate`.
     pub(crate) fn on_locate(&mut self, peer: PeerId) {
-        if peer == self.peer || !self.ring.records.addresses(&peer).is_empty() {
+        if peer == self.peer || !self.addresses(&peer).is_empty() {
             self.report_located(peer);
         } else {
             self.locate(peer, Waiter::Command);
@@ -56,7 +58,7 @@ impl Overlay {
 
     /// `Command::Link`: locates first whoever has no address.
     pub(crate) fn link(&mut self, peer: PeerId) {
-        let addresses = self.ring.records.addresses(&peer);
+        let addresses = self.addresses(&peer);
         if addresses.is_empty() && self.links.by_peer(&peer).is_none() {
             self.locate(peer, Waiter::Link);
         } else {
@@ -155,13 +157,14 @@ impl Overlay {
         match waiter {
             Waiter::Command => self.report_located(peer),
             Waiter::Link => {
-                let addresses = self.ring.records.addresses(&peer);
+                let addresses = self.addresses(&peer);
                 if addresses.is_empty() {
                     self.out.push(Output::Event(Event::LinkFailed { peer }));
                 } else {
                     self.tell_links(links::Input::Link { peer, addresses });
                 }
             }
+            Waiter::Proof => self.prove_address(peer),
             Waiter::Post(post) => self.post_located(post, found),
         }
     }
@@ -170,7 +173,7 @@ impl Overlay {
         let addresses = if peer == self.peer {
             self.record.record().addresses.clone()
         } else {
-            self.ring.records.addresses(&peer)
+            self.addresses(&peer)
         };
         self.out.push(Output::Event(Event::Located { peer, addresses }));
     }

@@ -170,7 +170,7 @@ impl Overlay {
             .push_back((self.now + self.mail.lifetime, Open::Post(post)));
         let addresses = match ways {
             Ways::Connected => Vec::new(),
-            Ways::Direct | Ways::Every { .. } => self.ring.records.addresses(&to),
+            Ways::Direct | Ways::Every { .. } => self.addresses(&to),
         };
         self.post_directly(post, addresses);
         match ways {
@@ -318,7 +318,7 @@ impl Overlay {
         if state.answered {
             return self.check_post(post);
         }
-        let addresses = self.ring.records.addresses(&to);
+        let addresses = self.addresses(&to);
         if !found && addresses.is_empty() {
             return self.post_failed(post, true);
         }

@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::join::Join;
 use crate::links::{self, Link, Links};
-use crate::locate::Locates;
+use crate::locate::{Locates, Waiter};
 use crate::mail::Mail;
 use crate::message::{Message, PeerRecord};
 use crate::record::SignedRecord;
@@ -178,12 +178,15 @@ impl Overlay {
             Command::Violation { link, what } => self.tell_links(links::Input::Violation { link, what }),
             Command::Post { post, to, body, ways } => self.on_post(post, to, body, ways),
             Command::Reply { way, body } => self.on_reply(way, body),
-            Command::ProveAddress { peer } => {
-                let addresses = self.ring.records.addresses(&peer);
-                self.tell_links(links::Input::ProveAddress { peer, addresses });
-            }
+            Command::ProveAddress { peer } if self.addresses(&peer).is_empty() => self.locate(peer, Waiter::Proof),
+            Command::ProveAddress { peer } => self.prove_address(peer),
             Command::Shutdown => self.shut_down(),
         }
+    }
+
+    pub(crate) fn prove_address(&mut self, peer: PeerId) {
+        let addresses = self.addresses(&peer);
+        self.tell_links(links::Input::ProveAddress { peer, addresses });
     }
 
     fn on_wake(&mut self) {
@@ -391,9 +394,14 @@ impl Overlay {
         self.links.operations_waiting()
     }
 
-    /// Where a peer may be dialled, as far as is known here.
+    /// Where a peer may be dialled, as far as is known here: as it says and as others say; without either, where it has answered us. Records
+    /// are forgotten when there are too many, and a peer of a group must not be lost with its record.
     pub fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
-        self.ring.records.addresses(peer)
+        let addresses = self.ring.records.addresses(peer);
+        if addresses.is_empty() {
+            return self.links.proven(peer).to_vec();
+        }
+        addresses
     }
 
     /// What has happened so far.

@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use indexmap::{IndexMap, IndexSet};
 use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -221,6 +222,11 @@ impl Links {
     /// The link of this number.
     pub(crate) fn by_id(&self, link: LinkId) -> Option<&Link> {
         self.links.get(&link).map(|link| &**link)
+    }
+
+    /// Where this peer has answered a dial of ours in its present life.
+    pub(crate) fn proven(&self, peer: &PeerId) -> &[Multiaddr] {
+        self.contacts.proven(peer)
     }
 
     /// All links, the oldest first.

@@ -30,6 +30,47 @@ fn everybody_is_located_from_everywhere() {
 }
 
 #[test]
+fn a_peer_that_has_proven_an_address_is_not_lost_with_its_record() {
+    let config = Config {
+        max_records: 64,
+        ..Config::local()
+    };
+    let mut net = formed(config, 100);
+    let known = |net: &Net, asker: usize, whom: usize| net.nodes[asker].overlay.addresses(&net.nodes[whom].peer);
+    let unknown = |net: &Net, asker: usize| {
+        let everybody = net.everybody().into_iter();
+        everybody
+            .filter(|&whom| known(net, asker, whom).is_empty())
+            .collect::<Vec<_>>()
+    };
+    let asker = net
+        .everybody()
+        .into_iter()
+        .max_by_key(|&asker| unknown(&net, asker).len());
+    let asker = asker.expect("100 peers");
+    let stranger = unknown(&net, asker)[0];
+    let peer = net.nodes[stranger].peer;
+    net.command(asker, Command::ProveAddress { peer });
+    net.run(SECOND);
+    assert_eq!(
+        known(&net, asker, stranger),
+        [address(stranger)],
+        "located, then dialled"
+    );
+    for whom in net
+        .everybody()
+        .into_iter()
+        .filter(|whom| ![asker, stranger].contains(whom))
+    {
+        let peer = net.nodes[whom].peer;
+        net.command(asker, Command::Locate { peer });
+    }
+    net.run(SECOND * 5);
+    assert!(unknown(&net, asker).len() > 20, "records are forgotten again");
+    assert_eq!(known(&net, asker, stranger), [address(stranger)]);
+}
+
+#[test]
 fn what_is_forged_or_goes_in_circles_is_dropped() {
     let mut net = formed(Config::local(), 3);
     let tag = |n: usize| Key::of(&net.nodes[n].peer).tag();
