@@ -1,9 +1,9 @@
 //! The other side of an inquiry: what a peer says when it is asked whether it lives, and groups in it.
 //!
 //! Answers list groups as alive or as unknown. A group in neither list is not spoken about: one that this peer keeps silent about, or that
-//! the asker has no business with. When nothing can be said about any group, there is no answer.
+//! the asker has no business with, or of whose failure it is being told. When nothing can be said about any group, there is no answer.
 
-use fatebound_overlay::{PeerId, Way};
+use fatebound_overlay::{PeerId, Time, Way, undone};
 use fatebound_tree::GroupId;
 
 use crate::groups::{Groups, Step};
@@ -22,6 +22,7 @@ impl Groups {
             }
             match self.table.find(group) {
                 Some(_) => alive.push(at),
+                None if self.told_soon(step.now, group, &from) => {}
                 None => unknown.push(at),
             }
         }
@@ -47,6 +48,7 @@ impl Groups {
                     alive.push(at);
                     needed.extend(epoch.map(|epoch| (key, epoch)));
                 }
+                None if self.told_soon(step.now, group, &from) => {}
                 None => unknown.push(at),
             }
         }
@@ -54,6 +56,11 @@ impl Groups {
         for (key, epoch) in needed {
             self.repair_needed(step, key, epoch);
         }
+    }
+
+    /// "◆ Who has posted a `Fail` holds its *unknown* back, or that would overtake the reason." (protocol.md §6)
+    fn told_soon(&self, now: Time, group: &GroupId, asker: &PeerId) -> bool {
+        self.telling.tells(now, group, asker) && !undone("word-before-unknown")
     }
 
     /// This peer as a member, as far as the root knows: one whose `Accept` is still on its way counts.

@@ -9,6 +9,7 @@ use crate::deaths::MAX_DEATHS;
 use crate::groups::Groups;
 use crate::member::{MAX_DECLINED, MAX_WAITING};
 use crate::silence::MAX_SILENT;
+use crate::telling::MAX_TELLING;
 
 impl Groups {
     /// Everything here that can grow, with its limit. Costs a walk over all groups.
@@ -26,6 +27,7 @@ impl Groups {
             Bounded::new("invitations that wait", self.waiting.len(), MAX_WAITING),
             Bounded::new("invitations declined", self.declined.len(), MAX_DECLINED),
             Bounded::new("silent groups", self.silent.len(), MAX_SILENT),
+            Bounded::new("words on their way", self.telling.len(), MAX_TELLING),
             Bounded::new("groups that are checked", self.checks.len(), MAX_CHECKS),
             Bounded::fullest("checks of a group", checks, MAX_CHECKS),
             Bounded::new("deaths", self.deaths.len(), MAX_DEATHS),

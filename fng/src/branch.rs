@@ -32,6 +32,7 @@ impl Groups {
             waiting: self.waiting.clone(),
             declined: self.declined.clone(),
             silent: self.silent.clone(),
+            telling: self.telling.clone(),
             checks: self.checks.clone(),
             links: self.links.clone(),
             deaths: self.deaths.clone(),
@@ -60,6 +61,7 @@ impl Hash for Groups {
             waiting,
             declined,
             silent,
+            telling,
             checks,
             links,
             deaths,
@@ -69,7 +71,7 @@ impl Hash for Groups {
             invitations,
             next_post,
         } = self;
-        (table, timers, prober, silent).hash(hasher);
+        (table, timers, prober, silent, telling).hash(hasher);
         hash_map(invites, hasher);
         hash_map(creations, hasher);
         hash_map(links, hasher);

@@ -8,7 +8,7 @@
 //! a list believes the root alone. So the root passes a member's word on to large groups under its own name; where a delegate brings the
 //! member's own word sooner, it counts as a `Release`, and the root's answer to `NeedRepair` settles it.
 
-use fatebound_overlay::{PeerId, Way, Ways, undone};
+use fatebound_overlay::{PeerId, PostId, Time, Way, Ways, undone};
 use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::groups::{Groups, Step};
@@ -44,10 +44,11 @@ impl Groups {
         let id = self.table.id(group);
         let alone = group.far.is_empty();
         let listeners = self.listeners(group, &reason, self.us);
+        let until = step.now + self.floor(slot) / 2;
         self.bury(step, slot, reason.clone());
         if !alone {
             let notice = Notice::signed(id, reason, &self.keypair);
-            self.spread(step, &notice, listeners);
+            self.spread(step, &notice, listeners, until);
         }
     }
 
@@ -61,23 +62,25 @@ impl Groups {
             true => self.listeners(group, &notice.reason, notice.originator),
             false => Vec::new(),
         };
+        let until = step.now + self.floor(slot) / 2;
         let reason = notice.reason.clone();
         self.bury(step, slot, reason.clone());
         let notice = match ours {
             true => Notice::signed(notice.group, reason, &self.keypair),
             false => notice.clone(),
         };
-        self.spread(step, &notice, listeners);
+        self.spread(step, &notice, listeners, until);
     }
 
-    /// Along the paths, and to each listener.
-    fn spread(&mut self, step: &mut Step<'_>, notice: &Notice, listeners: Vec<(PeerId, Ways)>) {
+    /// Along the paths, and to each listener, who hears no *unknown* until then.
+    fn spread(&mut self, step: &mut Step<'_>, notice: &Notice, listeners: Vec<(PeerId, Ways)>, until: Time) {
         step.push(Output::Fail {
             group: notice.group,
             notice: notice.encoded(),
         });
         for (to, ways) in listeners {
-            self.post(step, to, Request::Fail(Box::new(notice.clone())), ways);
+            let post = self.post(step, to, Request::Fail(Box::new(notice.clone())), ways);
+            self.telling.begin(PostId(post), notice.group, to, until);
         }
     }
 

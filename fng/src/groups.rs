@@ -30,6 +30,7 @@ use crate::prober::{Pair, Prober};
 use crate::reason::Refusal;
 use crate::silence::Silent;
 use crate::table::{Key, Table};
+use crate::telling::Telling;
 use crate::view::Counters;
 use fatebound_tree::GroupId;
 
@@ -93,6 +94,7 @@ pub struct Groups {
     /// Invitations that the application has declined lately, for repetitions.
     pub(crate) declined: IndexMap<GroupId, Refusal>,
     pub(crate) silent: Silent,
+    pub(crate) telling: Telling,
     /// Checks under way, by the group's place.
     pub(crate) checks: BTreeMap<u32, Vec<Check>>,
     /// Attempts that wait for a link to their member.
@@ -125,6 +127,7 @@ impl Groups {
             waiting: IndexMap::new(),
             declined: IndexMap::new(),
             silent: Silent::default(),
+            telling: Telling::default(),
             checks: BTreeMap::new(),
             links: HashMap::new(),
             deaths: VecDeque::new(),
@@ -148,7 +151,10 @@ impl Groups {
                 Request::Fail(notice) => self.on_fail_posted(step, way, &notice),
             },
             Input::Answered { post, from, answer } => self.on_answered(step, post, from, answer),
-            Input::PostFailed { post, unknown } => self.on_post_failed(step, post, unknown),
+            Input::PostFailed { post, unknown } => {
+                self.telling.end(post);
+                self.on_post_failed(step, post, unknown);
+            }
             Input::PeerDead { peer, proof } => self.on_peer_dead(step, peer, proof),
             Input::LinkUp { peer } => self.on_link_up(step, peer),
             Input::LinkFailed { peer } => self.on_link_failed(step, peer),
@@ -184,7 +190,7 @@ impl Groups {
             Answer::Accept => self.on_accept(step, post.0, from),
             Answer::Decline(refusal) => self.on_decline(step, post.0, from, refusal),
             Answer::Status { alive, unknown } => self.on_status(step, post.0, from, &alive, &unknown),
-            Answer::Noted => {}
+            Answer::Noted => self.telling.end(post),
         }
     }
 

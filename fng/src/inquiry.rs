@@ -60,7 +60,7 @@ impl Groups {
         patience(step.context.round_trips, self.floor(slot), self.ceiling(slot))
     }
 
-    fn floor(&self, slot: u32) -> Duration {
+    pub(crate) fn floor(&self, slot: u32) -> Duration {
         let timings = self.table.timings_at(slot);
         timings.map_or(Duration::ZERO, |timings| timings.patience_floor)
     }

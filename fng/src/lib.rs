@@ -31,6 +31,7 @@ mod reason;
 mod repair;
 mod silence;
 mod table;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod view;

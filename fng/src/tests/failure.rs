@@ -1,7 +1,7 @@
 //! Hard failure: everybody is told, once, and nobody else can cause it.
 
 use super::*;
-use crate::message::Notice;
+use crate::message::{Answer, Notice};
 use fatebound_overlay::{DeathProof, Ways};
 
 #[test]
@@ -203,7 +203,7 @@ fn a_group_that_comes_while_a_death_is_worked_off_lives() {
     world.signal(0, groups[500]);
     let later = world.create(0, &[1], None);
     let (post, from) = (PostId(world.peers[0].groups.next_post() - 1), id(1));
-    let answer = crate::message::Answer::Accept;
+    let answer = Answer::Accept;
     world.input(0, Input::Answered { post, from, answer });
     world.run(secs(60));
     assert_eq!(world.peers[0].groups.as_root(), 1);
@@ -359,6 +359,69 @@ fn a_peer_that_stops_fails_all_its_groups() {
     }
     world.run(secs(60));
     world.assert_idle();
+}
+
+/// What a peer answers to a question about this group.
+fn answer_about(world: &mut World, group: GroupId, from: usize, to: usize) -> Option<Answer> {
+    let question = match group.root == id(from) {
+        true => Request::Probe { groups: vec![group] },
+        false => Request::NeedRepair {
+            groups: vec![(group, None)],
+        },
+    };
+    let (from, way) = (id(from), Way::Direct(RequestId(0)));
+    let out = world.outputs(
+        to,
+        Input::Asked {
+            from,
+            way,
+            request: question,
+        },
+    );
+    out.into_iter().find_map(|output| match output {
+        Output::Reply { answer, .. } => Some(answer),
+        _ => None,
+    })
+}
+
+#[test]
+fn unknown_does_not_overtake_the_word_that_says_why() {
+    let unknown = Some(Answer::Status {
+        alive: Vec::new(),
+        unknown: vec![0],
+    });
+    for (teller, asker) in [(1, 0), (0, 1)] {
+        // The word arrives; it is lost, and that is noticed; it is lost, and only time tells.
+        for fate in ["arrives", "fails", "is lost"] {
+            let mut world = World::new(3);
+            let group = world.group();
+            world.break_paths(0, 1);
+            if fate != "arrives" {
+                world.deaf.insert((teller, asker));
+            }
+            let text = "no space left".to_owned();
+            world.command(teller, Command::Signal { group, text });
+            assert_eq!(answer_about(&mut world, group, asker, teller), None, "on its way");
+            world.run(LATENCY * 2);
+            match fate {
+                "arrives" => assert!(matches!(world.reason(asker, group), Some(Reason::Signalled { .. }))),
+                "fails" => {
+                    assert_eq!(
+                        answer_about(&mut world, group, asker, teller),
+                        None,
+                        "not known to be lost"
+                    );
+                    for post in 1..world.peers[teller].groups.next_post() {
+                        let (post, unknown) = (PostId(post), false);
+                        world.input(teller, Input::PostFailed { post, unknown });
+                    }
+                    assert_eq!(world.peers[teller].groups.telling.len(), 0);
+                }
+                _ => world.now += Config::lan().timings.patience_floor / 2,
+            }
+            assert_eq!(answer_about(&mut world, group, asker, teller), unknown, "{fate}");
+        }
+    }
 }
 
 #[test]
