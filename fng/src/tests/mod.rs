@@ -5,6 +5,7 @@
 
 mod creation;
 mod failure;
+mod inquiry;
 mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -443,4 +444,31 @@ impl World {
 fn groups(n: usize, incarnation: u64, config: &Config) -> Groups {
     let rng = StdRng::seed_from_u64(n as u64);
     Groups::new(config, &keypair(n), incarnation, rng)
+}
+
+/// Questions that this peer has posted.
+fn probes(world: &World, peer: usize) -> usize {
+    let asks = |request: &Request| matches!(request, Request::Probe { .. } | Request::NeedRepair { .. });
+    world.peers[peer]
+        .posts
+        .iter()
+        .filter(|(_, _, request)| asks(request))
+        .count()
+}
+
+/// Everybody has the group, with all its paths, and nothing is under way.
+fn assert_alive(world: &World, group: GroupId) {
+    for peer in 0..world.peers.len() {
+        assert_eq!(world.reason(peer, group), None, "at {peer}");
+    }
+    assert!(
+        world.peers[0]
+            .groups
+            .view(&group)
+            .unwrap()
+            .hops
+            .iter()
+            .all(Option::is_some)
+    );
+    world.assert_idle();
 }
