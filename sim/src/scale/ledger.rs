@@ -89,6 +89,8 @@ pub enum Violation {
         root: PeerIndex,
         /// Why.
         reason: String,
+        /// When.
+        at: Time,
     },
 }
 
@@ -117,7 +119,10 @@ impl fmt::Display for Violation {
                     peer.0
                 )
             }
-            Violation::Refused { root, reason } => write!(f, "a creation of peer {} failed: {reason}", root.0),
+            Violation::Refused { root, reason, at } => {
+                let at = at.elapsed();
+                write!(f, "a creation of peer {} failed after {at:?}: {reason}", root.0)
+            }
         }
     }
 }

@@ -307,7 +307,9 @@ impl<'a> Stage<'a> {
                 self.creating.remove(&ticket.0);
                 self.report.refused += 1;
                 let reason = format!("{refusals:?} {error:?}");
-                self.ledger.violations.push(Violation::Refused { root: peer, reason });
+                self.ledger
+                    .violations
+                    .push(Violation::Refused { root: peer, reason, at });
             }
             Event::Group(fng::Event::Failed { group, reason }) => {
                 let life = (peer, self.world.life(peer));
