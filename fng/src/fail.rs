@@ -8,6 +8,8 @@
 //! a list believes the root alone. So the root passes a member's word on to large groups under its own name; where a delegate brings the
 //! member's own word sooner, it counts as a `Release`, and the root's answer to `NeedRepair` settles it.
 
+use std::collections::BTreeSet;
+
 use fatebound_overlay::{PeerId, PostId, Time, Way, Ways, undone};
 use fatebound_tree::{Cause, GroupId, PathId};
 
@@ -147,6 +149,23 @@ impl Groups {
         }
     }
 
+    /// "◆ Before a doubtful link a `Fail` also goes around it: whoever hands it over … posts it to the other ends of the paths." Who they are is
+    /// all that this peer knows, not which of them lies behind the link. No word needs the originator, nor, from a member, the root: it has been
+    /// told; nor the peer whom it is about: its root tries every way itself.
+    pub(crate) fn on_fail_stuck(&mut self, step: &mut Step<'_>, paths: &[PathId], notice: &[u8]) {
+        let Some(notice) = Notice::decoded(notice) else {
+            return;
+        };
+        let ours = paths.iter().any(|path| path.member == self.us);
+        let root = paths.first().map(|path| path.group.root).filter(|_| !ours);
+        let ends = paths.iter().map(|path| path.member).chain(root);
+        let ends = ends.filter(|end| *end != self.us && *end != notice.originator && !is_about(&notice.reason, end));
+        for end in ends.collect::<BTreeSet<_>>() {
+            let word = Request::Fail(Box::new(notice.clone()));
+            self.post(step, end, word, Ways::Every { round: 0 });
+        }
+    }
+
     fn believe(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) -> bool {
         let genuine = undone("false-fail-is-release") || notice.genuine();
         let believed = self.has_a_say(slot, &notice.originator) && genuine;
@@ -182,6 +201,16 @@ impl Groups {
             self.withdraw(step, &group, notice.reason.clone());
         }
         genuine
+    }
+}
+
+/// Whether this peer is the one for which the group fails.
+fn is_about(reason: &Reason, peer: &PeerId) -> bool {
+    match reason {
+        Reason::MemberUnreachable { peer: subject }
+        | Reason::RootUnreachable { peer: subject }
+        | Reason::MemberForgot { peer: subject } => subject == peer,
+        _ => knows(reason, peer),
     }
 }
 

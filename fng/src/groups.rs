@@ -159,6 +159,7 @@ impl Groups {
             Input::LinkUp { peer } => self.on_link_up(step, peer),
             Input::LinkFailed { peer } => self.on_link_failed(step, peer),
             Input::Tree(event) => self.on_tree(step, event),
+            Input::FailStuck { paths, notice } => self.on_fail_stuck(step, &paths, &notice),
             Input::Wake => self.on_wake(step),
         }
     }

@@ -62,6 +62,13 @@ pub enum Input {
     },
     /// What the tree reports.
     Tree(fatebound_tree::Event),
+    /// A `Fail` about these paths, ours or somebody else's, was handed to a neighbour that may be gone.
+    FailStuck {
+        /// Of one group.
+        paths: Vec<PathId>,
+        /// The originator's signed word.
+        notice: Vec<u8>,
+    },
     /// The deadline has come.
     Wake,
 }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod around;
 pub mod config;
 mod io;
 mod machine;

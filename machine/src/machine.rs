@@ -219,7 +219,7 @@ impl Machine {
         self.worklist.push_back(Work::Tree(input));
     }
 
-    fn groups_input(&mut self, input: fatebound_fng::Input) {
+    pub(crate) fn groups_input(&mut self, input: fatebound_fng::Input) {
         self.worklist.push_back(Work::Groups(input));
     }
 
@@ -407,6 +407,7 @@ impl Machine {
             }
             From::LinkDoubtful { link } => {
                 self.tree(fatebound_tree::Input::LinkDoubtful { link });
+                self.send_fails_around(link);
                 if let Some(peer) = self.overlay.peer_of(link) {
                     out.push(Output::Event(Event::LinkDoubtful { peer }));
                 }
@@ -456,10 +457,13 @@ impl Machine {
         use fatebound_overlay::Command as Order;
         use fatebound_tree::Output as From;
         match output {
-            From::Operate { link, operation } => self.order(Order::Operate {
-                link,
-                body: encode(&operation),
-            }),
+            From::Operate { link, operation } => {
+                let body = encode(&operation);
+                self.order(Order::Operate { link, body });
+                if self.overlay.doubts(link) {
+                    self.send_around(operation);
+                }
+            }
             From::Tell { link, tell } => self.order(Order::Tell {
                 link,
                 body: encode(&tell),

@@ -389,6 +389,16 @@ impl Overlay {
         (self.links.iter().len() - doubtful, doubtful)
     }
 
+    /// Whether the other end of this link may be gone.
+    pub fn doubts(&self, link: LinkId) -> bool {
+        self.links.by_id(link).is_some_and(Link::doubtful)
+    }
+
+    /// Operations that the other end of a link has not acknowledged, the newest first.
+    pub fn unacknowledged(&self, link: LinkId) -> impl Iterator<Item = &[u8]> {
+        self.links.unacknowledged(link)
+    }
+
     /// Operations waiting or unacknowledged on all links.
     pub fn operations_waiting(&self) -> usize {
         self.links.operations_waiting()

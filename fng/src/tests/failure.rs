@@ -424,6 +424,62 @@ fn unknown_does_not_overtake_the_word_that_says_why() {
     }
 }
 
+/// Whom a peer posts this word to when its neighbour on the paths to 1 and 2 may be gone.
+fn sent_around(at: usize, by: usize, reason: Reason) -> Vec<usize> {
+    let mut world = World::new(4);
+    let group = world.create(0, &[1, 2], None);
+    world.run(secs(1));
+    let paths = [1, 2].map(|member| world.path(group, member, 1)).to_vec();
+    let notice = Notice::signed(group, reason, &keypair(by)).encoded();
+    let before = world.fails_posted(at).len();
+    world.input(at, Input::FailStuck { paths, notice });
+    let posted = world.fails_posted(at).split_off(before);
+    assert!(posted.iter().all(|(_, ways)| *ways == Ways::Every { round: 0 }));
+    let mut told: Vec<usize> = posted.iter().filter_map(|(to, _)| world.index(to)).collect();
+    told.sort_unstable();
+    told
+}
+
+#[test]
+fn a_word_that_is_stuck_is_posted_to_whoever_may_lack_it() {
+    let signalled = |by| Reason::Signalled {
+        by: id(by),
+        text: String::new(),
+    };
+    assert_eq!(
+        sent_around(3, 0, signalled(0)),
+        [1, 2],
+        "a delegate, of the root's word"
+    );
+    assert_eq!(
+        sent_around(3, 1, signalled(1)),
+        [0, 2],
+        "a delegate, of a member's word"
+    );
+    assert_eq!(sent_around(0, 1, signalled(1)), [2], "the root");
+    assert_eq!(
+        sent_around(2, 2, signalled(2)),
+        [1],
+        "a member leaves the root to its own posting"
+    );
+    for reason in [
+        Reason::MemberDied { peer: id(2) },
+        Reason::MemberUnreachable { peer: id(2) },
+        Reason::MemberForgot { peer: id(2) },
+    ] {
+        assert_eq!(sent_around(3, 0, reason), [1]);
+    }
+    assert_eq!(sent_around(3, 1, Reason::RootUnreachable { peer: id(0) }), [2]);
+}
+
+#[test]
+fn a_stuck_word_that_is_none_is_not_passed_on() {
+    let mut world = World::new(2);
+    let group = world.group();
+    let (paths, notice) = (vec![world.path(group, 1, 1)], b"nonsense".to_vec());
+    assert!(world.outputs(0, Input::FailStuck { paths, notice }).is_empty());
+}
+
 #[test]
 fn silence_is_for_one_group_only() {
     for silent in [0, 1] {

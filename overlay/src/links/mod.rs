@@ -247,6 +247,14 @@ impl Links {
         self.counters
     }
 
+    /// Operations that the other end of a link has not acknowledged, the newest first.
+    pub(crate) fn unacknowledged(&self, link: LinkId) -> impl Iterator<Item = &[u8]> {
+        self.links
+            .get(&link)
+            .into_iter()
+            .flat_map(|link| link.operations.newest())
+    }
+
     /// Operations waiting or unacknowledged on all links.
     pub(crate) fn operations_waiting(&self) -> usize {
         self.links.values().map(|link| link.operations.len()).sum()

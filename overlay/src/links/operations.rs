@@ -152,6 +152,11 @@ impl Operations {
         self.log.front()?.sent
     }
 
+    /// Those that are not acknowledged, the newest first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &[u8]> {
+        self.log.iter().rev().map(|logged| &*logged.body)
+    }
+
     /// How many are waiting or unacknowledged.
     pub(crate) fn len(&self) -> usize {
         self.log.len()

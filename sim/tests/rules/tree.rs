@@ -4,7 +4,7 @@ use fatebound_machine::Event;
 use fatebound_machine::overlay::DownReason;
 use fatebound_sim::{Config, GroupId, Latency, PeerIndex, Profile, World};
 
-use crate::common::{MILLI, SECOND, carriers, mismatches, order, ordered, overlay};
+use crate::common::{MILLI, SECOND, carriers, mismatches, order, ordered, overlay, strangers};
 
 /// Wide delays and a hundred groups that come and go while peers die and links break: whatever crosses whatever, all are honest.
 fn honest_traffic(seed: u64) -> u64 {
@@ -147,4 +147,30 @@ fn carrier_fails_the_rest() {
         }
     }
     assert!(told > 0, "nobody was told without the root");
+}
+
+/// The host between root and member is gone and nobody has doubted it yet, or somebody has: the member does not wait for the end of a link.
+#[test]
+fn fail_around_doubt() {
+    for (seed, before) in [(1, 100 * MILLI), (2, 100 * MILLI), (1, 5 * SECOND), (2, 5 * SECOND)] {
+        let (mut world, peers) = sparse(seed, 32, Profile::Lan, Latency::RACK);
+        let (root, member) = strangers(&world, &peers);
+        let group = world.create(root, &[member]).expect("it accepts");
+        // Until the connection that the invitation took is closed.
+        world.run_for(60 * SECOND);
+        let carrier = *carriers(&world, &peers, &group, &[root, member])
+            .first()
+            .expect("a delegate");
+        world.vanish(carrier);
+        world.run_for(before);
+        let signalled = world.now();
+        world.signal(root, &group);
+        world.run_for(30 * SECOND);
+        let (at, _) = world.notified(member, &group)[0];
+        assert!(
+            at.since(signalled) <= 4 * SECOND,
+            "seed {seed}, {before:?}: {:?}",
+            at.since(signalled)
+        );
+    }
 }
