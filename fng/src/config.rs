@@ -101,7 +101,7 @@ impl Config {
                 probe_delay: ms(500),
                 probe_timeout: ms(12_000),
                 member_timeout: ms(12_000),
-                patience_floor: ms(2000),
+                patience_floor: ms(3000),
                 path_timeout: ms(6000),
                 link_lifetime: ms(34_000),
                 hop_limit: 24,

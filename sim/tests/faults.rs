@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use fatebound_machine::overlay::message::Message;
 use fatebound_machine::tree::Tell;
-use fatebound_machine::wire;
-use fatebound_sim::{Adversary, Config, GroupId, MessageKind, PeerIndex, Profile, Reaction, World};
+use fatebound_machine::{Machine, wire};
+use fatebound_sim::{Adversary, Config, GroupId, Latency, MessageKind, PeerIndex, Profile, Reaction, World};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
 
 fn bound(profile: Profile) -> Duration {
     Config::preset(profile).groups.notification_bound()
@@ -26,6 +27,17 @@ fn groups(world: &mut World, peers: &[PeerIndex], count: usize, size: usize) -> 
         all.push((group, members));
     }
     all
+}
+
+/// The first two peers that are no neighbours.
+fn strangers(world: &World, peers: &[PeerIndex]) -> (PeerIndex, PeerIndex) {
+    let linked = |a: PeerIndex, b: PeerIndex| {
+        let neighbours = world.machine(a).map(Machine::peers).unwrap_or_default();
+        neighbours.iter().any(|neighbour| neighbour.peer == world.id(b))
+    };
+    let pairs = peers.iter().flat_map(|&a| peers.iter().map(move |&b| (a, b)));
+    let mut apart = pairs.filter(|&(a, b)| a != b && !linked(a, b));
+    apart.next().expect("not everybody is everybody's neighbour")
 }
 
 fn told(world: &World, group: &GroupId, members: &[PeerIndex]) -> usize {
@@ -303,6 +315,31 @@ fn a_link_between_root_and_member_that_dies_silently_fails_no_group() {
             world.signal(member, &group);
             assert_told(&mut world, profile, seed, &group, &[root, member]);
         }
+    }
+}
+
+/// P4 at the far ends of the world: a new path of many hops takes long, and so do the direct way's dial and question, when nobody is connected.
+#[test]
+fn a_delegate_that_vanishes_between_far_ends_fails_no_group() {
+    let mut config = Config::preset(Profile::Wan);
+    (config.overlay.leaves_per_side, config.overlay.digit_bits) = (1, 1);
+    let latency = Latency::Range {
+        least: 200 * MILLI,
+        most: 200 * MILLI,
+        jitter: MILLI,
+    };
+    for seed in 0..6 {
+        let mut world = World::with_config(seed, config.clone(), latency);
+        let peers = world.spawn_overlay(40);
+        let (root, member) = strangers(&world, &peers);
+        let group = world.create(root, &[member]).expect("it accepts");
+        world.run_for(60 * SECOND);
+        let carries = |peer: &PeerIndex| world.machine(*peer).is_some_and(|machine| machine.carries(&group));
+        let ends = [root, member];
+        let carrier = peers.iter().copied().find(|peer| !ends.contains(peer) && carries(peer));
+        world.vanish(carrier.expect("they are no neighbours"));
+        world.run_for(bound(Profile::Wan) / 2);
+        assert_lives(&world, seed, &group, &ends);
     }
 }
 
