@@ -62,8 +62,9 @@ fn a_root_and_a_member_that_cannot_reach_each_other_keep_their_group() {
     for ways in [&[(0, 1)][..], &[(1, 0)], &[(0, 1), (1, 0)]] {
         let Some(hosts) = Hosts::new(8) else { return };
         let mut cluster = Cluster::start_on(&hosts, 8, &[]);
-        let group = create(&cluster, &[0, 1, 2]);
-        let mut watches = watch(&cluster, &[0, 1, 2]);
+        // No other members: one of them might carry the path, and must not be killed.
+        let group = create(&cluster, &[0, 1]);
+        let mut watches = watch(&cluster, &[0, 1]);
         for &(from, to) in ways {
             hosts.cut_one_way(from, to);
         }
@@ -78,7 +79,7 @@ fn a_root_and_a_member_that_cannot_reach_each_other_keep_their_group() {
         alive(&cluster.nodes[0], &group);
         nobody_was_told(&mut watches, &group);
         hosts.heal();
-        still_works(&cluster, &mut watches, &[0, 1, 2], &group);
+        still_works(&cluster, &mut watches, &[0, 1], &group);
     }
 }
 
