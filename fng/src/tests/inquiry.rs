@@ -22,7 +22,10 @@ fn a_member_that_cannot_be_reached_fails_the_group_after_patience() {
 /// For a moment a new link has no samples, and patience is the ceiling. Whatever was decided in that moment must not outlast it.
 #[test]
 fn a_moment_without_samples_does_not_end_the_questions() {
-    let mut world = World::with(2, &Config::wan());
+    // A member asks every half second, and a quarter of the ceiling is longer than its patience.
+    let mut config = Config::wan();
+    config.timings.patience_floor = secs(2);
+    let mut world = World::with(2, &config);
     let group = world.group();
     world.no_path.insert((0, 1));
     world.break_paths(0, 1);
