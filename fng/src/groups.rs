@@ -207,14 +207,16 @@ impl Groups {
     }
 
     fn on_wake(&mut self, step: &mut Step<'_>) {
-        while let Some(timer) = self.timers.pop_due(step.now) {
+        while let Some(due) = self.timers.next()
+            && let Some(timer) = self.timers.pop_due(step.now)
+        {
             match timer {
                 Timer::Create(slot) => self.on_create_timer(step, slot),
                 Timer::Invite(key) => self.invite(step, key),
                 Timer::Path(key) => self.on_path_timer(step, key),
                 Timer::Probe(key) => self.ask(step.now, key),
                 Timer::Verdict(key) => self.on_verdict_timer(step, key),
-                Timer::Round(pair) => self.on_round_timer(step, pair),
+                Timer::Round(pair) => self.on_round_timer(step, pair, due),
                 Timer::Waiting(number) => self.on_waiting_timer(step, number),
                 Timer::Silent(number) => self.on_silent_timer(step, number),
                 // One batch per input: what has come meanwhile is read before the next.

@@ -143,7 +143,7 @@ impl Groups {
     }
 
     /// "`Probe`s go every min(patience, 1.6 s) / 4"; `NeedRepair`s "every quarter of the least that its patience can be".
-    pub(crate) fn on_round_timer(&mut self, step: &mut Step<'_>, pair: Pair) {
+    pub(crate) fn on_round_timer(&mut self, step: &mut Step<'_>, pair: Pair, due: Time) {
         let Some(sample) = self.prober.sample(pair) else {
             return;
         };
@@ -153,6 +153,9 @@ impl Groups {
             Kind::NeedRepair if undone("asks-by-the-floor") => need_interval(patience),
             Kind::NeedRepair => need_interval(self.floor(sample.slot).min(ceiling)),
         };
+        if step.now.since(due) > interval && !undone("late-asker") {
+            self.forgive(step, pair);
+        }
         if !undone("proof-since-its-question") {
             self.prober
                 .expire(pair, Time::ZERO + (step.now.elapsed().saturating_sub(ceiling)));
@@ -174,6 +177,19 @@ impl Groups {
             self.question(step, pair, ways, keys);
         }
         self.timers.set(Timer::Round(pair), round.next);
+    }
+
+    /// "◆ Who asks later than a whole pause between two questions after it meant to was starved itself, the answers may lie unread: its patience begins
+    /// anew." The ceiling stays where it was, for the bound counts it.
+    fn forgive(&mut self, step: &Step<'_>, pair: Pair) {
+        for key in self.prober.keys(pair) {
+            if let Some(inquiry) = self.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
+                inquiry.since = inquiry.since.max(step.now);
+            }
+            if let Some(at) = self.verdict_at(step, key) {
+                self.timers.set(Timer::Verdict(key), at);
+            }
+        }
     }
 
     fn question(&mut self, step: &mut Step<'_>, pair: Pair, ways: Ways, keys: Vec<Key>) {

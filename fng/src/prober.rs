@@ -142,6 +142,12 @@ impl Prober {
         self.pairs.get(&pair)?.keys.first().copied()
     }
 
+    /// All far ends that the pair asks about.
+    pub(crate) fn keys(&self, pair: Pair) -> Vec<Key> {
+        let asking = self.pairs.get(&pair);
+        asking.map_or_else(Vec::new, |asking| asking.keys.iter().copied().collect())
+    }
+
     /// The pair's next round, `interval` after the last: all far ends; before that, those not asked about yet.
     pub(crate) fn round(&mut self, now: Time, pair: Pair, interval: Duration) -> Option<Round> {
         let asking = self.pairs.get_mut(&pair)?;

@@ -37,6 +37,39 @@ fn a_moment_without_samples_does_not_end_the_questions() {
     assert_eq!((world.reason(0, group), world.reason(1, group)), (None, None));
 }
 
+/// Its process slept, or its clock jumped: the answers lie there unread.
+#[test]
+fn who_slept_while_it_asked_has_patience_again() {
+    for asker in [0, 1] {
+        let mut world = World::with(2, &Config::wan());
+        let group = world.group();
+        let path = world.path(group, 1, 1);
+        world.tree(asker, fatebound_tree::Event::Suspected { path });
+        world.now += secs(5);
+        world.input(asker, Input::Wake);
+        assert_eq!(world.reason(asker, group), None, "not before it has asked again");
+        world.run(secs(60));
+        assert_alive(&world, group);
+    }
+}
+
+#[test]
+fn who_sleeps_again_and_again_gives_up_at_the_ceiling_all_the_same() {
+    let mut world = World::with(2, &Config::wan());
+    let group = world.group();
+    let begin = world.now;
+    world.cut(0, 1);
+    world.run(LATENCY);
+    let given_up = |world: &World| world.failed(0, group).map(|(at, _)| at.since(begin));
+    for _ in 0..6 {
+        assert_eq!(given_up(&world), None);
+        world.now += secs(2);
+        world.input(0, Input::Wake);
+    }
+    let took = given_up(&world).expect("it is given up");
+    assert!(took <= Config::wan().timings.probe_timeout + LATENCY, "{took:?}");
+}
+
 /// The verdict follows the links: who is slow now has not been patient for long enough.
 #[test]
 fn patience_that_grows_while_it_runs_puts_the_verdict_off() {
