@@ -20,11 +20,7 @@ const GROUPS: usize = 64;
 impl Machine {
     /// A link has become doubtful: what was handed to it and not acknowledged may be lost.
     pub(crate) fn send_fails_around(&mut self, link: LinkId) {
-        let operations = self.overlay.unacknowledged(link).take(LOOKED_THROUGH);
-        let operations = operations.filter_map(|body| wire::decode(body).ok());
-        let fails = operations.filter(|operation| matches!(operation, Operation::Fail { .. }));
-        let fails: Vec<Operation> = fails.take(GROUPS).collect();
-        for fail in fails {
+        for fail in newest_fails(self.overlay.unacknowledged(link)) {
             self.send_around(fail);
         }
     }
@@ -36,5 +32,35 @@ impl Machine {
         {
             self.groups_input(fatebound_fng::Input::FailStuck { paths, notice });
         }
+    }
+}
+
+/// Of these operations, the newest first, those that say that a group has failed.
+fn newest_fails<'a>(operations: impl Iterator<Item = &'a [u8]>) -> Vec<Operation> {
+    let operations = operations.take(LOOKED_THROUGH);
+    let operations = operations.filter_map(|body| wire::decode(body).ok());
+    let fails = operations.filter(|operation| matches!(operation, Operation::Fail { .. }));
+    fails.take(GROUPS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::encode;
+
+    #[test]
+    fn at_most_64_fails_of_the_newest_1024_operations() {
+        let fail = encode(&Operation::Fail {
+            paths: Vec::new(),
+            notice: b"so it is".to_vec(),
+        });
+        let other = encode(&Operation::Release { paths: Vec::new() });
+        let behind = |others: usize, fails: usize| {
+            let operations = std::iter::repeat_n(&*other, others).chain(std::iter::repeat_n(&*fail, fails));
+            newest_fails(operations).len()
+        };
+        assert_eq!((behind(0, 64), behind(0, 65)), (64, 64));
+        assert_eq!((behind(1023, 9), behind(1024, 9)), (1, 0));
+        assert!(newest_fails(std::iter::once(&b"nonsense"[..])).is_empty());
     }
 }

@@ -310,6 +310,13 @@ impl World {
         &self.peers[peer.0].events
     }
 
+    /// Whether the first of these peers has a link to the other.
+    pub fn linked(&self, peer: PeerIndex, other: PeerIndex) -> bool {
+        let other = self.id(other);
+        let links = self.machine(peer).map(Machine::peers).unwrap_or_default();
+        links.iter().any(|link| link.peer == other)
+    }
+
     /// When, and why, the peer told its application that the group failed: P2 says that this is at most once per life.
     pub fn notified(&self, peer: PeerIndex, group: &GroupId) -> Vec<(Time, Reason)> {
         let failed = |(at, event): &(Time, Event)| match event {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fatebound_machine::overlay::message::Message;
 use fatebound_machine::tree::Tell;
-use fatebound_machine::{Machine, wire};
+use fatebound_machine::wire;
 use fatebound_sim::{Adversary, Config, GroupId, Latency, MessageKind, PeerIndex, Profile, Reaction, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,17 +27,6 @@ fn groups(world: &mut World, peers: &[PeerIndex], count: usize, size: usize) -> 
         all.push((group, members));
     }
     all
-}
-
-/// The first two peers that are no neighbours.
-fn strangers(world: &World, peers: &[PeerIndex]) -> (PeerIndex, PeerIndex) {
-    let linked = |a: PeerIndex, b: PeerIndex| {
-        let neighbours = world.machine(a).map(Machine::peers).unwrap_or_default();
-        neighbours.iter().any(|neighbour| neighbour.peer == world.id(b))
-    };
-    let pairs = peers.iter().flat_map(|&a| peers.iter().map(move |&b| (a, b)));
-    let mut apart = pairs.filter(|&(a, b)| a != b && !linked(a, b));
-    apart.next().expect("not everybody is everybody's neighbour")
 }
 
 fn told(world: &World, group: &GroupId, members: &[PeerIndex]) -> usize {
@@ -331,7 +320,12 @@ fn a_delegate_that_vanishes_between_far_ends_fails_no_group() {
     for seed in 0..6 {
         let mut world = World::with_config(seed, config.clone(), latency);
         let peers = world.spawn_overlay(40);
-        let (root, member) = strangers(&world, &peers);
+        let root = peers[0];
+        let stranger = peers
+            .iter()
+            .copied()
+            .find(|&peer| peer != root && !world.linked(root, peer));
+        let member = stranger.expect("not everybody is a neighbour");
         let group = world.create(root, &[member]).expect("it accepts");
         world.run_for(60 * SECOND);
         let carries = |peer: &PeerIndex| world.machine(*peer).is_some_and(|machine| machine.carries(&group));

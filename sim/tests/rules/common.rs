@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fatebound_machine::fng::{self, Ticket};
 use fatebound_machine::overlay::Time;
-use fatebound_machine::{Command, Event, Machine};
+use fatebound_machine::{Command, Event};
 use fatebound_sim::{GroupId, PeerIndex, Profile, World};
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -17,17 +17,10 @@ pub fn overlay(seed: u64, count: usize, profile: Profile) -> (World, Vec<PeerInd
     (world, peers)
 }
 
-/// Whether two peers are neighbours.
-pub fn linked(world: &World, a: PeerIndex, b: PeerIndex) -> bool {
-    let wanted = world.id(b);
-    let neighbours = world.machine(a).map(Machine::peers).unwrap_or_default();
-    neighbours.iter().any(|neighbour| neighbour.peer == wanted)
-}
-
 /// The first two peers that are no neighbours.
 pub fn strangers(world: &World, peers: &[PeerIndex]) -> (PeerIndex, PeerIndex) {
     let pairs = peers.iter().flat_map(|&a| peers.iter().map(move |&b| (a, b)));
-    let mut apart = pairs.filter(|&(a, b)| a != b && !linked(world, a, b));
+    let mut apart = pairs.filter(|&(a, b)| a != b && !world.linked(a, b));
     apart.next().expect("not everybody is everybody's neighbour")
 }
 

@@ -6,7 +6,7 @@ use fatebound_machine::overlay::message::OneShot;
 use fatebound_machine::{Command, wire};
 use fatebound_sim::{GroupId, PeerIndex, Profile, World};
 
-use crate::common::{MILLI, SECOND, assert_lives, group_events, joined, linked, order, ordered, overlay, strangers};
+use crate::common::{MILLI, SECOND, assert_lives, group_events, joined, order, ordered, overlay, strangers};
 
 /// A group whose first invitation is still on a cut wire; another copy was accepted.
 fn with_an_invitation_in_flight(seed: u64) -> (World, PeerIndex, PeerIndex, GroupId) {
@@ -103,7 +103,7 @@ fn restart_is_no_proof() {
     for seed in 0..3 {
         let (mut world, peers) = overlay(seed, 12, Profile::Lan);
         let member = peers[11];
-        let near = |peer: &&PeerIndex| linked(&world, **peer, member);
+        let near = |peer: &&PeerIndex| world.linked(**peer, member);
         let root = *peers[1..11].iter().find(near).expect("a neighbour");
         world.run_for(20 * SECOND);
         world.cut(root, member);

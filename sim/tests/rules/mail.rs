@@ -5,7 +5,7 @@ use fatebound_machine::overlay::message::Message;
 use fatebound_machine::{Command, wire};
 use fatebound_sim::{Adversary, MessageKind, Observation, Observe, PeerIndex, Profile, Reaction, Words, World};
 
-use crate::common::{MILLI, SECOND, assert_lives, is_whole, joined, linked, order, ordered, overlay, strangers};
+use crate::common::{MILLI, SECOND, assert_lives, is_whole, joined, order, ordered, overlay, strangers};
 
 /// Two peers that cannot reach each other have a group all the same.
 fn create_without_connection() {
@@ -37,7 +37,7 @@ fn copies_when_doubtful() {
     let root = peers[0];
     let member = *peers[1..]
         .iter()
-        .find(|&&peer| linked(&world, root, peer))
+        .find(|&&peer| world.linked(root, peer))
         .expect("a neighbour");
     world.cut(root, member);
     let doubtful = |world: &World| {
@@ -63,7 +63,7 @@ fn copies_of_repetitions() {
         world.run_for(30 * SECOND);
         let last = |peer: &PeerIndex| {
             let carries = world.machine(*peer).is_some_and(|machine| machine.carries(&group));
-            carries && *peer != root && linked(&world, *peer, member)
+            carries && *peer != root && world.linked(*peer, member)
         };
         let delegates: Vec<PeerIndex> = peers.iter().copied().filter(last).collect();
         met += delegates.len();
