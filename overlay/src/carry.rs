@@ -8,6 +8,9 @@ use crate::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed, Way
 use crate::overlay::Overlay;
 use crate::{Event, Hop, Key, LinkId, Output, Routes, Tag, Way, routed, undone};
 
+/// Common neighbours that one round asks through, at most: 16. "P4 holds for 32 of them": more are asked too late.
+const COPIES: usize = 16;
+
 impl Overlay {
     /// A routed question came over a link: for us, to be answered on the way, or to be handed on.
     pub(crate) fn on_routed(&mut self, link: LinkId, carrier: &PeerId, routed: Routed) {
@@ -99,7 +102,7 @@ impl Overlay {
         self.tell_links(links::Input::Pass { link, message });
     }
 
-    /// Sends copies of a question of ours: one where routing says, and with a `round` also through one or two common neighbours that change
+    /// Sends copies of a question of ours: one where routing says, and with a `round` also through half of the common neighbours, which change
     /// with it. None over the link to the target itself: that way is the direct one. Says whether any was sent.
     pub(crate) fn send_copies(&mut self, to: PeerId, body: &Signed<OneShot>, round: Option<u32>) -> bool {
         let avoided = [self.tag, Key::of(&to).tag()];
@@ -238,31 +241,62 @@ impl Overlay {
     }
 }
 
-/// One or two of the common neighbours, others each round.
+/// Every second one of the common neighbours, by its number: so each has its turn within two rounds, whatever becomes of the others in between.
+/// Two at least if there are two, and [`COPIES`] at most.
 fn chosen(common: &[LinkId], round: u32) -> Vec<LinkId> {
-    let mut chosen = Vec::new();
     let round = if undone("copies-change-ways") { 0 } else { round };
-    for at in [2 * u64::from(round), 2 * u64::from(round) + 1] {
-        if let Some(at) = at.checked_rem(common.len() as u64) {
-            let link = common[at as usize];
-            if !chosen.contains(&link) {
-                chosen.push(link);
-            }
-        }
+    let (mut due, mut others): (Vec<LinkId>, Vec<LinkId>) = common.iter().partition(|link| link.0 % 2 == round % 2);
+    // Where one of two rounds does not reach all, the next ones begin elsewhere.
+    for links in [&mut due, &mut others] {
+        let turns = round as usize / 2 * COPIES;
+        let start = turns.checked_rem(links.len()).unwrap_or(0);
+        links.rotate_left(start);
     }
-    chosen
+    let fill = 2_usize.saturating_sub(due.len());
+    due.extend(others.into_iter().take(fill));
+    due.truncate(if undone("half-of-the-neighbours") { 2 } else { COPIES });
+    due
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn links(numbers: impl IntoIterator<Item = u32>) -> Vec<LinkId> {
+        numbers.into_iter().map(LinkId).collect()
+    }
+
     #[test]
     fn common_neighbours_take_turns() {
-        let common = [LinkId(1), LinkId(2), LinkId(3)];
-        assert_eq!(chosen(&common, 0), [LinkId(1), LinkId(2)]);
-        assert_eq!(chosen(&common, 1), [LinkId(3), LinkId(1)]);
-        assert_eq!(chosen(&common[..1], 7), [LinkId(1)]);
+        assert_eq!(chosen(&links([1, 2, 4, 5]), 0), links([2, 4]));
+        assert_eq!(chosen(&links([1, 2, 4, 5]), 1), links([1, 5]));
+        assert_eq!(chosen(&links([1, 3]), 2), links([1, 3]), "two at least");
+        assert_eq!(chosen(&links([2, 3, 5]), 2), links([2, 3]));
+        assert_eq!(chosen(&links([7]), 2), links([7]));
         assert_eq!(chosen(&[], u32::MAX), []);
+    }
+
+    #[test]
+    fn who_stays_has_its_turn_within_two_rounds_whoever_goes() {
+        let mut common = links(10..30);
+        for round in 0..10 {
+            let mut asked = chosen(&common, round);
+            common.retain(|link| link.0 % 10 != round);
+            asked.extend(chosen(&common, round + 1));
+            assert!(common.iter().all(|link| asked.contains(link)), "{round}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_round_asks_half_of_many_and_sixteen_at_most() {
+        for (common, asked, rounds) in [(8, 4, 2), (32, 16, 2), (33, 16, 4), (100, 16, 8)] {
+            let common = links(0..common);
+            let turns: Vec<_> = (0..rounds).map(|round| chosen(&common, round)).collect();
+            assert!(
+                turns.iter().all(|turn| turn.len() >= asked && turn.len() <= COPIES),
+                "{turns:?}"
+            );
+            assert!(common.iter().all(|link| turns.concat().contains(link)), "{turns:?}");
+        }
     }
 }

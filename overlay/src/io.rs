@@ -230,7 +230,7 @@ pub struct JointSet {
 pub enum Ways {
     /// The direct connection, dialled if need be; through the overlay as well when that fails or the direct link is doubtful.
     Direct,
-    /// The direct connection, and the overlay, and one or two common neighbours that change with `round`.
+    /// The direct connection, and the overlay, and half of the common neighbours (two to sixteen), which change with `round`.
     Every {
         /// The number of the repetition.
         round: u32,

@@ -62,7 +62,7 @@ enum Phase {
 pub(crate) struct Join {
     phase: Phase,
     bootstrap: Vec<Bootstrap>,
-    /// Dials and repetitions of the `Join` so far.
+    /// Dials and repetitions of the `Join` so far; later, turns of bootstrap addresses since there is a place.
     tries: usize,
     contacts: IndexSet<PeerId>,
     /// Contacts have changed, and the links have not been told.
@@ -97,6 +97,15 @@ impl Join {
     /// Whether we have had a place for less than `time`: then not all have heard of it.
     pub(crate) fn is_fresh(&self, now: Time, time: Duration) -> bool {
         self.is_joined() && now.since(self.joined_at) < time
+    }
+
+    fn is_bootstrap(&self, peer: &PeerId) -> bool {
+        self.bootstrap.iter().any(|known| known.peer.as_ref() == Some(peer))
+    }
+
+    /// Whether this peer got its place beside a bootstrap peer that had one, or has tried them all since.
+    pub(crate) fn has_met_bootstrap(&self) -> bool {
+        self.tries >= self.bootstrap.len()
     }
 
     fn rounds(&self) -> usize {
@@ -301,7 +310,7 @@ impl Overlay {
     pub(crate) fn join_over(&mut self, link: LinkId, peer: &PeerId, alone: bool) {
         // The address of a connection may be another than the one that was dialled (names are resolved), so nobody may be known to live there.
         let unasked = std::mem::take(&mut self.join.dialled) && !self.is_wanted(peer);
-        let bootstrap = unasked || self.join.bootstrap.iter().any(|known| known.peer == Some(*peer));
+        let bootstrap = unasked || self.join.is_bootstrap(peer);
         match self.join.phase {
             Phase::Seeking => {
                 if self.join.contacts.len() < MAX_CONTACTS {
@@ -374,7 +383,8 @@ impl Overlay {
     fn become_joined(&mut self) {
         self.join.phase = Phase::Joined;
         self.join.joined_at = self.now;
-        self.join.tries = 0;
+        let met = self.placed_links().any(|link| self.join.is_bootstrap(&link.peer()));
+        self.join.tries = if met { self.join.bootstrap.len() } else { 0 };
         self.join.contacts_changed |= !self.join.contacts.is_empty();
         self.join.contacts.clear();
         self.deadlines.cancel(Timer::Join);

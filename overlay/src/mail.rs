@@ -1,7 +1,7 @@
 //! One-shot messages: sent over as many ways as they need, answered over the way they came.
 //!
 //! "One-shot messages go over the direct connection to their target if one is up or can be dialled. ◆ Without one, when the direct link is doubtful,
-//! and always for `Probe`, `NeedRepair` and `Fail`, copies also travel through the overlay and through one or two common neighbours, changing with each
+//! and always for `Probe`, `NeedRepair` and `Fail`, copies also travel through the overlay and through half of the common neighbours, changing with each
 //! repetition" (protocol.md §3). A copy that died on its way says nothing, so what is open has a time limit; the layers above
 //! repeat.
 

@@ -203,9 +203,15 @@ impl Overlay {
         if alone || self.upkeep.unheard.is_some() {
             self.upkeep.unheard = None;
             self.dial_bootstrap();
-        } else if due.is_none() && self.upkeep.round.is_multiple_of(BOOTSTRAP_STRIDE) {
+        } else if self.is_turn_of_bootstrap() {
             self.look_for_bootstrap();
         }
+    }
+
+    /// Who got its place without a bootstrap peer, as the first or over links that others made, looks for each of them first: there may be two rings.
+    fn is_turn_of_bootstrap(&self) -> bool {
+        let first_turn = !self.join.has_met_bootstrap() && !undone("bootstrap-after-joining");
+        first_turn || self.upkeep.round.is_multiple_of(BOOTSTRAP_STRIDE)
     }
 
     /// Asks a bootstrap peer, through the overlay, for its leaves: who answers is on our ring. Who does not is dialled next round.

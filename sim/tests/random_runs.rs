@@ -73,6 +73,15 @@ fn faults_hit_groups(statistics: &Statistics) {
     assert!(statistics.worst > 0.1, "nothing ever took long: {}", statistics.worst);
 }
 
+/// Seeds that have broken a promise (docs/testing.md tells which), as long as the same seed makes the same faults.
+#[test]
+fn what_once_broke_a_promise_keeps_it() {
+    for seed in [7_006_536, 7_065_762, 8_034_686] {
+        let outcome = run(&scenario(seed, &Wishes::default()));
+        assert_eq!(outcome.violations, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn every_family_of_faults_keeps_every_promise() {
     for (family, name) in FAMILIES {

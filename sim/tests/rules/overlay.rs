@@ -107,6 +107,34 @@ fn bootstrap_rounds() {
     assert!(met);
 }
 
+/// Two pairs of peers, each the whole ring of its own, and before each other's addresses stand those of three dead ones.
+#[test]
+fn bootstrap_after_joining() {
+    let mut world = World::new(1, Profile::Local);
+    let all: Vec<_> = (0..7).map(PeerIndex).collect();
+    for _ in &all[..3] {
+        let dead = world.spawn(&[]);
+        world.crash(dead);
+    }
+    let (dead, one, other) = (&all[..3], &all[3..5], &all[5..]);
+    world.spawn(&[dead, &one[1..], other].concat());
+    world.spawn(&[dead, &one[..1], other].concat());
+    world.partition(one, other);
+    world.spawn(&[dead, &other[1..], one].concat());
+    world.spawn(&[dead, &other[..1], one].concat());
+    let known = |world: &World, peer: PeerIndex| world.machine(peer).expect("it runs").peers().len();
+    let joined = |world: &World, peer: PeerIndex| world.machine(peer).expect("it runs").status().joined;
+    assert!(world.run_until(30 * SECOND, |world| all[3..].iter().all(|&peer| joined(world, peer))));
+    assert!(
+        all[3..].iter().all(|&peer| known(&world, peer) == 1),
+        "two rings of two"
+    );
+    world.heal();
+    let one_ring = |world: &World| all[3..].iter().all(|&peer| known(world, peer) == 3);
+    let rounds = 2 * 5 * world.config().overlay.maintenance_interval;
+    assert!(world.run_until(rounds, one_ring));
+}
+
 /// The host of a peer is gone. Its neighbours notice one after the other, and who has noticed does not take it back on the word of one
 /// who has not. (Peers that knew it without being its neighbours never notice; their word counts again when the bar is over.)
 #[test]
