@@ -43,12 +43,14 @@ impl Config {
             tree: fatebound_tree::Config::default(),
             groups,
         }
+        .aligned()
     }
 
     /// Makes what layers have in common agree: the overlay's word counts.
     pub fn aligned(mut self) -> Config {
         self.tree.hop_limit = self.overlay.hop_limit;
         self.tree.detours = self.overlay.detours;
+        self.tree.settle_timeout = self.overlay.link_lifetime() / 2;
         self.groups.ping_timeout = self.overlay.ping_timeout;
         self.groups.timings.hop_limit = self.overlay.hop_limit;
         self.groups.timings.link_lifetime = self.overlay.link_lifetime();

@@ -470,6 +470,7 @@ impl Machine {
             }),
             From::JointSet { link, joint } => self.order(Order::JointSet { link, joint }),
             From::Violation { link, what } => self.order(Order::Violation { link, what }),
+            From::GiveUp { link } => self.order(Order::GiveUp { link }),
             From::Event(event) => self.groups_input(fatebound_fng::Input::Tree(event)),
         }
     }

@@ -185,6 +185,11 @@ pub enum Command {
         /// For the log.
         what: &'static str,
     },
+    /// End a link whose two ends do not agree above, and never will: as if it were silent.
+    GiveUp {
+        /// Which link.
+        link: LinkId,
+    },
     /// Send a one-shot message.
     Post {
         /// Names it in [`Event::Answered`] and [`Event::PostFailed`].

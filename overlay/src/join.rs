@@ -103,9 +103,16 @@ impl Join {
         self.bootstrap.iter().any(|known| known.peer.as_ref() == Some(peer))
     }
 
-    /// Whether this peer got its place beside a bootstrap peer that had one, or has tried them all since.
-    pub(crate) fn has_met_bootstrap(&self) -> bool {
-        self.tries >= self.bootstrap.len()
+    /// Whether this peer got its place without a bootstrap peer that had one, or has lost one since, and has not tried them all yet.
+    pub(crate) fn misses_bootstrap(&self) -> bool {
+        self.tries < self.bootstrap.len()
+    }
+
+    /// A neighbour is lost. If it was a bootstrap peer, all of them are to be looked for.
+    pub(crate) fn lose(&mut self, peer: &PeerId) {
+        if self.is_joined() && self.is_bootstrap(peer) {
+            self.tries = 0;
+        }
     }
 
     fn rounds(&self) -> usize {

@@ -176,6 +176,7 @@ impl Overlay {
             Command::Tell { link, body } => self.tell_links(links::Input::Tell { link, body }),
             Command::JointSet { link, joint } => self.tell_links(links::Input::JointSet { link, joint }),
             Command::Violation { link, what } => self.tell_links(links::Input::Violation { link, what }),
+            Command::GiveUp { link } => self.tell_links(links::Input::GiveUp { link }),
             Command::Post { post, to, body, ways } => self.on_post(post, to, body, ways),
             Command::Reply { way, body } => self.on_reply(way, body),
             Command::ProveAddress { peer } if self.addresses(&peer).is_empty() => self.locate(peer, Waiter::Proof),

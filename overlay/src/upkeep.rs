@@ -86,6 +86,7 @@ impl Overlay {
         let entry = self.ring.table().entries().any(|entry| entry == peer);
         let row = entry.then(|| self.ring.table().row_of(&Key::of(peer)));
         self.forget_contact(peer);
+        self.join.lose(peer);
         if self.ring.lose(self.now, peer, bar, self.config.maintenance_interval) {
             self.upkeep.repairs.extend(side.map(Repair::Leaves));
             self.upkeep.repairs.extend(row.map(Repair::Row));
@@ -208,9 +209,10 @@ impl Overlay {
         }
     }
 
-    /// Who got its place without a bootstrap peer, as the first or over links that others made, looks for each of them first: there may be two rings.
+    /// Who got its place without a bootstrap peer, as the first or over links that others made, or has lost one since, looks for each of them first:
+    /// there may be two rings.
     fn is_turn_of_bootstrap(&self) -> bool {
-        let first_turn = !self.join.has_met_bootstrap() && !undone("bootstrap-after-joining");
+        let first_turn = self.join.misses_bootstrap() && !undone("bootstrap-after-joining");
         first_turn || self.upkeep.round.is_multiple_of(BOOTSTRAP_STRIDE)
     }
 

@@ -7,6 +7,9 @@
 //!
 //! What is dropped here is also released on this very link: so the removal is a numbered operation like any other, and the digests agree again
 //! as soon as it is received. Until then comparisons rest.
+//!
+//! Lists may be lost, and with an adversary under every list they always are. So a difference that no list settles within `settle_timeout` is
+//! what it would be without lists: silence, and the link ends.
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
@@ -29,6 +32,8 @@ const MAX_DOUBLINGS: u32 = 6;
 pub(crate) struct Audit {
     /// A difference was seen, and no agreement since.
     differing: bool,
+    /// When it was seen that no list of the other end has come for since.
+    unsettled: Option<Time>,
     /// When we sent our last list.
     listed: Option<Time>,
     /// Lists sent since the last agreement.
@@ -51,11 +56,12 @@ impl Hash for Audit {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Audit {
             differing,
+            unsettled,
             listed,
             lists,
             incoming,
         } = self;
-        (differing, listed, lists).hash(hasher);
+        (differing, unsettled, listed, lists).hash(hasher);
         let Some(Incoming {
             sent,
             received,
@@ -165,7 +171,12 @@ impl Tree {
             Verdict::Equal => self.on_agreement(link),
             Verdict::Different => {
                 self.note_difference(link);
-                self.send_list(now, link, out);
+                if self.is_settled_in_time(now, link) || undone("difference-ends-the-link") {
+                    self.send_list(now, link, out);
+                } else {
+                    tracing::warn!(?link, "no list has settled what the two ends of a link disagree about");
+                    out.push(Output::GiveUp { link });
+                }
             }
             Verdict::Lie => self.violation(link, "it has received operations that were never sent", out),
         }
@@ -174,8 +185,18 @@ impl Tree {
     fn on_agreement(&mut self, link: LinkId) {
         if let Some(up) = self.links.get_mut(&link) {
             up.audit.differing = false;
+            up.audit.unsettled = None;
             up.audit.lists = 0;
         }
+    }
+
+    /// "◆ A difference that no list settles within `L / 2` takes the link down."
+    fn is_settled_in_time(&mut self, now: Time, link: LinkId) -> bool {
+        let Some(up) = self.links.get_mut(&link) else {
+            return true;
+        };
+        let since = *up.audit.unsettled.get_or_insert(now);
+        now.since(since) < self.config.settle_timeout
     }
 
     /// Counts a difference once, until the next agreement.
@@ -249,6 +270,7 @@ impl Tree {
     /// former is known of every path, because pings overtake lists: when a long one is here, the history may start long after it.
     fn compare_lists(&mut self, now: Time, link: LinkId, list: Incoming, out: &mut Vec<Output>) {
         let Some(up) = self.links.get_mut(&link) else { return };
+        up.audit.unsettled = None;
         let recent = up.joint.rewind(list.received);
         let mut theirs = list.hashes;
         let mut lacking = Vec::new();

@@ -1,5 +1,7 @@
 //! Parameters of paths, their defaults and where these come from.
 
+use std::time::Duration;
+
 use fatebound_overlay::ConfigError;
 
 /// Bounds on what a peer carries for others and for itself.
@@ -15,6 +17,9 @@ pub struct Config {
     pub max_paths_per_link: usize,
     /// Paths named by one `Release`, `Fail`, list or suspicion at most: 256, so that a frame stays below half of its limit.
     pub batch: usize,
+    /// How long the two ends of a link may differ without a list that settles it; then the link is down. Half of the overlay's `L`; 10.5 s, as with
+    /// the preset `lan`, where nobody says.
+    pub settle_timeout: Duration,
 }
 
 impl Default for Config {
@@ -25,6 +30,7 @@ impl Default for Config {
             max_paths: 1_000_000,
             max_paths_per_link: 100_000,
             batch: 256,
+            settle_timeout: Duration::from_millis(10_500),
         }
     }
 }

@@ -134,6 +134,11 @@ pub enum Output {
         /// For the log.
         what: &'static str,
     },
+    /// The two ends do not agree about their paths, and nothing settles it; end the link as if it were silent.
+    GiveUp {
+        /// Which link.
+        link: LinkId,
+    },
     /// For the groups.
     Event(Event),
 }

@@ -72,6 +72,10 @@ pub(crate) enum Input {
         link: LinkId,
         what: &'static str,
     },
+    /// The two ends do not agree above: the link is down as if it were silent.
+    GiveUp {
+        link: LinkId,
+    },
     /// Send a `Routed` or `RoutedAnswer` on this link; lost if it has no session.
     Pass {
         link: LinkId,

@@ -199,7 +199,7 @@ impl Links {
         }
     }
 
-    /// "Down: not alive any more."
+    /// "Down: not alive any more"; or nothing that the other end says settles what both disagree about.
     pub(super) fn on_silent(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
         self.take_down(now, id, DownReason::Silent, Farewell::GaveUp, out);
     }

@@ -183,6 +183,7 @@ impl Links {
             Input::Tell { link, body } => self.send_on(link, Message::Tell(body), out),
             Input::JointSet { link, joint } => self.on_joint_set(now, link, joint),
             Input::Violation { link, what } => self.on_violation(now, link, what, out),
+            Input::GiveUp { link } => self.on_silent(now, link, out),
             Input::Pass { link, message } => self.send_on(link, message, out),
             Input::Suspected { from, peer } => self.on_suspected(now, &from, &peer, out),
             Input::Shutdown => self.on_shutdown(out),

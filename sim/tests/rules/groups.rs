@@ -4,7 +4,8 @@ use fatebound_machine::fng::message::{Notice, Request};
 use fatebound_machine::fng::{self, Reason, Refusal};
 use fatebound_machine::overlay::message::OneShot;
 use fatebound_machine::{Command, wire};
-use fatebound_sim::{GroupId, PeerIndex, Profile, World};
+use fatebound_sim::setting::Setting;
+use fatebound_sim::{Adversary, GroupId, Latency, MessageKind, PeerIndex, Profile, Reaction, World};
 
 use crate::common::{MILLI, SECOND, assert_lives, group_events, joined, order, ordered, overlay, strangers};
 
@@ -129,6 +130,27 @@ fn patience_follows_the_links() {
         for peer in [peers[3], peers[7], peers[9]] {
             assert_eq!(world.notified(peer, &group).len(), 1, "seed {seed}: {peer:?}");
         }
+    }
+}
+
+/// A member lets a group fail in silence, and every list that would show it ends with its connection. Where the member notices the dead connection
+/// first each time, it mends it, and the root has nothing to suspect. (Random run 9006666.)
+#[test]
+fn difference_ends_the_link() {
+    for seed in 50..80 {
+        let mut world = World::with_config(seed, Setting::Sparse.config(), Latency::RACK);
+        let peers = world.spawn_overlay(8);
+        let (root, member) = (peers[2], peers[0]);
+        let group = world.create(root, &[member]).expect("it accepts");
+        world.run_for(10 * SECOND);
+        world.on_message(Adversary {
+            kind: MessageKind::List,
+            share: 1.0,
+            reaction: Reaction::BreakSilently,
+        });
+        world.fall_silent(member, &group);
+        world.run_for(world.config().groups.notification_bound());
+        assert_eq!(world.notified(root, &group).len(), 1, "seed {seed}");
     }
 }
 

@@ -140,6 +140,7 @@ impl Peer {
                 Output::Tell { link, tell } => effects.push(Effect::Tell(link, tell)),
                 Output::JointSet { .. } => {}
                 Output::Violation { what, .. } => effects.push(Effect::Violation(what)),
+                Output::GiveUp { .. } => effects.push(Effect::Violation("a difference that no list settles")),
                 Output::Event(Event::Broken { path, .. }) if world.planted == Some(Planted::NoRepair) => {
                     let (group, text) = (path.group, "planted".to_owned());
                     let signal = fatebound_fng::Command::Signal { group, text };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{World, group, path, path_of};
-use crate::{Cause, Event, Input, PathId, Tell, Via};
+use crate::{Cause, Config, Event, Input, PathId, Tell, Via};
 
 fn two_groups() -> World {
     let mut world = World::line(4);
@@ -167,6 +167,42 @@ fn a_lost_list_is_repeated_after_a_pause() {
         1,
         "one difference, however often it is seen"
     );
+}
+
+/// With an adversary under every list, a difference would last for ever: then it is what silence is.
+#[test]
+fn a_difference_that_no_list_settles_ends_the_link() {
+    let mut world = two_groups();
+    let patience = Config::default().settle_timeout;
+    world.handle(1, Input::Silence { group: group(0, 1) });
+    let lost_list = |world: &mut World| {
+        world.ping(0, 1);
+        world.lose_tells(1, 0)
+    };
+    assert_eq!(lost_list(&mut world), 1);
+    world.now += patience - Duration::from_millis(1);
+    assert_eq!(lost_list(&mut world), 1);
+    assert_eq!(world.given_up, [], "too early");
+    world.now += Duration::from_millis(1);
+    assert_eq!(lost_list(&mut world), 0);
+    assert_eq!(world.given_up, [1]);
+}
+
+/// Who hears the other's list has done what it can, and waits anew.
+#[test]
+fn a_list_that_comes_ends_the_wait() {
+    let mut world = two_groups();
+    let patience = Config::default().settle_timeout;
+    world.handle(1, Input::Silence { group: group(0, 1) });
+    world.ping(1, 0);
+    assert_eq!(world.lose_tells(0, 1), 1);
+    world.ping(0, 1);
+    world.settle();
+    world.now += patience;
+    world.handle(1, Input::Silence { group: group(0, 2) });
+    world.ping(1, 0);
+    assert_eq!(world.given_up, []);
+    assert_eq!(world.count_tells(0, 1), 1);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) events: Vec<(u8, Event)>,
     pub(crate) violations: Vec<(u8, &'static str)>,
+    /// Who gave up a link.
+    pub(crate) given_up: Vec<u8>,
     /// Operations sent so far, by their kind.
     pub(crate) sent: BTreeMap<&'static str, usize>,
     /// Who does not know which group (any more).
@@ -62,6 +64,7 @@ impl World {
             now: Time::ZERO,
             events: Vec::new(),
             violations: Vec::new(),
+            given_up: Vec::new(),
             sent: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             newest: BTreeMap::new(),
@@ -183,6 +186,7 @@ impl World {
             Output::Tell { link, tell } => self.way(link).frames.push_back(Frame::Tell(tell)),
             Output::JointSet { link, joint } => self.way(link).joint = joint,
             Output::Violation { what, .. } => self.violations.push((at, what)),
+            Output::GiveUp { .. } => self.given_up.push(at),
             Output::Event(event) => {
                 inputs.extend(self.answer(at, &event));
                 self.events.push((at, event));
