@@ -27,3 +27,16 @@ impl Bounded {
         self.size <= self.limit
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_holds_up_to_its_limit_and_not_beyond() {
+        assert!(Bounded::new("postings", 3, 4).holds());
+        assert!(Bounded::new("postings", 4, 4).holds());
+        assert!(!Bounded::new("postings", 5, 4).holds());
+        assert_eq!(Bounded::fullest("waiters", [1, 5, 2].into_iter(), 4).size, 5);
+    }
+}

@@ -216,6 +216,59 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_taken_and_one_beyond_it_is_refused() {
+        let verdict = |change: &dyn Fn(&mut Config)| {
+            let mut config = Config::lan();
+            change(&mut config);
+            config.validate().map_err(|error| error.0)
+        };
+        for (hops, valid) in [(3, false), (4, true), (64, true), (65, false)] {
+            assert_eq!(verdict(&|config| config.hop_limit = hops).is_ok(), valid, "{hops} hops");
+        }
+        for (leaves, valid) in [(0, false), (1, true), (32, true), (33, false)] {
+            assert_eq!(
+                verdict(&|config| config.leaves_per_side = leaves).is_ok(),
+                valid,
+                "{leaves} leaves"
+            );
+        }
+        for (bits, valid) in [(0, false), (1, true), (2, true), (3, false), (4, true), (5, false)] {
+            assert_eq!(
+                verdict(&|config| config.digit_bits = bits).is_ok(),
+                valid,
+                "{bits} bits"
+            );
+        }
+        for (links, valid) in [(8, false), (9, true), (MOST_LINKS, true), (MOST_LINKS + 1, false)] {
+            assert_eq!(
+                verdict(&|config| config.max_links = links).is_ok(),
+                valid,
+                "{links} links"
+            );
+        }
+        for (bytes, valid) in [(0, false), (1, true), (64, true), (65, false)] {
+            assert_eq!(
+                verdict(&|config| config.network = "n".repeat(bytes)).is_ok(),
+                valid,
+                "{bytes} bytes"
+            );
+        }
+        assert!(verdict(&|config| config.max_records = 63).is_err());
+        assert!(verdict(&|config| config.operation_window = 15).is_err());
+        assert!(verdict(&|config| config.max_operations = config.operation_window - 1).is_err());
+        assert!(verdict(&|config| config.max_operations = config.operation_window).is_ok());
+        assert!(verdict(&|config| config.ping_floor = config.ping_timeout * 2).is_err());
+        assert!(verdict(&|config| config.peer_interval = config.link_interval * 2).is_err());
+        assert!(verdict(&|config| config.ping_timeout = config.link_interval * 2).is_err());
+    }
+
+    #[test]
+    fn a_lost_link_is_retried_within_half_a_ping_timeout() {
+        let config = Config::lan();
+        assert_eq!(config.retry_pause, (config.ping_timeout / 2, config.link_interval));
+    }
+
+    #[test]
     fn a_life_longer_than_can_be_counted_is_the_longest() {
         let config = Config {
             link_interval: Duration::MAX,

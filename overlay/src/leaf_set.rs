@@ -119,6 +119,12 @@ mod tests {
         assert_eq!(leaves.side_of(&peer(60)), Some(Side::Above));
         assert_eq!(leaves.side_of(&peer(10)), Some(Side::Below));
         assert_eq!(leaves.side(Side::Above).last(), Some(&peer(10)));
+        assert_eq!(
+            leaves.side_of(&peer(200)),
+            Some(Side::Below),
+            "as near on both: it has to be one"
+        );
+        assert!(leaves.contains(&peer(60)) && leaves.contains(&peer(200)));
         assert!(!leaves.contains(&peer(50)));
     }
 

@@ -48,6 +48,14 @@ fn a_peer_that_has_proven_an_address_is_not_lost_with_its_record() {
         .into_iter()
         .max_by_key(|&asker| unknown(&net, asker).len());
     let asker = asker.expect("100 peers");
+    let stranger = unknown(&net, asker)[1];
+    let peer = net.nodes[stranger].peer;
+    net.command(asker, Command::Link { peer });
+    net.run(SECOND);
+    assert!(
+        net.nodes[asker].overlay.link_to(&peer).is_some(),
+        "located, then linked"
+    );
     let stranger = unknown(&net, asker)[0];
     let peer = net.nodes[stranger].peer;
     net.command(asker, Command::ProveAddress { peer });

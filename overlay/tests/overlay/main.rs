@@ -1,6 +1,8 @@
 //! The overlay in virtual time.
 
+mod alone;
 mod joining;
+mod locating;
 mod mail;
 mod net;
 mod random;

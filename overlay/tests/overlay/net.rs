@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use fatebound_overlay::message::{Message, OneShot};
+use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed};
+use fatebound_overlay::signatures::sign;
 use fatebound_overlay::{
     Command, Config, DialFailure, DisconnectCause, Event, Input, Key, Keypair, Multiaddr, Opener, Output, Overlay,
     PeerId, RequestId, Session, Time,
@@ -57,6 +58,8 @@ pub struct Net {
     requests: HashMap<RequestId, (usize, RequestId)>,
     /// Of one-shot messages, carried ones included.
     pub bytes: usize,
+    /// Questions that set out through the overlay: when, from whom, to which neighbour.
+    pub routed: Vec<(Time, usize, usize, Routed)>,
 }
 
 pub fn address(at: usize) -> Multiaddr {
@@ -89,6 +92,7 @@ impl Net {
             connected: BTreeSet::new(),
             requests: HashMap::new(),
             bytes: 0,
+            routed: Vec::new(),
         }
     }
 
@@ -196,6 +200,25 @@ impl Net {
         let session = owned.find(|session| self.sessions.get(session).is_some_and(|(other, _)| *other == from));
         let session = session.expect("a session between the two");
         self.give(at, Input::Received { session, message });
+    }
+
+    /// The signed answer of `from` to a routed question of `to`, over the link between the two.
+    pub fn answer(&mut self, from: usize, to: usize, number: u64, body: Answer) {
+        let (ours, theirs) = (self.nodes[from].peer, self.nodes[to].peer);
+        let covered = postcard::to_stdvec(&(ours, theirs, number, &body)).expect("it encodes");
+        let signed = Signed {
+            from: ours,
+            to: theirs,
+            number,
+            body,
+            signature: sign(&keypair(from), b"fatebound answer 1", &covered),
+        };
+        let trail = vec![Key::of(&theirs).tag()];
+        self.inject(
+            to,
+            from,
+            Message::RoutedAnswer(Box::new(RoutedAnswer { trail, body: signed })),
+        );
     }
 
     /// Runs until it is so, for at most `limit`; says after how long it was.
@@ -307,6 +330,11 @@ impl Net {
                 assert!(bytes <= 64 * 1024, "a frame of {bytes} bytes");
                 if matches!(message, Message::Routed(_) | Message::RoutedAnswer(_)) {
                     self.bytes += bytes;
+                }
+                if let (Message::Routed(routed), Some((other, _))) = (&message, self.sessions.get(&session))
+                    && routed.visited.len() == 1
+                {
+                    self.routed.push((self.now, at, *other, (**routed).clone()));
                 }
                 if let Some(&(other, session)) = self.sessions.get(&session)
                     && !self.cut(at, other)
