@@ -230,3 +230,135 @@ impl Ring {
         records.into_iter().chain(others).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::Keypair;
+    use crate::message::PeerRecord;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn keypair(n: u8) -> Keypair {
+        Keypair::ed25519_from_bytes([n; 32]).unwrap()
+    }
+
+    fn peer(n: u8) -> PeerId {
+        keypair(n).public().to_peer_id()
+    }
+
+    fn signed_by(signer: u8, n: u8, sequence: u64) -> SignedRecord {
+        let record = PeerRecord {
+            peer: peer(n),
+            addresses: Vec::new(),
+            sequence,
+        };
+        SignedRecord::sign(record, &keypair(signer))
+    }
+
+    fn record(n: u8, sequence: u64) -> SignedRecord {
+        signed_by(n, n, sequence)
+    }
+
+    /// Peer 0, who has heard of peers 1 to 20.
+    fn ring() -> Ring {
+        let mut ring = Ring::new(&Config::local(), peer(0));
+        for n in 1..=20 {
+            assert_eq!(ring.hear(Time::ZERO, &record(n, 1)), Heard::News);
+        }
+        assert!(ring.settle());
+        ring
+    }
+
+    #[test]
+    fn who_is_heard_of_has_a_place_and_is_passed_on() {
+        let mut ring = ring();
+        assert!(!ring.is_dirty() && !ring.settle(), "nothing has changed since");
+        assert!((1..=20).all(|n| ring.has(&peer(n))) && !ring.has(&peer(21)));
+        let mut leaves: Vec<PeerId> = ring.leaf_records().iter().map(|record| record.record().peer).collect();
+        assert_eq!(leaves, ring.leaves().members().copied().collect::<Vec<_>>());
+        leaves.sort_unstable();
+        leaves.dedup();
+        assert_eq!(leaves.len(), 8, "each once");
+        let mut rng = StdRng::seed_from_u64(1);
+        let row = ring.row_records(0, &mut rng);
+        assert!(row.len() >= 4 && row.iter().all(|record| ring.has(&record.record().peer)));
+        assert!(
+            ring.row_records(128, &mut rng).is_empty(),
+            "256 bits have 128 digits of two bits"
+        );
+        let bounds = ring.bounds();
+        let on_ring = bounds.iter().find(|bounded| bounded.what == "peers on the ring");
+        assert_eq!(on_ring.map(|bounded| (bounded.size, bounded.limit)), Some((20, 20)));
+    }
+
+    #[test]
+    fn a_known_record_and_our_own_change_nothing() {
+        let mut ring = ring();
+        assert_eq!(ring.hear(Time::ZERO, &record(3, 1)), Heard::Known);
+        assert_eq!(ring.hear(Time::ZERO, &record(3, 0)), Heard::Stale);
+        assert_eq!(ring.hear(Time::ZERO, &record(0, 9)), Heard::Known);
+        ring.meet(record(0, 9), true);
+        assert!(!ring.is_dirty() && !ring.has(&peer(0)));
+    }
+
+    #[test]
+    fn who_did_not_sign_its_record_is_exposed_when_it_is_chosen() {
+        let mut ring = Ring::new(&Config::local(), peer(0));
+        ring.hear(Time::ZERO, &record(1, 1));
+        ring.hear(Time::ZERO, &signed_by(3, 2, 1));
+        assert!(ring.has(&peer(2)), "nobody has looked yet");
+        assert!(ring.settle());
+        assert!(!ring.has(&peer(2)) && ring.has(&peer(1)));
+        assert_eq!(ring.forged, 1);
+        assert_eq!(ring.wanted().into_iter().collect::<Vec<_>>(), [peer(1)]);
+    }
+
+    /// "For 2 `L`, doubled with each repetition, hearsay does not bring one of these back, unless its record is newer."
+    #[test]
+    fn who_is_lost_has_no_place_until_it_speaks_itself() {
+        let mut ring = ring();
+        let lose = |ring: &mut Ring, n| ring.lose(Time::ZERO, &peer(n), SECOND * 4, SECOND);
+        assert!(lose(&mut ring, 3) && ring.is_dirty());
+        assert!(!ring.has(&peer(3)) && !lose(&mut ring, 3) && !lose(&mut ring, 21));
+        ring.hear(Time::ZERO, &record(3, 1));
+        assert!(!ring.has(&peer(3)), "hearsay");
+        ring.hear(Time::ZERO, &record(3, 2));
+        assert!(ring.has(&peer(3)), "it has spoken since");
+        assert!(lose(&mut ring, 4));
+        ring.linked(&peer(4));
+        ring.hear(Time::ZERO, &record(4, 1));
+        assert!(ring.has(&peer(4)), "there is a link to it");
+        assert!(lose(&mut ring, 5));
+        ring.meet(record(5, 1), true);
+        assert!(ring.has(&peer(5)));
+        ring.meet(record(5, 1), false);
+        assert!(!ring.has(&peer(5)), "it says that it has no place");
+        assert!(lose(&mut ring, 6));
+        ring.hear(Time::ZERO + SECOND * 4, &record(6, 1));
+        assert!(ring.has(&peer(6)), "the bar is over");
+    }
+
+    #[test]
+    fn beyond_the_limit_records_go_but_not_those_of_neighbours() {
+        let config = Config {
+            max_records: 64,
+            ..Config::local()
+        };
+        let mut ring = Ring::new(&config, peer(0));
+        for n in 1..=200 {
+            ring.hear(Time::ZERO, &record(n, 1));
+            if ring.is_dirty() {
+                ring.settle();
+            }
+            assert!(ring.bounds().iter().all(Bounded::holds), "{n}");
+        }
+        let wanted = ring.wanted();
+        assert!(!wanted.is_empty() && wanted.iter().all(|peer| ring.has(peer)));
+        let nearest: BTreeMap<Key, PeerId> = (1..=200).map(|n| (Key::of(&peer(n)), peer(n))).collect();
+        let leaves = LeafSet::nearest(ring.key(), config.leaves_per_side, &nearest);
+        assert_eq!(*ring.leaves(), leaves, "a leaf is never forgotten");
+    }
+}

@@ -248,4 +248,73 @@ mod tests {
         );
         assert!(!is_well_formed(&config, tag(2), &greedy));
     }
+
+    /// Each question that the overlay asks itself names the asker or the target once more, and both have to agree.
+    #[test]
+    fn a_question_that_contradicts_its_envelope_is_not_well_formed() {
+        let config = Config::lan();
+        let verdict = |from: u8, to: u8, body: OneShot| {
+            let routed = Routed {
+                target: peer(to),
+                visited: vec![Key::of(&peer(from)).tag()],
+                detours: 3,
+                body: ask(&keypair(from), peer(to), 1, body),
+            };
+            is_well_formed(&config, Key::of(&peer(from)).tag(), &routed)
+        };
+        let join = |n| OneShot::Join {
+            joiner: record(n),
+            gathered: Vec::new(),
+        };
+        assert!(verdict(1, 1, join(1)));
+        assert!(!verdict(1, 2, join(1)), "towards another key than its own");
+        assert!(!verdict(1, 2, join(2)), "for somebody else");
+        assert!(!verdict(1, 1, join(2)));
+        assert!(verdict(1, 2, OneShot::Locate(peer(2))) && !verdict(1, 2, OneShot::Locate(peer(3))));
+        assert!(verdict(1, 2, OneShot::Leaves(record(1))) && !verdict(1, 2, OneShot::Leaves(record(2))));
+        assert!(verdict(1, 2, OneShot::Row(3)) && verdict(1, 2, OneShot::Suspect(peer(3))));
+    }
+
+    #[test]
+    fn a_question_has_room_for_the_tags_of_all_who_may_still_carry_it() {
+        let config = Config::lan();
+        let routed = |visited: usize, bytes: usize| Routed {
+            target: peer(3),
+            visited: vec![Tag(u64::MAX); visited],
+            detours: 3,
+            body: Signed {
+                from: peer(1),
+                to: peer(3),
+                number: 1,
+                body: OneShot::Above(vec![0; bytes]),
+                signature: vec![0; 64],
+            },
+        };
+        let largest = |visited: usize| {
+            (0..MAX_FRAME)
+                .rev()
+                .find(|bytes| has_room(&config, &routed(visited, *bytes)))
+        };
+        let hops = usize::from(config.hop_limit);
+        let (first, last) = (largest(1).unwrap(), largest(hops).unwrap());
+        assert_eq!(first, last, "who starts it leaves room for all tags, ten bytes each");
+        let frame = crate::message::Message::Routed(Box::new(routed(hops, last)));
+        let bytes = postcard::to_stdvec(&frame).unwrap().len();
+        assert!((MAX_FRAME - 1..=MAX_FRAME).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn an_answer_comes_back_to_the_last_of_its_trail() {
+        let config = Config::lan();
+        let tag = |n| Key::of(&peer(n)).tag();
+        let back = |trail: Vec<Tag>| RoutedAnswer {
+            trail,
+            body: answer(&keypair(1), peer(2), 1, Answer::Nothing),
+        };
+        assert!(ends_at(&config, tag(2), &back(vec![tag(1), tag(2)])));
+        assert!(!ends_at(&config, tag(2), &back(vec![tag(2), tag(1)])));
+        assert!(!ends_at(&config, tag(2), &back(Vec::new())));
+        assert!(ends_at(&config, tag(2), &back(vec![tag(2); 24])));
+        assert!(!ends_at(&config, tag(2), &back(vec![tag(2); 25])));
+    }
 }

@@ -190,6 +190,34 @@ mod tests {
         }
     }
 
+    /// Both ends of every version have to compute the same number. These two are the first outputs of splitmix64 for the seeds 0 and 1.
+    #[test]
+    fn affinity_is_splitmix64_of_what_differs() {
+        let key = |last: u8| {
+            let mut bytes = [7; 32];
+            bytes[7] = last;
+            Key::from_bytes(bytes)
+        };
+        assert_eq!(affinity(&key(2), &key(2)), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(affinity(&key(2), &key(3)), 0x910a_2dec_8902_5cc1);
+        assert_eq!(affinity(&key(3), &key(2)), 0x910a_2dec_8902_5cc1);
+    }
+
+    #[test]
+    fn there_are_as_many_rows_as_the_nearest_peer_needs_and_as_keys_have_digits() {
+        let all = peers(60);
+        let mut table = RoutingTable::new(all[0].0, 2);
+        assert_eq!(table.rows(), 0);
+        let candidates: BTreeMap<_, _> = all[1..].iter().copied().collect();
+        table.choose(&candidates, |_| false);
+        let last = candidates.keys().map(|key| table.row_of(key)).max();
+        assert_eq!(Some(table.rows()), last.map(|row| row + 1));
+        for (bits, rows) in [(1, 256), (2, 128), (4, 64)] {
+            let table = RoutingTable::new(all[0].0, bits);
+            assert!(table.has_row(rows - 1) && !table.has_row(rows), "{bits} bits");
+        }
+    }
+
     #[test]
     fn a_leaf_comes_first() {
         let all = peers(60);

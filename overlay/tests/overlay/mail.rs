@@ -242,3 +242,62 @@ fn a_dead_target_ends_as_a_failed_posting_and_nothing_stays_open() {
     assert!(failure(&net, 0, 1).is_some() && failure(&net, 0, 2).is_some());
     assert_eq!(answers(&net, 0, 1) + answers(&net, 0, 2), 0);
 }
+
+/// Common neighbours are those that say themselves that they are linked to the target, and that are not in doubt.
+#[test]
+fn common_neighbours_are_linked_to_both() {
+    let mut net = formed(Config::local(), 32);
+    net.run(SECOND * 5);
+    let linked = |net: &Net, at: usize, to: usize| net.nodes[at].overlay.link_to(&net.nodes[to].peer).is_some();
+    let common = |net: &Net, to: usize| {
+        let overlay = &net.nodes[0].overlay;
+        let links = overlay.common_neighbours(&net.nodes[to].peer);
+        let peers = links.into_iter().filter_map(|link| overlay.peer_of(link));
+        let mut found: Vec<usize> = peers
+            .filter_map(|peer| net.nodes.iter().position(|node| node.peer == peer))
+            .collect();
+        found.sort_unstable();
+        found
+    };
+    let mut some = 0;
+    for to in 1..32 {
+        let expected: Vec<usize> = (1..32)
+            .filter(|&at| at != to && linked(&net, 0, at) && linked(&net, at, to))
+            .collect();
+        assert_eq!(common(&net, to), expected, "with {to}");
+        some += usize::from(!expected.is_empty() && expected.len() < 20);
+    }
+    assert!(
+        some > 5,
+        "a world in which everybody is everybody's neighbour shows nothing"
+    );
+    let (to, gone) = (1..32)
+        .find_map(|to| Some((to, *common(&net, to).first()?)))
+        .expect("one with a common neighbour");
+    let link = net.nodes[0].overlay.link_to(&net.nodes[gone].peer).expect("a link");
+    assert!(!net.nodes[0].overlay.doubts(link));
+    net.cuts.insert((0, gone));
+    let doubtful = net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    assert!(
+        doubtful.is_some() && net.nodes[0].overlay.peer_of(link).is_some(),
+        "in doubt, but not down"
+    );
+    assert!(!common(&net, to).contains(&gone));
+}
+
+#[test]
+fn a_hop_is_never_one_that_was_visited() {
+    let net = formed(Config::local(), 16);
+    let overlay = &net.nodes[0].overlay;
+    for node in &net.nodes[1..] {
+        let direct = overlay.link_to(&node.peer);
+        let hop = overlay.next_hop(&node.peer, &[], true).expect("a hop");
+        assert!(direct.is_none_or(|direct| direct == hop.link && !hop.detour));
+        let next = overlay.peer_of(hop.link).expect("a link");
+        let visited = [Key::of(&next).tag()];
+        let other = overlay.next_hop(&node.peer, &visited, true);
+        assert!(other.is_some_and(|other| other.link != hop.link));
+    }
+    let measured = overlay.round_trips().expect("samples of every link");
+    assert!(measured >= LATENCY * 2 && measured < SECOND, "{measured:?}");
+}

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
 use super::super::{Input, Output};
 use super::harness::Net;
 use crate::message::{Message, Pong};
@@ -177,6 +180,56 @@ fn round_trips_are_known_once_every_link_has_samples() {
     assert!(Net::new(2, Config::lan()).hosts[0].links.round_trips().is_none());
     net.run(SECOND * 5);
     assert!(net.hosts[0].links.round_trips().unwrap() <= measured);
+}
+
+/// The mean over all links: two of 10 ms are not twice as long as one.
+#[test]
+fn round_trips_are_a_mean() {
+    let mut net = triangle();
+    net.run(SECOND * 30);
+    let (one, two) = (Net::pair(), net.hosts[0].links.round_trips().unwrap());
+    let one = one.hosts[0].links.round_trips().unwrap();
+    assert!(
+        two <= one,
+        "{two:?} of two links, {one:?} of one that was measured less often"
+    );
+}
+
+#[test]
+fn what_waits_on_a_link_can_be_read_the_newest_first() {
+    let mut net = Net::pair();
+    let link = net.id(0, 1);
+    net.cut = vec![(0, 1)];
+    for body in [1, 2, 3] {
+        net.operate(0, 1, body);
+    }
+    let links = &net.hosts[0].links;
+    let bodies: Vec<&[u8]> = links.unacknowledged(link).collect();
+    assert_eq!(bodies, [&[3][..], &[2], &[1]]);
+    assert_eq!(links.operations_waiting(), 3);
+    assert_eq!(
+        links.proven(&net.hosts[1].peer),
+        std::slice::from_ref(&net.hosts[1].address)
+    );
+    net.heal();
+    net.run(SECOND * 2);
+    assert_eq!(net.operations(1), [1, 2, 3]);
+    let links = &net.hosts[0].links;
+    assert_eq!((links.unacknowledged(link).count(), links.operations_waiting()), (0, 0));
+}
+
+/// "Numbers of different lives are far apart": 32 bits of them are drawn.
+#[test]
+fn each_life_begins_its_numbers_elsewhere() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let numbers: Vec<u64> = (0..4).map(|_| super::super::first_number(&mut rng)).collect();
+    assert!(
+        numbers
+            .iter()
+            .all(|number| *number >= 1 << 32 && number.trailing_zeros() >= 32),
+        "{numbers:?}"
+    );
+    assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]));
 }
 
 #[test]
