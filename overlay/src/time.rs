@@ -70,3 +70,20 @@ impl fmt::Display for Time {
         write!(f, "{:.3}s", self.elapsed().as_secs_f64())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_add_up_and_neither_end_is_passed() {
+        let mut time = Time::from_millis(3);
+        time += Duration::from_nanos(5);
+        assert_eq!(time.as_nanos(), 3_000_005);
+        assert_eq!(time, Time::from_nanos(3_000_005));
+        assert_eq!(time - Time::from_millis(1), Duration::from_nanos(2_000_005));
+        assert_eq!(Time::ZERO - time, Duration::ZERO);
+        assert_eq!(time + Duration::MAX, Time::from_nanos(u64::MAX));
+        assert_eq!(time.to_string(), "0.003s");
+    }
+}

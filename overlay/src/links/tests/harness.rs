@@ -209,6 +209,13 @@ impl Net {
         }
     }
 
+    /// What this input makes of the links, without anybody who carries it out.
+    pub(super) fn outputs(&mut self, host: usize, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.hosts[host].links.handle(self.now, input, &mut out);
+        out
+    }
+
     pub(super) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {

@@ -5,3 +5,4 @@ mod chaos;
 mod endings;
 mod harness;
 mod monitoring;
+mod orders;
