@@ -26,7 +26,10 @@ fn found(net: &Net, at: usize, wanted: PeerId) -> Vec<Vec<Multiaddr>> {
 /// When `at` asked for `wanted`, and which neighbours.
 fn asked(net: &Net, at: usize, wanted: PeerId) -> Vec<(Time, usize)> {
     let searches = net.routed.iter().filter(|(_, from, _, routed)| {
-        *from == at && routed.target == wanted && matches!(routed.body.body, OneShot::Locate(peer) if peer == wanted)
+        *from == at
+            && routed.visited.len() == 1
+            && routed.target == wanted
+            && matches!(routed.body.body, OneShot::Locate(peer) if peer == wanted)
     });
     searches.map(|(when, _, to, _)| (*when, *to)).collect()
 }

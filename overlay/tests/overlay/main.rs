@@ -1,6 +1,7 @@
 //! The overlay in virtual time.
 
 mod alone;
+mod carrying;
 mod joining;
 mod locating;
 mod mail;

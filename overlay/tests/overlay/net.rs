@@ -58,8 +58,10 @@ pub struct Net {
     requests: HashMap<RequestId, (usize, RequestId)>,
     /// Of one-shot messages, carried ones included.
     pub bytes: usize,
-    /// Questions that set out through the overlay: when, from whom, to which neighbour.
+    /// Questions handed on through the overlay: when, from whom, to which neighbour.
     pub routed: Vec<(Time, usize, usize, Routed)>,
+    /// Answers handed back: from whom, to which neighbour.
+    pub answers: Vec<(usize, usize, RoutedAnswer)>,
 }
 
 pub fn address(at: usize) -> Multiaddr {
@@ -93,6 +95,7 @@ impl Net {
             requests: HashMap::new(),
             bytes: 0,
             routed: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -200,6 +203,25 @@ impl Net {
         let session = owned.find(|session| self.sessions.get(session).is_some_and(|(other, _)| *other == from));
         let session = session.expect("a session between the two");
         self.give(at, Input::Received { session, message });
+    }
+
+    /// A signed question of `from`, as it leaves it.
+    pub fn question(&self, from: usize, target: PeerId, body: OneShot) -> Routed {
+        let (ours, number) = (self.nodes[from].peer, 7);
+        let covered = postcard::to_stdvec(&(ours, target, number, &body)).expect("it encodes");
+        let body = Signed {
+            from: ours,
+            to: target,
+            number,
+            body,
+            signature: sign(&keypair(from), b"fatebound question 1", &covered),
+        };
+        Routed {
+            target,
+            visited: vec![Key::of(&ours).tag()],
+            detours: self.config.detours,
+            body,
+        }
     }
 
     /// The signed answer of `from` to a routed question of `to`, over the link between the two.
@@ -331,10 +353,12 @@ impl Net {
                 if matches!(message, Message::Routed(_) | Message::RoutedAnswer(_)) {
                     self.bytes += bytes;
                 }
-                if let (Message::Routed(routed), Some((other, _))) = (&message, self.sessions.get(&session))
-                    && routed.visited.len() == 1
-                {
-                    self.routed.push((self.now, at, *other, (**routed).clone()));
+                if let Some(&(other, _)) = self.sessions.get(&session) {
+                    match &message {
+                        Message::Routed(routed) => self.routed.push((self.now, at, other, (**routed).clone())),
+                        Message::RoutedAnswer(answer) => self.answers.push((at, other, (**answer).clone())),
+                        _ => {}
+                    }
                 }
                 if let Some(&(other, session)) = self.sessions.get(&session)
                     && !self.cut(at, other)
