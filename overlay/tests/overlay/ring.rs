@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::{Command, Config, Event, Key, Routes};
+use fatebound_overlay::{Command, Config, Event, JointSet, Key, Routes};
 
-use crate::net::{Net, address};
+use crate::net::{LATENCY, Net, address};
 use crate::{SECOND, formed};
 
 #[test]
@@ -176,4 +176,51 @@ fn a_stopped_peer_says_so_and_is_silent() {
     let others = [0, 1, 3];
     assert!(net.run_until(SECOND * 5, |net| net.is_ring(&others)).is_some());
     assert_eq!(net.nodes[2].overlay.deadline(), None);
+}
+
+/// What people and metrics see of a neighbour is what the link knows.
+#[test]
+fn what_is_shown_of_neighbours() {
+    let mut net = formed(Config::local(), 3);
+    net.run(SECOND * 5);
+    let (other, link) = (
+        net.nodes[1].peer,
+        net.nodes[0].overlay.link_to(&net.nodes[1].peer).expect("a link"),
+    );
+    let shown = |net: &Net| {
+        let neighbours = net.nodes[0].overlay.neighbours();
+        neighbours
+            .into_iter()
+            .find(|neighbour| neighbour.peer == other)
+            .expect("a neighbour")
+    };
+    let first = shown(&net);
+    assert_eq!(
+        (first.incarnation, first.paths, first.doubtful, first.wanted),
+        (1001, 0, false, true)
+    );
+    assert_eq!(first.round_trip, Some(LATENCY * 2));
+    assert_eq!(net.nodes[0].overlay.link_counts(), (2, 0));
+    let rows = net.nodes[0].overlay.rows();
+    let in_rows: Vec<_> = rows.iter().flatten().map(|(_, peer)| *peer).collect();
+    assert!(
+        rows.last().is_some_and(|row| !row.is_empty()) && in_rows.contains(&other),
+        "{rows:?}"
+    );
+    let joint = JointSet {
+        paths: 5,
+        ..JointSet::default()
+    };
+    net.command(0, Command::JointSet { link, joint });
+    assert_eq!(shown(&net).paths, 5);
+    net.cuts.insert((0, 1));
+    for body in [1, 2] {
+        net.command(0, Command::Operate { link, body: vec![body] });
+    }
+    let overlay = &net.nodes[0].overlay;
+    assert_eq!(overlay.operations_waiting(), 2);
+    assert_eq!(overlay.unacknowledged(link).collect::<Vec<_>>(), [&[2][..], &[1]]);
+    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    assert!(shown(&net).doubtful);
+    assert_eq!(net.nodes[0].overlay.link_counts(), (1, 1));
 }

@@ -33,6 +33,29 @@ fn a_silent_link_is_doubtful_soon_and_down_within_its_lifetime() {
     assert!(at.since(before) + SECOND * 2 >= lifetime, "{at} after {before}");
 }
 
+/// "It is pinged again at once, then after 1, 2, 4, 8 × `ping_timeout`", and each of these is a missed answer.
+#[test]
+fn a_doubtful_link_is_pinged_again_at_once_and_then_ever_more_rarely() {
+    let mut net = Net::pair();
+    net.cut = vec![(1, 0), (0, 1)];
+    let missed = |net: &Net| net.hosts[0].links.counters().pings_missed;
+    let before = missed(&net);
+    let mut times = Vec::new();
+    for _ in 0..20_000 {
+        net.run(Duration::from_millis(1));
+        if missed(&net) > before + times.len() as u64 {
+            times.push(net.now);
+        }
+    }
+    let pauses: Vec<Duration> = times.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    let timeout = Config::lan().ping_timeout;
+    assert_eq!(
+        pauses[..4],
+        [timeout, timeout * 2, timeout * 4, timeout * 8],
+        "{pauses:?}"
+    );
+}
+
 #[test]
 fn what_is_received_proves_nothing() {
     let mut net = Net::pair();
