@@ -76,7 +76,7 @@ fn faults_hit_groups(statistics: &Statistics) {
 /// Seeds that have broken a promise (docs/testing.md tells which), as long as the same seed makes the same faults.
 #[test]
 fn what_once_broke_a_promise_keeps_it() {
-    for seed in [7_006_536, 7_065_762, 8_034_686, 11_026_976] {
+    for seed in [7_006_536, 7_065_762, 8_034_686, 11_026_976, 12_191_403] {
         let outcome = run(&scenario(seed, &Wishes::default()));
         assert_eq!(outcome.violations, [], "seed {seed}");
     }

@@ -1,8 +1,10 @@
 //! The rota: whose turn it is to be pinged.
 //!
-//! One ping leaves about every `peer_interval`, to one link after the other, in an order of this peer's own. A new link enters at a random
-//! place, so that two peers that were started together do not ping the same third one in step for ever.
+//! One ping leaves about every `peer_interval`, to one link after the other, in an order of this peer's own. A new link enters at the
+//! end of the round, so that nobody waits longer for its turn because of a newcomer; of several that come together the order is drawn, so
+//! that two peers that were started together do not ping the same third one in step for ever.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -10,21 +12,25 @@ use rand::rngs::StdRng;
 
 use crate::{Config, LinkId, undone};
 
-/// A cyclic order of links.
+/// The links in the order of their turns.
 #[derive(Debug, Default)]
 pub(super) struct Rota {
-    order: Vec<LinkId>,
-    next: usize,
+    order: VecDeque<LinkId>,
+    /// Of these, at the end, those that have come since the last turn.
+    newcomers: usize,
 }
 
 impl Rota {
-    /// Takes a link in at a random place.
+    /// "◆ Who is new has its turn after all who wait for theirs"; among those that have come since the last turn, at a random place.
     pub(super) fn insert(&mut self, link: LinkId, rng: &mut StdRng) {
-        let place = rng.random_range(0..=self.order.len());
-        self.order.insert(place, link);
-        if place < self.next {
-            self.next += 1;
-        }
+        let last = self.order.len();
+        let first = if undone("newcomers-wait") {
+            0
+        } else {
+            last - self.newcomers
+        };
+        self.order.insert(rng.random_range(first..=last), link);
+        self.newcomers += 1;
     }
 
     /// Takes a link out.
@@ -32,19 +38,17 @@ impl Rota {
         let Some(place) = self.order.iter().position(|&other| other == link) else {
             return;
         };
-        self.order.remove(place);
-        if place < self.next {
-            self.next -= 1;
+        if place >= self.order.len() - self.newcomers {
+            self.newcomers -= 1;
         }
+        self.order.remove(place);
     }
 
-    /// Whose turn it is; the turn passes on.
+    /// Whose turn it is; it goes to the end.
     pub(super) fn take_turn(&mut self) -> Option<LinkId> {
-        if self.next >= self.order.len() {
-            self.next = 0;
-        }
-        let link = self.order.get(self.next).copied()?;
-        self.next += 1;
+        let link = self.order.pop_front()?;
+        self.order.push_back(link);
+        self.newcomers = 0;
         Some(link)
     }
 
@@ -87,6 +91,26 @@ mod tests {
         let mut round: Vec<_> = (0..rota.len()).filter_map(|_| rota.take_turn()).collect();
         round.sort();
         assert_eq!(round, [0, 1, 2, 4, 5, 6, 7, 8, 9].map(LinkId));
+    }
+
+    #[test]
+    fn a_newcomer_postpones_nobodys_turn() {
+        for turns in 0..5 {
+            let mut rng = StdRng::seed_from_u64(turns);
+            let mut rota = Rota::default();
+            (0..5).for_each(|number| rota.insert(LinkId(number), &mut rng));
+            for _ in 0..turns {
+                rota.take_turn();
+            }
+            let waiting: Vec<_> = rota.order.iter().copied().collect();
+            (5..30).for_each(|number| rota.insert(LinkId(number), &mut rng));
+            rota.remove(LinkId(7));
+            let round: Vec<_> = (0..29).filter_map(|_| rota.take_turn()).collect();
+            if turns > 0 {
+                assert_eq!(round[..5], waiting);
+            }
+            assert!(!round.is_sorted(), "the order of those that come together is drawn");
+        }
     }
 
     #[test]
