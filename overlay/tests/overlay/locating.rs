@@ -1,7 +1,7 @@
 //! Searches for peers: three tries over three neighbours, bounded in number, and no answer that is not signed by whom it is about.
 
 use fatebound_overlay::message::{Answer, OneShot};
-use fatebound_overlay::{Bounded, Command, Config, Event, Keypair, Multiaddr, PeerId, Routes, Time};
+use fatebound_overlay::{Bounded, Command, Config, Event, Keypair, Multiaddr, PeerId, PostId, Routes, Time, Ways};
 
 use crate::net::{Net, address};
 use crate::{SECOND, formed};
@@ -185,4 +185,70 @@ fn a_record_of_somebody_else_is_no_answer() {
         2,
         "who knows nothing is the last word of this neighbour, not of the next"
     );
+}
+
+/// Copies of a posting of ours that set out through others.
+fn copies(net: &Net, at: usize, to: PeerId) -> usize {
+    let copies = net.routed.iter().filter(|(_, from, _, routed)| {
+        *from == at && routed.visited.len() == 1 && routed.target == to && matches!(routed.body.body, OneShot::Above(_))
+    });
+    copies.count()
+}
+
+fn post(net: &mut Net, at: usize, to: PeerId, post: u64, ways: Ways) {
+    let (post, body) = (PostId(post), vec![1]);
+    net.command(at, Command::Post { post, to, body, ways });
+}
+
+/// "Without a connection, copies also travel through the overlay"; and who did not answer where it was may have moved.
+#[test]
+fn who_cannot_be_dialled_is_asked_through_others_and_located_once() {
+    let mut net = formed(Config::local(), 32);
+    let linked = |net: &Net, at: usize, to: usize| net.nodes[at].overlay.link_to(&net.nodes[to].peer).is_some();
+    let at = (0..32)
+        .max_by_key(|&at| (0..32).filter(|&to| to != at && !linked(&net, at, to)).count())
+        .expect("32 peers");
+    let strangers: Vec<usize> = (0..32)
+        .filter(|&to| to != at && !linked(&net, at, to))
+        .take(3)
+        .collect();
+    let [first, repeated, connected] = strangers[..] else {
+        panic!("everybody is a neighbour: {strangers:?}")
+    };
+    for &to in &strangers {
+        net.cuts.insert((at.min(to), at.max(to)));
+    }
+    net.break_cut_connections();
+    let peers = [first, repeated, connected].map(|to| net.nodes[to].peer);
+    post(&mut net, at, peers[0], 1, Ways::Direct);
+    post(&mut net, at, peers[1], 2, Ways::Every { round: 1 });
+    post(&mut net, at, peers[2], 3, Ways::Connected);
+    assert_eq!(copies(&net, at, peers[0]), 0, "it is being dialled");
+    let early = copies(&net, at, peers[1]);
+    assert!(early >= 1, "a repetition takes every way at once");
+    net.run(SECOND * 3);
+    assert_eq!(copies(&net, at, peers[0]), 1);
+    assert_eq!(asked(&net, at, peers[0]).len(), 1);
+    assert_eq!(copies(&net, at, peers[1]), early, "not again when the dial has failed");
+    assert_eq!(asked(&net, at, peers[1]).len(), 0);
+    assert_eq!((copies(&net, at, peers[2]), asked(&net, at, peers[2]).len()), (0, 0));
+}
+
+/// "When the direct link is doubtful" copies do not wait until the direct way has failed.
+#[test]
+fn over_a_doubtful_link_copies_go_at_once() {
+    let mut net = formed(Config::local(), 16);
+    let neighbour = |at: usize, net: &Net| net.nodes[0].overlay.link_to(&net.nodes[at].peer);
+    let (to, link) = (1..16)
+        .find_map(|at| Some((at, neighbour(at, &net)?)))
+        .expect("a neighbour");
+    let peer = net.nodes[to].peer;
+    post(&mut net, 0, peer, 1, Ways::Direct);
+    assert_eq!(copies(&net, 0, peer), 0);
+    net.cuts.insert((0, to));
+    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    post(&mut net, 0, peer, 2, Ways::Direct);
+    assert_eq!(copies(&net, 0, peer), 1);
+    post(&mut net, 0, peer, 3, Ways::Connected);
+    assert_eq!(copies(&net, 0, peer), 1);
 }
