@@ -27,7 +27,7 @@ fn rota_margin() {
     config.overlay.leaves_per_side = 16;
     let latency = Latency::Range {
         least: 100 * MILLI,
-        most: 120 * MILLI,
+        most: 130 * MILLI,
         jitter: 25 * MILLI,
     };
     let mut world = World::with_config(1, config, latency);

@@ -92,7 +92,7 @@ fn release_by_path() {
 /// Delegates fall asleep while paths come up, and wake when these have come up elsewhere.
 #[test]
 fn path_crosses_once() {
-    for seed in [4, 5] {
+    for seed in [0, 1] {
         let (mut world, peers) = sparse(seed, 32, Profile::Local, Latency::INTERNET);
         let members: Vec<PeerIndex> = peers.iter().copied().step_by(3).collect();
         for round in 0..8 {
