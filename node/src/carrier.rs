@@ -18,15 +18,15 @@ use fatebound_machine::overlay::{DialFailure, Multiaddr, Opener, PeerId, Request
 use fatebound_machine::{DisconnectCause, Input, Output};
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
-use libp2p::request_response::{self as exchange, InboundRequestId, OutboundRequestId, ResponseChannel};
+use libp2p::request_response::{InboundRequestId, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, FromSwarm};
 use libp2p::swarm::{
-    CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, DialError,
-    NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, NetworkBehaviour,
+    NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 
-use crate::asks::{Asks, MAX_ASKED, asks};
-use crate::dials::{Dial, MAX_WAITING, Purpose, bare};
+use crate::asks::{Asks, asks};
+use crate::dials::{Dial, Purpose, bare};
 use crate::handler::{Handler, HandlerEvent, OpenId};
 use crate::queue::SendQueue;
 
@@ -63,6 +63,8 @@ struct Connection {
     peer: PeerId,
     /// Where we dialled it, if we did.
     dialled: Option<Multiaddr>,
+    /// Where we have dialled this peer since, to see who lives there.
+    verified: Option<Multiaddr>,
 }
 
 /// A session that the machine knows.
@@ -87,7 +89,7 @@ struct Open {
 #[derive(Debug, Default)]
 struct Asking {
     under_way: usize,
-    /// At most [`MAX_WAITING`].
+    /// At most [`crate::dials::MAX_WAITING`].
     waiting: VecDeque<(RequestId, Vec<u8>)>,
 }
 
@@ -135,7 +137,7 @@ impl Carrier {
         match output {
             Output::Send { session, frame, urgent } => self.send(session, frame, urgent),
             Output::Connect { peer, addresses, fresh } => self.connect(peer, addresses, fresh),
-            Output::Verify { peer, address } => self.dial(Dial::new(Some(peer), vec![address], Purpose::Verify)),
+            Output::Verify { peer, address } => self.verify(peer, address),
             Output::Disconnect { session } => self.disconnect(session),
             Output::Request {
                 request,
@@ -242,7 +244,7 @@ impl Carrier {
     }
 
     fn opened(&mut self, connection: ConnectionId, session: Session, order: Option<OpenId>, queue: SendQueue) {
-        let Some(Connection { peer, dialled }) = self.connections.get(&connection) else {
+        let Some(Connection { peer, dialled, .. }) = self.connections.get(&connection) else {
             return;
         };
         let input = Input::Connected {
@@ -283,200 +285,6 @@ impl Carrier {
         }
     }
 
-    // ---- dials
-
-    /// Makes a dial, if need be when others have ended.
-    fn dial(&mut self, dial: Dial) {
-        if self.has_room(&dial) {
-            self.try_next(dial);
-        } else {
-            self.waiting.push_back(dial);
-        }
-    }
-
-    /// Takes a dial that has ended out of those under way, and lets others follow.
-    fn take_dial(&mut self, connection: ConnectionId) -> Option<Dial> {
-        let ended = self.dials.remove(&connection)?;
-        while let Some(at) = self.waiting.iter().position(|dial| self.has_room(dial)) {
-            if let Some(dial) = self.waiting.remove(at) {
-                self.try_next(dial);
-            }
-        }
-        Some(ended)
-    }
-
-    fn has_room(&self, dial: &Dial) -> bool {
-        self.dials.len() < dial.purpose.at_once()
-    }
-
-    /// Makes the next try of a dial, or reports that none is left.
-    fn try_next(&mut self, mut dial: Dial) {
-        match dial.next() {
-            Some(opts) => {
-                self.dials.insert(opts.connection_id(), dial);
-                self.actions.push_back(ToSwarm::Dial { opts });
-            }
-            None => self.dial_ended(dial),
-        }
-    }
-
-    fn dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
-        if let Some(mut dial) = self.take_dial(connection) {
-            tracing::debug!(addresses = ?dial.trying, %error, "a dial failed");
-            dial.fail(error);
-            self.try_next(dial);
-        }
-    }
-
-    fn dial_ended(&mut self, dial: Dial) {
-        for (request, _) in dial.asks {
-            self.tell(Input::RequestFailed {
-                request,
-                failures: dial.failures.clone(),
-            });
-        }
-        if dial.purpose != Purpose::Ask {
-            self.tell(Input::DialFailed {
-                peer: dial.peer,
-                failures: dial.failures,
-            });
-        }
-    }
-
-    /// A dial of ours is a connection now.
-    fn dial_succeeded(&mut self, connection: ConnectionId, peer: PeerId, dial: Dial, address: Multiaddr) {
-        if let Purpose::Session(order) = dial.purpose {
-            let open = Open {
-                peer,
-                connection,
-                addresses: Vec::new(),
-                dialled: dial.trying,
-            };
-            self.opens.insert(order, open);
-        }
-        if !dial.asks.is_empty() {
-            self.tell(Input::Verified { peer, address });
-        }
-        for (request, body) in dial.asks {
-            self.ask(request, &peer, body);
-        }
-    }
-
-    // ---- one-shot exchanges
-
-    fn request(&mut self, request: RequestId, peer: PeerId, addresses: Vec<Multiaddr>, body: Vec<u8>) {
-        if self.peers.contains_key(&peer) {
-            self.ask(request, &peer, body);
-        } else if addresses.is_empty() {
-            self.tell(Input::RequestFailed {
-                request,
-                failures: Vec::new(),
-            });
-        } else {
-            self.request_by_dial(request, peer, addresses, body);
-        }
-    }
-
-    fn request_by_dial(&mut self, request: RequestId, peer: PeerId, addresses: Vec<Multiaddr>, body: Vec<u8>) {
-        let mut all = self.dials.values_mut().chain(&mut self.waiting);
-        let under_way = all.find(|dial| dial.serves(&peer, &addresses));
-        match under_way {
-            Some(dial) if dial.asks.len() < MAX_WAITING => dial.asks.push((request, body)),
-            Some(_) => self.tell(Input::RequestFailed {
-                request,
-                failures: Vec::new(),
-            }),
-            None => {
-                let mut dial = Dial::new(Some(peer), addresses, Purpose::Ask);
-                dial.asks.push((request, body));
-                self.dial(dial);
-            }
-        }
-    }
-
-    /// Asks over a connection that is up, if need be when other questions there are over.
-    fn ask(&mut self, request: RequestId, peer: &PeerId, body: Vec<u8>) {
-        let asking = self.asking.entry(*peer).or_default();
-        if asking.under_way < MAX_ASKED {
-            asking.under_way += 1;
-            self.ask_now(request, peer, body);
-        } else if asking.waiting.len() < MAX_WAITING {
-            asking.waiting.push_back((request, body));
-        } else {
-            self.tell(Input::RequestFailed {
-                request,
-                failures: Vec::new(),
-            });
-        }
-    }
-
-    fn ask_now(&mut self, request: RequestId, peer: &PeerId, body: Vec<u8>) {
-        let number = self.asks.send_request(peer, body);
-        self.questions.insert(number, (*peer, request));
-    }
-
-    /// A question is over; the next one takes its place.
-    fn over(&mut self, number: OutboundRequestId) -> Option<RequestId> {
-        let (peer, request) = self.questions.remove(&number)?;
-        let asking = self.asking.get_mut(&peer)?;
-        if let Some((next, body)) = asking.waiting.pop_front() {
-            self.ask_now(next, &peer, body);
-        } else {
-            asking.under_way -= 1;
-            if asking.under_way == 0 {
-                self.asking.remove(&peer);
-            }
-        }
-        Some(request)
-    }
-
-    fn respond(&mut self, request: RequestId, body: Vec<u8>) {
-        if let Some((_, channel)) = self.answers.remove(&request) {
-            // Too late is no error: whoever asked will ask again.
-            let _ = self.asks.send_response(channel, body);
-        }
-    }
-
-    fn on_exchange(&mut self, event: exchange::Event<Vec<u8>, Vec<u8>>) {
-        match event {
-            exchange::Event::Message { peer, message, .. } => self.on_message(peer, message),
-            exchange::Event::OutboundFailure { request_id, error, .. } => {
-                if let Some(request) = self.over(request_id) {
-                    tracing::debug!(%error, "a request failed");
-                    self.tell(Input::RequestFailed {
-                        request,
-                        failures: Vec::new(),
-                    });
-                }
-            }
-            exchange::Event::InboundFailure { request_id, .. } => self.answers.retain(|_, (id, _)| *id != request_id),
-            exchange::Event::ResponseSent { .. } => {}
-        }
-    }
-
-    fn on_message(&mut self, peer: PeerId, message: exchange::Message<Vec<u8>, Vec<u8>>) {
-        match message {
-            exchange::Message::Request {
-                request_id,
-                request: body,
-                channel,
-            } => {
-                let request = RequestId(self.next_request);
-                self.next_request += 1;
-                self.answers.insert(request, (request_id, channel));
-                self.tell(Input::Request { request, peer, body });
-            }
-            exchange::Message::Response {
-                request_id,
-                response: body,
-            } => {
-                if let Some(request) = self.over(request_id) {
-                    self.tell(Input::Response { request, body });
-                }
-            }
-        }
-    }
-
     // ---- connections
 
     fn established(&mut self, event: &ConnectionEstablished<'_>) {
@@ -489,6 +297,7 @@ impl Carrier {
             Connection {
                 peer,
                 dialled: dialled.clone(),
+                verified: None,
             },
         );
         self.peers.entry(peer).or_default().push(connection);
@@ -565,10 +374,7 @@ impl NetworkBehaviour for Carrier {
         if purpose == Some(Purpose::Verify) {
             // The handshake is done, that was all we wanted to know. A connection that is denied here closes at once and is seen by nobody.
             if let Some(dial) = self.take_dial(connection) {
-                self.tell(Input::Verified {
-                    peer,
-                    address: dial.given(address),
-                });
+                self.verified(peer, dial.given(address));
             }
             return Err(ConnectionDenied::new(HangUp));
         }
@@ -637,5 +443,7 @@ impl NetworkBehaviour for Carrier {
 #[error("dialled only to see who lives there")]
 struct HangUp;
 
+mod dialing;
+mod exchanging;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{self, SwarmEvent};
 
 use super::*;
+use crate::asks::MAX_ASKED;
+use crate::dials::MAX_WAITING;
 use crate::frame::MAX_FRAME;
 use crate::transport;
 
@@ -364,4 +366,39 @@ async fn a_reader_that_does_not_read_costs_bounded_memory_and_its_session() {
         ),
         "{end:?}"
     );
+}
+
+/// A connection ends with the process at its other end: while the only one is up, whoever was met at an address still lives there.
+#[tokio::test]
+async fn what_was_verified_during_a_connection_is_not_dialled_again() {
+    let (mut theirs, address) = Peer::listening().await;
+    let mut ours = Peer::new();
+    let our_listener = ours.swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    let Input::Listening(our_addresses) = ours.next().await else {
+        panic!("expected where we listen");
+    };
+    ours.connect(Some(theirs.id), std::slice::from_ref(&address), false);
+    both(&mut ours, &mut theirs).await;
+    let verify = |peer: &Peer, address: &Multiaddr| Output::Verify {
+        peer: peer.id,
+        address: address.clone(),
+    };
+    // They did not dial this connection, so they dial once; the connection to us is never dialled by us again.
+    theirs.run(verify(&ours, &our_addresses[0]));
+    assert!(matches!(next(&mut theirs, &mut ours).await, Input::Verified { .. }));
+    assert!(ours.swarm.remove_listener(our_listener));
+    assert!(matches!(ours.next().await, Input::Listening(left) if left.is_empty()));
+    theirs.run(verify(&ours, &our_addresses[0]));
+    assert!(matches!(next(&mut theirs, &mut ours).await, Input::Verified { .. }));
+    let dialled = |peer: &Peer| peer.swarm.behaviour().dials.len();
+    ours.run(verify(&theirs, &address));
+    assert_eq!(dialled(&ours), 0);
+    assert!(matches!(next(&mut ours, &mut theirs).await, Input::Verified { .. }));
+    // Another address says nothing yet, and neither does a connection that is gone.
+    ours.run(verify(&theirs, &closed_port()));
+    failures(next(&mut ours, &mut theirs).await);
+    ours.swarm.disconnect_peer_id(theirs.id).unwrap();
+    both(&mut ours, &mut theirs).await;
+    theirs.run(verify(&ours, &our_addresses[0]));
+    failures(next(&mut theirs, &mut ours).await);
 }
