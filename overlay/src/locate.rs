@@ -1,7 +1,8 @@
 //! Locating: from a `PeerId` to addresses where it can be dialled.
 //!
 //! Somebody near a peer's key is its neighbour and has its record, so the question is routed there; the first on the way who knows it
-//! answers. A way may be blocked: each of the few tries starts over another link.
+//! answers. A way may be blocked: each of the few tries starts over another link. Whoever hears nothing has learned nothing: only a word that
+//! nobody knows the peer makes it unknown.
 
 use std::collections::HashMap;
 
@@ -32,11 +33,24 @@ pub(crate) enum Waiter {
     Post(PostId),
 }
 
+/// How a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Somebody had its record.
+    Found,
+    /// Somebody was asked and had not; or there is nobody to ask.
+    Unknown,
+    /// Nobody has answered, or nobody was asked because there were too many searches.
+    Silence,
+}
+
 #[derive(Debug, Default)]
 struct Search {
     waiters: Vec<Waiter>,
     /// Over which neighbours it was sent.
     sent: Vec<Tag>,
+    /// Whether one of them has said that it does not know.
+    denied: bool,
     tries: usize,
 }
 
@@ -72,12 +86,12 @@ impl Overlay {
             if search.waiters.len() < self.config.max_posts {
                 search.waiters.push(waiter);
             } else {
-                self.tell_waiter(peer, waiter, false);
+                self.tell_waiter(peer, waiter, Outcome::Silence);
             }
             return;
         }
         if peer == self.peer || self.locates.searches.len() >= MAX_SEARCHES {
-            return self.tell_waiter(peer, waiter, false);
+            return self.tell_waiter(peer, waiter, Outcome::Silence);
         }
         let search = Search {
             waiters: vec![waiter],
@@ -94,7 +108,7 @@ impl Overlay {
         };
         search.tries += 1;
         if search.tries > TRIES {
-            return self.end_search(peer, false);
+            return self.give_up_search(peer);
         }
         let mut avoided = search.sent.clone();
         avoided.extend([self.tag, Key::of(&peer).tag()]);
@@ -111,7 +125,7 @@ impl Overlay {
         match hop {
             Some(hop) => self.locate_over(hop, peer),
             // Nobody to ask, though we are all there is, or were told "nobody knows" by everybody.
-            None if self.joined() => self.end_search(peer, false),
+            None if self.joined() => self.give_up_search(peer),
             None => self.wait_to_locate(peer),
         }
     }
@@ -136,24 +150,40 @@ impl Overlay {
             return;
         }
         match records.first() {
-            None => self.locate_again(peer),
+            None => self.deny(peer),
             Some(record) if record.record().peer == peer && record.verified().is_some() => {
                 self.ring.records.hear(record);
-                self.end_search(peer, true);
+                self.end_search(peer, Outcome::Found);
             }
             Some(_) => self.garbage += 1,
         }
     }
 
-    fn end_search(&mut self, peer: PeerId, found: bool) {
+    fn deny(&mut self, peer: PeerId) {
+        if let Some(search) = self.locates.searches.get_mut(&peer) {
+            search.denied = true;
+        }
+        self.locate_again(peer);
+    }
+
+    fn give_up_search(&mut self, peer: PeerId) {
+        let unknown = |search: &Search| search.denied || search.sent.is_empty();
+        let outcome = match self.locates.searches.get(&peer).is_some_and(unknown) {
+            true => Outcome::Unknown,
+            false => Outcome::Silence,
+        };
+        self.end_search(peer, outcome);
+    }
+
+    fn end_search(&mut self, peer: PeerId, outcome: Outcome) {
         self.deadlines.cancel(Timer::Locate(peer));
         let search = self.locates.searches.remove(&peer);
         for waiter in search.into_iter().flat_map(|search| search.waiters) {
-            self.tell_waiter(peer, waiter, found);
+            self.tell_waiter(peer, waiter, outcome);
         }
     }
 
-    fn tell_waiter(&mut self, peer: PeerId, waiter: Waiter, found: bool) {
+    fn tell_waiter(&mut self, peer: PeerId, waiter: Waiter, outcome: Outcome) {
         match waiter {
             Waiter::Command => self.report_located(peer),
             Waiter::Link => {
@@ -165,7 +195,7 @@ impl Overlay {
                 }
             }
             Waiter::Proof => self.prove_address(peer),
-            Waiter::Post(post) => self.post_located(post, found),
+            Waiter::Post(post) => self.post_located(post, outcome),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
-use crate::locate::Waiter;
+use crate::locate::{Outcome, Waiter};
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
 use crate::{
@@ -308,8 +308,8 @@ impl Overlay {
         self.locate(to, Waiter::Post(post));
     }
 
-    /// The target of a posting was located, or not. `found`: somebody knows it.
-    pub(crate) fn post_located(&mut self, post: PostId, found: bool) {
+    /// The target of a posting was located, or not. "Silence is no answer": a posting that found nobody to ask is lost, like any other.
+    pub(crate) fn post_located(&mut self, post: PostId, outcome: Outcome) {
         let Some(state) = self.mail.posts.get_mut(&post) else {
             return;
         };
@@ -319,8 +319,9 @@ impl Overlay {
             return self.check_post(post);
         }
         let addresses = self.addresses(&to);
+        let found = outcome == Outcome::Found;
         if !found && addresses.is_empty() {
-            return self.post_failed(post, true);
+            return self.post_failed(post, outcome == Outcome::Unknown);
         }
         if found && !direct && !addresses.is_empty() {
             self.post_directly(post, addresses);

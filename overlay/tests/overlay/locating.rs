@@ -252,3 +252,24 @@ fn over_a_doubtful_link_copies_go_at_once() {
     post(&mut net, 0, peer, 3, Ways::Connected);
     assert_eq!(copies(&net, 0, peer), 1);
 }
+
+/// "Silence of all of them is no answer": the posting is lost, and may be repeated. Only a word that nobody knows the peer makes it unknown.
+#[test]
+fn only_a_word_makes_a_peer_unknown() {
+    let verdict = |mute: fn(usize) -> bool| {
+        let mut net = formed(Config::local(), 16);
+        for (at, node) in net.nodes.iter_mut().enumerate().skip(1) {
+            node.mute = mute(at);
+        }
+        post(&mut net, 0, nobody(1), 1, Ways::Direct);
+        net.run(net.config.ping_timeout * 4);
+        assert_eq!(asked(&net, 0, nobody(1)).len(), 3);
+        let failed = net.events(0).find_map(|event| match event {
+            Event::PostFailed { unknown, .. } => Some(*unknown),
+            _ => None,
+        });
+        failed.expect("the search is over")
+    };
+    assert!(verdict(|_| false), "somebody has said so");
+    assert!(!verdict(|_| true), "nobody has said anything");
+}
