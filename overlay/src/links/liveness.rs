@@ -88,7 +88,9 @@ impl Links {
         }
         link.round_trip.sample(now.since(sent));
         link.proven = link.proven.max(sent);
-        link.retries = 0;
+        if std::mem::take(&mut link.retries) > 0 {
+            self.hasty = Some(now);
+        }
         link.told = false;
         link.shared = false;
         let (peer, limit) = (link.peer, time_limit(&self.config, link));
@@ -139,15 +141,26 @@ impl Links {
         if undone("doubt") && link.retries >= 2 {
             return self.on_silent(now, id, out);
         }
+        let first = link.retries == 1;
         if link.session.is_some() {
             self.deadlines.set(Due::Answer(id), now + pause);
         }
-        self.doubt(id, out);
-        self.share_suspicion(now, id, out);
+        if !(first && self.was_hasty(now)) {
+            self.doubt(id, out);
+            self.share_suspicion(now, id, out);
+        }
         self.send_ping(now, id, out);
         if self.by_id(id).is_some_and(Link::stuck) && !undone("silent-session") {
             self.dial_beside(now, id, out);
         }
+    }
+
+    /// "◆ Who has lately taken an answer for missed that came after all doubts a link at the second miss only": most likely it is late itself, or
+    /// its host is busy, and what a doubt sets in motion at all ends of the link's paths would make it busier (Dadgar, Phillips, Currey:
+    /// Lifeguard, DSN-W 2018).
+    fn was_hasty(&self, now: Time) -> bool {
+        let lately = self.config.ping_timeout * 4;
+        self.hasty.is_some_and(|at| now.since(at) < lately) && !undone("hasty-doubts")
     }
 
     /// Later than the floor after the limit: so late is only who was starved itself.

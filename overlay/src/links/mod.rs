@@ -81,6 +81,8 @@ pub(crate) struct Links {
     by_peer: HashMap<PeerId, LinkId>,
     last_link: u32,
     rota: Rota,
+    /// When an answer last came after all that had been missed.
+    hasty: Option<Time>,
     /// Grows with each link that comes or goes.
     neighbours: u64,
     deadlines: Deadlines<Due>,
@@ -148,6 +150,7 @@ impl Links {
             by_peer: HashMap::new(),
             last_link: 0,
             rota: Rota::default(),
+            hasty: None,
             neighbours: 0,
             deadlines: Deadlines::default(),
             redials: Deadlines::default(),

@@ -332,3 +332,33 @@ fn a_peer_that_answers_but_takes_no_operations_is_given_up() {
     net.run(SECOND * 3);
     assert_eq!(net.downs(0), [DownReason::Overflow]);
 }
+
+/// "◆ Who has lately taken an answer for missed that came after all doubts a link at the second miss only."
+#[test]
+fn who_was_wrong_lately_doubts_at_the_second_miss() {
+    let mut net = triangle();
+    net.cut = vec![(1, 0)];
+    net.run(SECOND * 3);
+    assert_eq!(doubts(&net, 0), 1, "it has not been wrong so far");
+    net.heal();
+    net.run(SECOND * 2);
+    let timeout = net.hosts[0].links.config.ping_timeout;
+    let missed = |net: &Net| net.hosts[0].links.counters().pings_missed;
+    let (before, told) = (missed(&net), suspicions(&net, 0));
+    net.cut = vec![(2, 0)];
+    while missed(&net) == before {
+        net.run(Duration::from_millis(1));
+    }
+    assert_eq!((doubts(&net, 0), suspicions(&net, 0)), (1, told));
+    net.run(timeout);
+    assert_eq!(missed(&net), before + 2);
+    assert_eq!((doubts(&net, 0), suspicions(&net, 0)), (2, told + 1));
+    net.heal();
+    net.run(timeout * 16);
+    let before = missed(&net);
+    net.cut = vec![(1, 0)];
+    while missed(&net) == before {
+        net.run(Duration::from_millis(1));
+    }
+    assert_eq!(doubts(&net, 0), 3, "long ago");
+}
