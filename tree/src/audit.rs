@@ -32,7 +32,7 @@ const MAX_DOUBLINGS: u32 = 6;
 pub(crate) struct Audit {
     /// A difference was seen, and no agreement since.
     differing: bool,
-    /// When it was seen that no list of the other end has come for since.
+    /// When a difference was seen about which no list of the other end has come since.
     unsettled: Option<Time>,
     /// When we sent our last list.
     listed: Option<Time>,

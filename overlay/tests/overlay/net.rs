@@ -76,6 +76,20 @@ fn keypair(at: usize) -> Keypair {
     Keypair::ed25519_from_bytes(seed).expect("32 bytes")
 }
 
+/// What node `from` says to others, as carriers hand it on; `usage` tells questions from answers.
+fn signed<T: serde::Serialize>(from: usize, to: PeerId, number: u64, body: T, usage: &[u8]) -> Signed<T> {
+    let keypair = keypair(from);
+    let from = keypair.public().to_peer_id();
+    let covered = postcard::to_stdvec(&(from, to, number, &body)).expect("it encodes");
+    Signed {
+        from,
+        to,
+        number,
+        body,
+        signature: sign(&keypair, usage, &covered),
+    }
+}
+
 impl Net {
     pub fn new(config: Config) -> Net {
         config.validate().expect("a valid configuration");
@@ -207,34 +221,18 @@ impl Net {
 
     /// A signed question of `from`, as it leaves it.
     pub fn question(&self, from: usize, target: PeerId, body: OneShot) -> Routed {
-        let (ours, number) = (self.nodes[from].peer, 7);
-        let covered = postcard::to_stdvec(&(ours, target, number, &body)).expect("it encodes");
-        let body = Signed {
-            from: ours,
-            to: target,
-            number,
-            body,
-            signature: sign(&keypair(from), b"fatebound question 1", &covered),
-        };
         Routed {
             target,
-            visited: vec![Key::of(&ours).tag()],
+            visited: vec![Key::of(&self.nodes[from].peer).tag()],
             detours: self.config.detours,
-            body,
+            body: signed(from, target, 7, body, b"fatebound question 1"),
         }
     }
 
     /// The signed answer of `from` to a routed question of `to`, over the link between the two.
     pub fn answer(&mut self, from: usize, to: usize, number: u64, body: Answer) {
-        let (ours, theirs) = (self.nodes[from].peer, self.nodes[to].peer);
-        let covered = postcard::to_stdvec(&(ours, theirs, number, &body)).expect("it encodes");
-        let signed = Signed {
-            from: ours,
-            to: theirs,
-            number,
-            body,
-            signature: sign(&keypair(from), b"fatebound answer 1", &covered),
-        };
+        let theirs = self.nodes[to].peer;
+        let signed = signed(from, theirs, number, body, b"fatebound answer 1");
         let trail = vec![Key::of(&theirs).tag()];
         self.inject(
             to,
