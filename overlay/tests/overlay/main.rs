@@ -8,6 +8,7 @@ mod mail;
 mod net;
 mod random;
 mod ring;
+mod seeking;
 
 use std::time::Duration;
 

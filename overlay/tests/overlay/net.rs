@@ -62,6 +62,10 @@ pub struct Net {
     pub routed: Vec<(Time, usize, usize, Routed)>,
     /// Answers handed back: from whom, to which neighbour.
     pub answers: Vec<(usize, usize, RoutedAnswer)>,
+    /// Dials for sessions: when, by whom, where.
+    pub dials: Vec<(Time, usize, Vec<Multiaddr>)>,
+    /// Addresses to be verified: by whom, which.
+    pub verified: Vec<(usize, Multiaddr)>,
 }
 
 pub fn address(at: usize) -> Multiaddr {
@@ -110,6 +114,8 @@ impl Net {
             bytes: 0,
             routed: Vec::new(),
             answers: Vec::new(),
+            dials: Vec::new(),
+            verified: Vec::new(),
         }
     }
 
@@ -315,6 +321,11 @@ impl Net {
         self.nodes[at].alive && self.nodes[at].life == life
     }
 
+    /// A driver's word to `at`.
+    pub fn input(&mut self, at: usize, input: Input) {
+        self.give(at, input);
+    }
+
     fn give(&mut self, at: usize, input: Input) {
         let routed = |message: &Message| matches!(message, Message::Routed(_) | Message::RoutedAnswer(_));
         if self.nodes[at].mute && matches!(&input, Input::Received { message, .. } if routed(message)) {
@@ -364,18 +375,11 @@ impl Net {
                     self.later(LATENCY, other, Input::Received { session, message });
                 }
             }
-            Output::Connect { peer, addresses, .. } => self.connect(at, peer, &addresses),
-            Output::Verify { peer, address } => match self.dial(at, Some(peer), std::slice::from_ref(&address)) {
-                Ok(_) => self.later(LATENCY * 2, at, Input::Verified { peer, address }),
-                Err((after, failures)) => self.later(
-                    after,
-                    at,
-                    Input::DialFailed {
-                        peer: Some(peer),
-                        failures,
-                    },
-                ),
-            },
+            Output::Connect { peer, addresses, .. } => {
+                self.dials.push((self.now, at, addresses.clone()));
+                self.connect(at, peer, &addresses);
+            }
+            Output::Verify { peer, address } => self.verify(at, peer, address),
             Output::Disconnect { session } => {
                 self.owners.remove(&session);
                 self.close(session);
@@ -400,6 +404,17 @@ impl Net {
                 if let (Event::Asked { way, body, .. }, true) = (event, self.answering) {
                     self.command(at, Command::Reply { way, body });
                 }
+            }
+        }
+    }
+
+    fn verify(&mut self, at: usize, peer: PeerId, address: Multiaddr) {
+        self.verified.push((at, address.clone()));
+        match self.dial(at, Some(peer), std::slice::from_ref(&address)) {
+            Ok(_) => self.later(LATENCY * 2, at, Input::Verified { peer, address }),
+            Err((after, failures)) => {
+                let peer = Some(peer);
+                self.later(after, at, Input::DialFailed { peer, failures });
             }
         }
     }
@@ -524,6 +539,17 @@ impl Net {
 
     fn cut(&self, a: usize, b: usize) -> bool {
         self.side[a] != self.side[b] || self.cuts.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// All sessions of `at` break, at both ends.
+    pub fn break_sessions(&mut self, at: usize) {
+        let sessions = self.owners.iter().filter(|(_, owner)| **owner == at);
+        for session in sessions.map(|(session, _)| *session).collect::<Vec<_>>() {
+            let cause = DisconnectCause::Lost;
+            self.close(session);
+            self.give(at, Input::Disconnected { session, cause });
+        }
+        self.connected.retain(|(a, b)| *a != at && *b != at);
     }
 
     /// Connections across the cut break for good, as they do when their time limits pass.
