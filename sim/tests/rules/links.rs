@@ -97,21 +97,20 @@ fn own_pings() {
     assert!(at.since(before) <= lifetime, "{:?}", at.since(before));
 }
 
-/// After a cut the answers of a backlog come one after the other: the first one ends the doubt for good.
+/// After a cut the answers of a backlog come one after the other: what is missed until the first has come is all that is missed.
 #[test]
 fn backlog_of_answers() {
     let mut world = World::new(1, Profile::Local);
     let peers = world.spawn_overlay(5);
-    for cuts in 1..=5 {
+    let missed = |world: &World| world.machine(peers[0]).expect("it runs").status().counters.pings_missed;
+    for _ in 0..5 {
         world.partition(&peers[..1], &peers[1..]);
         world.run_for(SECOND);
         world.heal();
+        let before = missed(&world);
         world.run_for(5 * SECOND);
-        assert_eq!(
-            doubts(&world, peers[0]).len(),
-            4 * cuts,
-            "each of four links is doubted once"
-        );
+        let missed = missed(&world) - before;
+        assert!(missed <= 4, "{missed} answers on four links");
     }
 }
 
