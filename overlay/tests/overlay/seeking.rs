@@ -192,7 +192,7 @@ fn a_leaf_is_lost_with_its_link() {
 /// "Who has lost one looks for all bootstrap peers": one per round, through the overlay or by a dial; not so for any other neighbour.
 #[test]
 fn who_has_lost_a_bootstrap_peer_looks_for_all_of_them() {
-    const COUNT: usize = 40;
+    const COUNT: usize = 24;
     let looked_for = |lost_is_bootstrap: bool| {
         let mut net = Net::new(Config::local());
         for at in 0..COUNT {
@@ -200,7 +200,7 @@ fn who_has_lost_a_bootstrap_peer_looks_for_all_of_them() {
             net.join(at, &[0, 1, 2][..at.min(3)]);
             net.run(SECOND / 5);
         }
-        net.run(SECOND * 60);
+        net.run(SECOND * 20);
         let linked = |net: &Net, a: usize, b: usize| net.nodes[a].overlay.link_to(&net.nodes[b].peer).is_some();
         let (at, lost) = (3..COUNT)
             .flat_map(|at| (0..COUNT).map(move |lost| (at, lost)))
