@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_round_asks_half_of_many_and_sixteen_at_most() {
-        for (common, asked, rounds) in [(8, 4, 2), (32, 16, 2), (33, 16, 4), (100, 16, 8)] {
+        for (common, asked, rounds) in [(8, 4, 2), (32, 16, 2), (33, 16, 4), (64, 16, 4), (100, 16, 8)] {
             let common = links(0..common);
             let turns: Vec<_> = (0..rounds).map(|round| chosen(&common, round)).collect();
             assert!(

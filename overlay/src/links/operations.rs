@@ -228,6 +228,7 @@ mod tests {
     #[test]
     fn the_log_is_bounded_in_bytes_too() {
         let mut operations = Operations::new(2, 10);
+        assert_eq!(MAX_BYTES, 67_108_864);
         assert!(operations.push(vec![0; MAX_BYTES]));
         assert!(!operations.push(vec![0]));
         assert_eq!(operations.oldest_sent(), None);

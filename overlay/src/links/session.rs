@@ -157,3 +157,40 @@ pub(super) fn link_key(us: &PeerId, them: &PeerId, shares: (&[u8; 16], &[u8; 16]
     hasher.update(&instance.larger.to_be_bytes());
     *hasher.finalize().as_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ends of every version have to derive the same key.
+    #[test]
+    fn a_links_key_depends_on_both_shares_and_on_the_instance_and_on_which_end_is_smaller() {
+        let peer = |n: u8| {
+            crate::Keypair::ed25519_from_bytes([n; 32])
+                .unwrap()
+                .public()
+                .to_peer_id()
+        };
+        let (a, b) = (peer(1).min(peer(2)), peer(1).max(peer(2)));
+        let (ours, theirs) = ([1; 16], [2; 16]);
+        let instance = |smaller, larger| LinkInstance { smaller, larger };
+        let key = link_key(&a, &b, (&ours, &theirs), instance(3, 4));
+        let mut hasher = blake3::Hasher::new_derive_key("fatebound link key 1");
+        let numbers = [3_u64, 4].map(u64::to_be_bytes).concat();
+        hasher.update(&[1; 16]).update(&[2; 16]).update(&numbers);
+        assert_eq!(key, *hasher.finalize().as_bytes(), "the smaller peer's share first");
+        assert_eq!(
+            key,
+            link_key(&b, &a, (&theirs, &ours), instance(3, 4)),
+            "at the other end"
+        );
+        for other in [
+            link_key(&a, &b, (&theirs, &theirs), instance(3, 4)),
+            link_key(&a, &b, (&ours, &ours), instance(3, 4)),
+            link_key(&a, &b, (&ours, &theirs), instance(3, 5)),
+            link_key(&a, &b, (&ours, &theirs), instance(4, 4)),
+        ] {
+            assert_ne!(key, other);
+        }
+    }
+}

@@ -322,3 +322,27 @@ fn every_collection_has_a_bound() {
     assert_eq!(alone.size("timers of the overlay").limit, 3);
     assert!(alone.overlay.link_to(&peer(2)).is_none());
 }
+
+/// What a dial for a posting finds at a proven address counts like any other dial.
+#[test]
+fn a_posting_that_is_refused_at_a_proven_address_proves_a_death() {
+    let mut alone = Alone::new(&Config::local());
+    alone.command(Command::Join { bootstrap: Vec::new() });
+    alone.give(Input::Verified {
+        peer: peer(2),
+        address: address(2),
+    });
+    let refuse = |alone: &mut Alone, at: usize, failures: bool| {
+        let request = requests(&alone.post(at as u64, Ways::Connected))[0];
+        let failures = match failures {
+            true => vec![(address(at), DialFailure::Refused)],
+            false => Vec::new(),
+        };
+        let out = alone.give(Input::RequestFailed { request, failures });
+        out.iter()
+            .any(|output| matches!(output, Output::Event(Event::PeerDead { peer: dead, .. }) if *dead == peer(2)))
+    };
+    assert!(!refuse(&mut alone, 2, false), "nobody was dialled");
+    assert!(!refuse(&mut alone, 3, true), "nobody has answered there before");
+    assert!(refuse(&mut alone, 2, true));
+}

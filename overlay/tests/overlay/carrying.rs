@@ -1,10 +1,10 @@
 //! What a carrier does with a question of somebody else, and with the answer on its way back.
 
 use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed};
-use fatebound_overlay::{Config, Event, Key, Keypair, PeerId, Tag};
+use fatebound_overlay::{Command, Config, Event, Key, Keypair, PeerId, PostId, Routes, Tag, Ways};
 
-use crate::formed;
 use crate::net::Net;
+use crate::{SECOND, formed};
 
 fn nobody(n: u64) -> PeerId {
     let mut seed = [78; 32];
@@ -233,4 +233,87 @@ fn an_answer_that_is_not_to_the_point_is_garbage() {
     };
     net.inject(0, 1, Message::RoutedAnswer(Box::new(forged)));
     assert_eq!(counted(&net), (garbage + 2, dropped + 1), "nobody has signed it");
+}
+
+/// Whoever carries a question knows its number; its answer counts only if the one who was asked has signed it.
+#[test]
+fn a_carrier_does_not_answer_for_the_target() {
+    let mut net = formed(Config::local(), 3);
+    net.nodes[1].mute = true;
+    net.nodes[2].mute = true;
+    let (to, post, body) = (net.nodes[2].peer, PostId(1), vec![1]);
+    net.cuts.insert((0, 2));
+    net.routed.clear();
+    let ways = Ways::Every { round: 0 };
+    net.command(0, Command::Post { post, to, body, ways });
+    let (_, _, carrier, copy) = net.routed.last().expect("a copy");
+    let (carrier, number) = (*carrier, copy.body.number);
+    assert_eq!(carrier, 1);
+    let answers = |net: &Net| {
+        net.events(0)
+            .filter(|event| matches!(event, Event::Answered { .. }))
+            .count()
+    };
+    let garbage = counted(&net).0;
+    net.answer(1, 0, number, Answer::Above(vec![9]));
+    assert_eq!((answers(&net), counted(&net).0), (0, garbage + 1));
+    let genuine = net.signed_answer(2, 0, number, Answer::Above(vec![9]));
+    net.inject(0, 1, Message::RoutedAnswer(Box::new(genuine)));
+    assert_eq!((answers(&net), counted(&net).0), (1, garbage + 1));
+}
+
+/// "Copies also travel through half of the common neighbours, changing with each repetition": two of them reach all.
+#[test]
+fn two_repetitions_go_through_all_common_neighbours() {
+    let mut net = formed(Config::local(), 16);
+    net.run(SECOND * 3);
+    let common = |net: &Net, to: usize| net.nodes[0].overlay.common_neighbours(&net.nodes[to].peer);
+    let to = (1..16).max_by_key(|to| common(&net, *to).len()).expect("15 others");
+    let mut links = common(&net, to);
+    assert!(links.len() >= 4, "{links:?}");
+    net.routed.clear();
+    for round in 0..2 {
+        let (to, post, body) = (net.nodes[to].peer, PostId(round.into()), vec![1]);
+        let ways = Ways::Every { round };
+        net.command(0, Command::Post { post, to, body, ways });
+    }
+    let mut firsts: Vec<_> = net
+        .routed
+        .iter()
+        .filter_map(|(_, from, first, _)| {
+            (*from == 0)
+                .then(|| net.nodes[0].overlay.link_to(&net.nodes[*first].peer))
+                .flatten()
+        })
+        .collect();
+    links.retain(|link| !firsts.contains(link));
+    assert_eq!(links, [], "{firsts:?}");
+    firsts.dedup();
+    assert!(firsts.len() >= 4);
+}
+
+/// "A peer that misses an answer sends `Suspect` to the suspect's other neighbours", around the suspect.
+#[test]
+fn a_suspicion_goes_to_the_suspects_other_neighbours() {
+    let mut net = formed(Config::local(), 8);
+    net.run(SECOND * 3);
+    let peer = net.nodes[1].peer;
+    let link = net.nodes[0].overlay.link_to(&peer).expect("a small ring is linked");
+    net.cuts.insert((0, 1));
+    net.routed.clear();
+    assert!(
+        net.run_until(SECOND * 5, |net| net.nodes[0].overlay.doubts(link))
+            .is_some()
+    );
+    let told: Vec<(usize, PeerId)> = net
+        .routed
+        .iter()
+        .filter(|(_, from, _, routed)| *from == 0 && routed.body.body == OneShot::Suspect(peer))
+        .map(|(_, _, first, routed)| (*first, routed.target))
+        .collect();
+    assert!(told.len() >= 4, "{told:?}");
+    assert!(
+        told.iter().all(|(first, target)| *first != 1 && *target != peer),
+        "{told:?}"
+    );
 }

@@ -235,16 +235,19 @@ impl Net {
         }
     }
 
-    /// The signed answer of `from` to a routed question of `to`, over the link between the two.
+    /// The signed answer of `from` to a routed question of `to`.
+    pub fn signed_answer(&self, from: usize, to: usize, number: u64, body: Answer) -> RoutedAnswer {
+        let to = self.nodes[to].peer;
+        RoutedAnswer {
+            trail: vec![Key::of(&to).tag()],
+            body: signed(from, to, number, body, b"fatebound answer 1"),
+        }
+    }
+
+    /// Such an answer, over the link between the two.
     pub fn answer(&mut self, from: usize, to: usize, number: u64, body: Answer) {
-        let theirs = self.nodes[to].peer;
-        let signed = signed(from, theirs, number, body, b"fatebound answer 1");
-        let trail = vec![Key::of(&theirs).tag()];
-        self.inject(
-            to,
-            from,
-            Message::RoutedAnswer(Box::new(RoutedAnswer { trail, body: signed })),
-        );
+        let answer = self.signed_answer(from, to, number, body);
+        self.inject(to, from, Message::RoutedAnswer(Box::new(answer)));
     }
 
     /// Runs until it is so, for at most `limit`; says after how long it was.

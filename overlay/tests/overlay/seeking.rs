@@ -241,3 +241,32 @@ fn an_address_that_is_known_is_proven_at_once() {
     assert_eq!(net.verified, [(0, address(stranger))]);
     assert_eq!(net.routed.len(), 0);
 }
+
+/// The answer to the `Join` itself gives the place; nobody has to be asked directly.
+#[test]
+fn the_answer_to_a_join_gives_a_place_within_a_few_round_trips() {
+    let mut net = formed(Config::local(), 8);
+    let joiner = net.add();
+    let start = net.now;
+    net.join(joiner, &[0]);
+    net.run(SECOND);
+    let took = joined(&net, joiner).map(|when| when.since(start));
+    assert!(took.is_some_and(|took| took <= LATENCY * 20), "{took:?}");
+}
+
+/// "Who has lost all its links" tries a bootstrap address every quarter of the longest pause.
+#[test]
+fn who_is_alone_dials_its_bootstrap_address_four_times_per_longest_pause() {
+    let mut net = formed(Config::local(), 2);
+    net.kill(0);
+    net.run(SECOND * 20);
+    net.dials.clear();
+    net.run(SECOND * 20);
+    let (_, last) = net.config.retry_pause;
+    let expected = SECOND.as_millis() * 20 * 4 / last.as_millis();
+    let dials = dials(&net, 1).len() as u128;
+    assert!(
+        dials >= expected * 3 / 4 && dials <= expected * 2,
+        "{dials}, {expected} expected"
+    );
+}

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 
 use super::super::{Input, Output};
 use super::harness::Net;
-use crate::message::{Message, Pong};
+use crate::message::{Message, Ping, Pong};
 use crate::{Config, DownReason, Event, JointSet};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -361,4 +361,40 @@ fn who_was_wrong_lately_doubts_at_the_second_miss() {
         net.run(Duration::from_millis(1));
     }
     assert_eq!(doubts(&net, 0), 3, "long ago");
+}
+
+/// "◆ If that passes, the receiver pings at once": what the other end announced counts, not only our own turns.
+#[test]
+fn an_announced_ping_that_does_not_come_is_asked_for() {
+    let mut net = Net::pair();
+    let pings = |net: &Net| net.hosts[0].pings.len();
+    let turn = pings(&net);
+    while pings(&net) == turn {
+        net.run(Duration::from_millis(1));
+    }
+    let session = net.link(0, 1).unwrap().session.unwrap();
+    let (acknowledged, joint) = (0, JointSet::default());
+    let ping = Ping {
+        number: u32::MAX / 2,
+        next: 0,
+        wanted: true,
+        joined: false,
+        acknowledged,
+        joint,
+    };
+    net.run(SECOND / 20);
+    let (before, turn) = (net.now, pings(&net));
+    net.input(
+        0,
+        Input::Received {
+            session,
+            message: Message::Ping(ping),
+        },
+    );
+    while pings(&net) == turn {
+        net.run(Duration::from_millis(1));
+    }
+    let config = Config::lan();
+    let took = net.now.since(before);
+    assert!(took >= config.ping_floor && took <= config.ping_floor * 3, "{took:?}");
 }

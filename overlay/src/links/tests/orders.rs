@@ -7,7 +7,7 @@ use multiaddr::Multiaddr;
 use super::super::{Input, Output};
 use super::harness::{Door, Net};
 use crate::message::Message;
-use crate::{Bounded, Config, DialFailure, DisconnectCause, Event, JointSet, LinkId, Session};
+use crate::{Bounded, Config, DialFailure, DisconnectCause, Event, JointSet, LinkId, Opener, Session};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -389,4 +389,33 @@ fn neighbours_hear_of_a_change_two_ping_timeouts_later() {
     assert!(!knows(&net), "too early");
     net.run(SECOND);
     assert!(knows(&net));
+}
+
+/// A bootstrap address that leads back to us is given up.
+#[test]
+fn a_connection_to_ourselves_is_closed_and_its_address_is_no_use() {
+    let mut net = Net::new(1, Config::lan());
+    let (peer, session, address) = (net.hosts[0].peer, Session(9), elsewhere());
+    let connected = |address| Input::Connected {
+        session,
+        peer,
+        opener: Opener::Us,
+        address,
+    };
+    let out = net.outputs(0, connected(Some(address.clone())));
+    let [
+        Output::Disconnect { session: closed },
+        Output::BootstrapFailed { failures },
+    ] = &out[..]
+    else {
+        panic!("{out:?}")
+    };
+    assert_eq!(
+        (*closed, &failures[..]),
+        (session, &[(address, DialFailure::WrongPeer)][..])
+    );
+    assert!(matches!(
+        net.outputs(0, connected(None))[..],
+        [Output::Disconnect { .. }]
+    ));
 }
