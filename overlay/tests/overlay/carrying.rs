@@ -210,7 +210,7 @@ fn an_answer_that_is_not_to_the_point_is_garbage() {
     net.nodes[1].mute = true;
     net.nodes[2].mute = true;
     let wanted = nobody(1);
-    net.command(0, fatebound_overlay::Command::Locate { peer: wanted });
+    net.command(0, Command::Locate { peer: wanted });
     let number = net
         .routed
         .last()

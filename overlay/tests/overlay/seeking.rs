@@ -210,7 +210,8 @@ fn who_has_lost_a_bootstrap_peer_looks_for_all_of_them() {
             })
             .expect("somebody with one bootstrap peer for a neighbour, or none");
         net.kill(lost);
-        (net.routed.clear(), net.dials.clear());
+        net.routed.clear();
+        net.dials.clear();
         net.run(net.config.maintenance_interval * 5);
         let asked = net.routed.iter().filter_map(|(_, from, _, routed)| {
             let leaves = *from == at && routed.visited.len() == 1 && matches!(routed.body.body, OneShot::Leaves(_));
@@ -236,7 +237,8 @@ fn an_address_that_is_known_is_proven_at_once() {
     let peer = net.nodes[stranger].peer;
     let addresses = vec![address(stranger)];
     net.command(0, Command::Introduce { peer, addresses });
-    (net.routed.clear(), net.verified.clear());
+    net.routed.clear();
+    net.verified.clear();
     net.command(0, Command::ProveAddress { peer });
     assert_eq!(net.verified, [(0, address(stranger))]);
     assert_eq!(net.routed.len(), 0);
