@@ -1,8 +1,8 @@
 //! Locating: from a `PeerId` to addresses where it can be dialled.
 //!
 //! Somebody near a peer's key is its neighbour and has its record, so the question is routed there; the first on the way who knows it
-//! answers. A way may be blocked: each of the few tries starts over another link. Whoever hears nothing has learned nothing: only a word that
-//! nobody knows the peer makes it unknown.
+//! answers. A way may be blocked: each of the few tries starts over another link. Whoever hears nothing has learned nothing: a peer is
+//! unknown when somebody says so, or when there is nobody to ask.
 
 use std::collections::HashMap;
 
