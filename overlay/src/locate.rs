@@ -38,9 +38,9 @@ pub(crate) enum Waiter {
 pub(crate) enum Outcome {
     /// Somebody had its record.
     Found,
-    /// Somebody was asked and had not; or there is nobody to ask.
+    /// Somebody was asked and had not; or there is no neighbour to ask.
     Unknown,
-    /// Nobody has answered, or nobody was asked because there were too many searches.
+    /// Nobody has answered, or nobody was asked: all neighbours are doubtful, or there were too many searches.
     Silence,
 }
 
@@ -124,7 +124,7 @@ impl Overlay {
         };
         match hop {
             Some(hop) => self.locate_over(hop, peer),
-            // Nobody to ask, though we are all there is, or were told "nobody knows" by everybody.
+            // We are all there is, or everybody was asked, or those who were not may be gone.
             None if self.joined() => self.give_up_search(peer),
             None => self.wait_to_locate(peer),
         }
@@ -167,7 +167,8 @@ impl Overlay {
     }
 
     fn give_up_search(&mut self, peer: PeerId) {
-        let unknown = |search: &Search| search.denied || search.sent.is_empty();
+        let nobody_to_ask = !self.links.iter().any(links::Link::doubtful);
+        let unknown = |search: &Search| search.denied || (search.sent.is_empty() && nobody_to_ask);
         let outcome = match self.locates.searches.get(&peer).is_some_and(unknown) {
             true => Outcome::Unknown,
             false => Outcome::Silence,

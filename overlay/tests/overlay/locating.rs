@@ -273,3 +273,23 @@ fn only_a_word_makes_a_peer_unknown() {
     assert!(verdict(|_| false), "somebody has said so");
     assert!(!verdict(|_| true), "nobody has said anything");
 }
+
+/// All neighbours may be gone: there was nobody to ask, and nobody said anything either.
+#[test]
+fn who_doubts_all_its_neighbours_cannot_tell_who_is_unknown() {
+    let mut net = formed(Config::local(), 2);
+    let link = net.nodes[0].overlay.link_to(&net.nodes[1].peer).expect("neighbours");
+    net.cuts.insert((0, 1));
+    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    post(&mut net, 0, nobody(1), 1, Ways::Direct);
+    net.run(net.config.ping_timeout / 4);
+    assert_eq!(asked(&net, 0, nobody(1)).len(), 0);
+    let failed: Vec<&Event> = net
+        .events(0)
+        .filter(|event| matches!(event, Event::PostFailed { .. }))
+        .collect();
+    assert!(
+        matches!(failed[..], [Event::PostFailed { unknown: false, .. }]),
+        "{failed:?}"
+    );
+}
