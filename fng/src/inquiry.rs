@@ -206,6 +206,7 @@ impl Groups {
                 groups: keys.iter().filter_map(|key| self.about(*key)).collect(),
             },
         };
+        self.counters.questions += 1;
         let post = self.post(step, to, request, ways);
         let sent = step.now;
         self.prober.posted(post, Posting { pair, sent, keys });

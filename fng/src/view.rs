@@ -25,6 +25,8 @@ pub struct Counters {
     pub repairs_begun: u64,
     /// Root: paths that broke and came up again.
     pub repairs_ended: u64,
+    /// Questions to the other ends of groups, repeated ones included: whether one is alive, and for repair.
+    pub questions: u64,
     /// Groups that failed here, by [`Reason::kind`]; withdrawn invitations included.
     pub failures: BTreeMap<&'static str, u64>,
 }

@@ -658,6 +658,8 @@ impl Life {
             assert!(
                 now.pings_sent >= then.pings_sent
                     && now.pings_missed >= then.pings_missed
+                    && now.doubts >= then.doubts
+                    && now.questions >= then.questions
                     && now.frames_sent >= then.frames_sent
                     && now.bytes_sent >= then.bytes_sent
                     && now.garbage >= then.garbage

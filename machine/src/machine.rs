@@ -149,6 +149,8 @@ impl Machine {
             counters: Counters {
                 pings_sent: overlay.pings_sent,
                 pings_missed: overlay.pings_missed,
+                doubts: overlay.doubts,
+                questions: self.groups.counters().questions,
                 frames_sent: self.sent.frames,
                 bytes_sent: self.sent.bytes,
                 garbage: self.sent.garbage + overlay.garbage,

@@ -40,6 +40,10 @@ pub struct Counters {
     pub pings_sent: u64,
     /// Pings not answered in time.
     pub pings_missed: u64,
+    /// Links that became doubtful.
+    pub doubts: u64,
+    /// Questions of a group's root and members to each other, repeated ones included: whether one is alive, and for repair.
+    pub questions: u64,
     /// Frames sent on links, pings and answers included.
     pub frames_sent: u64,
     /// Bytes of these.

@@ -421,6 +421,7 @@ impl Overlay {
         Counters {
             pings_sent: links.pings_sent,
             pings_missed: links.pings_missed,
+            doubts: links.doubts,
             links_lost: links.links_lost,
             garbage: self.garbage + self.ring.forged,
             dropped: self.dropped + links.dropped,

@@ -28,6 +28,8 @@ pub struct Counters {
     pub pings_sent: u64,
     /// Pings not answered in time.
     pub pings_missed: u64,
+    /// Links that became doubtful: each time, all ends of the link's paths ask each other.
+    pub doubts: u64,
     /// Links that went down, shutdowns not counted.
     pub links_lost: u64,
     /// Messages that broke a rule: not well formed, not genuine, not asked for.

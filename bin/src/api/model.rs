@@ -73,6 +73,10 @@ pub struct Counters {
     pub pings_sent: u64,
     /// Pings not answered in time.
     pub pings_missed: u64,
+    /// Links that became doubtful.
+    pub doubts: u64,
+    /// Questions of roots and members to each other, whether one is alive and for repair.
+    pub questions: u64,
     /// Frames sent on links.
     pub frames_sent: u64,
     /// Bytes of these.

@@ -68,6 +68,8 @@ pub async fn info(args: &ClientArgs) -> Outcome {
         label("sent"),
         format!("{} frames, {} bytes", counters.frames_sent, counters.bytes_sent).into(),
     ]);
+    table.row([label("doubts"), counters.doubts.to_string().into()]);
+    table.row([label("questions"), counters.questions.to_string().into()]);
     table.row([label("links lost"), counters.links_lost.to_string().into()]);
     table.row([label("repairs"), counters.repairs.to_string().into()]);
     table.row([label("garbage"), counters.garbage.to_string().into()]);

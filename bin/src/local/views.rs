@@ -40,6 +40,8 @@ pub fn node(status: &Status) -> NodeInfo {
         counters: Counters {
             pings_sent: counters.pings_sent,
             pings_missed: counters.pings_missed,
+            doubts: counters.doubts,
+            questions: counters.questions,
             frames_sent: counters.frames_sent,
             bytes_sent: counters.bytes_sent,
             garbage: counters.garbage,

@@ -257,6 +257,12 @@ fn a_thousand_groups_of_one_pair_share_their_questions() {
     // 1000 groups are four postings: 3 rounds of 400 ms at the root (after probe_delay), 3 of 450 ms at the member.
     assert!((8..=12).contains(&probes(&world, 0)), "{}", probes(&world, 0));
     assert!((8..=12).contains(&probes(&world, 1)), "{}", probes(&world, 1));
+    for peer in [0, 1] {
+        assert_eq!(
+            world.peers[peer].groups.counters().questions,
+            probes(&world, peer) as u64
+        );
+    }
     world.no_path.clear();
     world.run(secs(10));
     for group in groups {

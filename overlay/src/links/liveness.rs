@@ -180,6 +180,7 @@ impl Links {
         if let Some(link) = self.links.get_mut(&id)
             && !std::mem::replace(&mut link.doubtful, true)
         {
+            self.counters.doubts += 1;
             out.push(Output::Event(Event::LinkDoubtful { link: id }));
         }
     }

@@ -117,6 +117,8 @@ pub(crate) struct Counters {
     pub(crate) pings_sent: u64,
     /// Answers missed.
     pub(crate) pings_missed: u64,
+    /// Links that became doubtful.
+    pub(crate) doubts: u64,
     /// Links that went down, but not because either end stopped or because neither needed them.
     pub(crate) links_lost: u64,
     /// Inputs thrown away: frames and orders for what is gone.

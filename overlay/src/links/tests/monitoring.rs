@@ -54,6 +54,7 @@ fn a_doubtful_link_is_pinged_again_at_once_and_then_ever_more_rarely() {
         [timeout, timeout * 2, timeout * 4, timeout * 8],
         "{pauses:?}"
     );
+    assert_eq!(net.hosts[0].links.counters().doubts, 1, "it is one doubt");
 }
 
 #[test]
