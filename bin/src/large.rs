@@ -99,6 +99,7 @@ fn object(report: &Report) -> Value {
         "vanish_ms": figure(&report.latencies.vanish),
         "signal_ms": figure(&report.latencies.signal),
         "share_of_bound": figure(&report.latencies.share_of_bound),
+        "slowest": report.slowest.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

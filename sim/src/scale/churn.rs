@@ -88,7 +88,7 @@ impl Stage<'_> {
             self.rng.random_range(0..16),
         );
         if let Some((group, member)) = self.ledger.healthy_member(group, which) {
-            self.ledger.signalled(self.world.now(), &group);
+            self.ledger.signalled(self.world.now(), &group, member);
             self.world.signal(member, &group);
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ledger::{Latencies, Violation};
+use super::slowest::Slow;
 
 /// Many numbers, and where they lie.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +103,8 @@ pub struct Report {
     pub failed: usize,
     /// From a member's end, or the signal, to each notification.
     pub latencies: Latencies,
+    /// The slowest of them, of each cause.
+    pub slowest: Vec<Slow>,
     /// What must not happen and did.
     pub violations: Vec<Violation>,
     /// Virtual time in all.
@@ -157,6 +160,7 @@ impl fmt::Display for Report {
             line(f, &format!("told after a {cause}, ms"), latency)?;
         }
         line(f, "share of the bound", &self.latencies.share_of_bound)?;
+        self.slowest.iter().try_for_each(|slow| writeln!(f, "slow: {slow}"))?;
         write!(
             f,
             "{} of {} groups failed; {} searches in vain; {} violations",

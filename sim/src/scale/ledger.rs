@@ -7,17 +7,31 @@ use std::time::Duration;
 use fatebound_machine::overlay::Time;
 
 use super::figures::Distribution;
+use super::slowest::{Slow, Slowest};
 use crate::{GroupId, PeerIndex};
 
 /// One life of one peer.
 pub(super) type Life = (PeerIndex, u32);
 
 /// Why a group has to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// A process was killed.
     Crash,
+    /// A host went silent.
     Vanish,
+    /// A member signalled.
     Signal,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Crash => "crash",
+            Cause::Vanish => "vanishing",
+            Cause::Signal => "signal",
+        })
+    }
 }
 
 /// From the first cause of a group's failure to each notification, in milliseconds.
@@ -132,7 +146,7 @@ struct Entry {
     id: GroupId,
     /// The root first.
     members: Vec<Member>,
-    cause: Option<(Cause, Time)>,
+    cause: Option<(Cause, PeerIndex, Time)>,
     bound: Duration,
 }
 
@@ -152,6 +166,7 @@ pub(super) struct Ledger {
     pub(super) untold: usize,
     pub(super) failed: usize,
     pub(super) latencies: Latencies,
+    pub(super) slowest: Slowest,
     pub(super) violations: Vec<Violation>,
 }
 
@@ -207,20 +222,20 @@ impl Ledger {
             };
             member.dead = true;
             self.untold -= usize::from(entry.cause.is_some() && !member.told);
-            self.must_fail(number, now, cause);
+            self.must_fail(number, now, cause, life.0);
         }
     }
 
-    pub(super) fn signalled(&mut self, now: Time, id: &GroupId) {
+    pub(super) fn signalled(&mut self, now: Time, id: &GroupId, by: PeerIndex) {
         if let Some(&number) = self.by_id.get(id) {
-            self.must_fail(number, now, Cause::Signal);
+            self.must_fail(number, now, Cause::Signal, by);
         }
     }
 
-    fn must_fail(&mut self, number: u32, now: Time, cause: Cause) {
+    fn must_fail(&mut self, number: u32, now: Time, cause: Cause, culprit: PeerIndex) {
         let entry = &mut self.entries[number as usize];
         if entry.cause.is_none() {
-            entry.cause = Some((cause, now));
+            entry.cause = Some((cause, culprit, now));
             self.failed += 1;
             self.untold += entry
                 .members
@@ -240,7 +255,7 @@ impl Ledger {
                 reason: reason.to_owned(),
                 at: now,
             });
-            self.must_fail(number, now, Cause::Signal);
+            self.must_fail(number, now, Cause::Signal, life.0);
         }
         let entry = &mut self.entries[number as usize];
         let Some(member) = entry.members.iter_mut().find(|member| member.life == life) else {
@@ -251,16 +266,27 @@ impl Ledger {
                 group: *id,
                 peer: life.0,
             });
-        } else if let Some((cause, since)) = entry.cause {
+        } else if let Some((cause, culprit, since)) = entry.cause {
+            let after = now.since(since);
             self.untold -= 1;
-            self.latencies.add(cause, now.since(since), entry.bound);
+            self.latencies.add(cause, after, entry.bound);
+            self.slowest.add(Slow {
+                cause,
+                culprit,
+                since,
+                group: *id,
+                root: entry.members[0].life == life,
+                peer: life.0,
+                after,
+                reason: reason.to_owned(),
+            });
         }
     }
 
     /// Whoever lives and should have been told and was not.
     pub(super) fn close(&mut self) {
         for entry in &self.entries {
-            let Some((_, since)) = entry.cause else { continue };
+            let Some((_, _, since)) = entry.cause else { continue };
             let forgotten = entry.members.iter().filter(|member| !member.dead && !member.told);
             let violation = |member: &Member| Violation::NotTold {
                 group: entry.id,

@@ -11,6 +11,7 @@
 mod churn;
 mod figures;
 mod ledger;
+mod slowest;
 mod stage;
 
 use std::time::Duration;
@@ -18,7 +19,8 @@ use std::time::Duration;
 use fatebound_machine::Profile;
 
 pub use figures::{Distribution, Report};
-pub use ledger::{Latencies, Violation};
+pub use ledger::{Cause, Latencies, Violation};
+pub use slowest::Slow;
 pub use stage::run;
 
 /// What is to be run.

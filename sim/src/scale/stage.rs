@@ -246,6 +246,7 @@ impl<'a> Stage<'a> {
         let mut report = self.report;
         report.failed = self.ledger.failed;
         report.latencies = self.ledger.latencies;
+        report.slowest = self.ledger.slowest.into_sorted();
         report.violations.append(&mut self.ledger.violations);
         report.time = self.world.now().elapsed();
         report.events = self.world.happened();

@@ -359,3 +359,28 @@ fn a_difference_after_an_agreement_is_another_one() {
     }
     assert_eq!(world.paths(), [1, 1]);
 }
+
+#[test]
+fn everything_that_can_grow_is_counted_against_its_limit() {
+    let mut world = pair();
+    let paths: Vec<PathId> = (1..=2).map(|sequence| path_of(group(0, sequence), 1, 1)).collect();
+    let begun = list(&world, 0, 2, &paths, 0);
+    told(&mut world, begun);
+    world.handle(1, Input::Silence { group: group(0, 3) });
+    let sizes = |at: usize| -> Vec<(&str, usize)> {
+        let bounds = world.trees[at].bounds();
+        assert!(bounds.iter().all(|bounded| bounded.size <= bounded.limit), "{bounds:?}");
+        bounds.iter().map(|bounded| (bounded.what, bounded.size)).collect()
+    };
+    let expected = |paths, listed, changes, silent| {
+        [
+            ("paths", paths),
+            ("paths on a link", paths),
+            ("paths of a list", listed),
+            ("history of a joint set", changes),
+            ("silent groups of the tree", silent),
+        ]
+    };
+    assert_eq!(sizes(0), expected(3, 2, 3, 0));
+    assert_eq!(sizes(1), expected(2, 0, 0, 1));
+}
