@@ -5,97 +5,13 @@ use std::time::Duration;
 use fatebound_overlay::message::{Answer, MAX_FRAME, OneShot, PeerRecord};
 use fatebound_overlay::record::SignedRecord;
 use fatebound_overlay::{
-    Bounded, Command, Config, DialFailure, Event, Input, Keypair, Multiaddr, Output, Overlay, PeerId, PostId,
-    RequestId, Routes, Time, Ways,
+    Bounded, Command, Config, DialFailure, Event, Input, Keypair, Multiaddr, Output, PostId, RequestId, Routes, Time,
+    Ways,
 };
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use crate::SECOND;
+use crate::driver::{Alone, keypair, peer, record, requests};
 use crate::net::address;
-
-fn keypair(n: u8) -> Keypair {
-    Keypair::ed25519_from_bytes([n; 32]).expect("32 bytes")
-}
-
-fn peer(n: u8) -> PeerId {
-    keypair(n).public().to_peer_id()
-}
-
-fn record(n: u8, sequence: u64, addresses: &[Multiaddr]) -> SignedRecord {
-    let record = PeerRecord {
-        peer: peer(n),
-        addresses: addresses.to_vec(),
-        sequence,
-    };
-    SignedRecord::sign(record, &keypair(n))
-}
-
-struct Alone {
-    overlay: Overlay,
-    now: Time,
-}
-
-impl Alone {
-    fn new(config: &Config) -> Alone {
-        let overlay = Overlay::new(config, &keypair(1), 1000, StdRng::seed_from_u64(1));
-        Alone {
-            overlay,
-            now: Time::ZERO,
-        }
-    }
-
-    fn give(&mut self, input: Input) -> Vec<Output> {
-        let mut out = Vec::new();
-        self.overlay.handle(self.now, input, &mut out);
-        out
-    }
-
-    fn command(&mut self, command: Command) -> Vec<Output> {
-        self.give(Input::Command(command))
-    }
-
-    fn post(&mut self, post: u64, ways: Ways) -> Vec<Output> {
-        let (to, body) = (peer(2), vec![post as u8]);
-        let post = PostId(post);
-        self.command(Command::Post { post, to, body, ways })
-    }
-
-    fn asked(&mut self, body: OneShot) -> Answer {
-        let request = RequestId(77);
-        let out = self.give(Input::Request {
-            request,
-            peer: peer(2),
-            body,
-        });
-        let answer = out.into_iter().find_map(|output| match output {
-            Output::Respond { body, .. } => Some(body),
-            _ => None,
-        });
-        answer.expect("an answer")
-    }
-
-    fn size(&self, what: &str) -> Bounded {
-        let bounds = self.overlay.bounds();
-        *bounds
-            .iter()
-            .find(|bounded| bounded.what == what)
-            .expect("such a bound")
-    }
-
-    fn counted(&self) -> (u64, u64) {
-        let counters = self.overlay.counters();
-        (counters.garbage, counters.dropped)
-    }
-}
-
-fn requests(out: &[Output]) -> Vec<RequestId> {
-    let request = |output: &Output| match output {
-        Output::Request { request, .. } => Some(*request),
-        _ => None,
-    };
-    out.iter().filter_map(request).collect()
-}
 
 /// Postings that failed, and whether because nobody knows the peer.
 fn failed(out: &[Output]) -> Vec<(u64, bool)> {
@@ -148,6 +64,20 @@ fn what_is_open_is_bounded_and_the_oldest_fails_for_it() {
     for post in 6..200 {
         alone.post(post, Ways::Connected);
         assert!(alone.overlay.bounds().iter().all(Bounded::holds), "{post}");
+    }
+}
+
+/// A posting over every way has three ends: itself, its direct question and the number of its copies.
+#[test]
+fn room_is_made_for_all_that_a_posting_opens() {
+    let config = Config {
+        max_posts: 1,
+        ..Config::local()
+    };
+    let mut alone = Alone::new(&config);
+    for round in 0..4 {
+        alone.post(round.into(), Ways::Every { round });
+        assert!(alone.overlay.bounds().iter().all(Bounded::holds), "{round}");
     }
 }
 

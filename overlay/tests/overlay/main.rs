@@ -1,7 +1,9 @@
 //! The overlay in virtual time.
 
 mod alone;
+mod bootstrap;
 mod carrying;
+mod driver;
 mod joining;
 mod locating;
 mod mail;

@@ -80,9 +80,8 @@ fn keypair(at: usize) -> Keypair {
     Keypair::ed25519_from_bytes(seed).expect("32 bytes")
 }
 
-/// What node `from` says to others, as carriers hand it on; `usage` tells questions from answers.
-fn signed<T: serde::Serialize>(from: usize, to: PeerId, number: u64, body: T, usage: &[u8]) -> Signed<T> {
-    let keypair = keypair(from);
+/// What the peer of this key says to others, as carriers hand it on; `usage` tells questions from answers.
+fn signed<T: serde::Serialize>(keypair: &Keypair, to: PeerId, number: u64, body: T, usage: &[u8]) -> Signed<T> {
     let from = keypair.public().to_peer_id();
     let covered = postcard::to_stdvec(&(from, to, number, &body)).expect("it encodes");
     Signed {
@@ -90,7 +89,15 @@ fn signed<T: serde::Serialize>(from: usize, to: PeerId, number: u64, body: T, us
         to,
         number,
         body,
-        signature: sign(&keypair, usage, &covered),
+        signature: sign(keypair, usage, &covered),
+    }
+}
+
+/// The signed answer to somebody's routed question, as it comes over its last link.
+pub fn signed_answer(keypair: &Keypair, to: PeerId, number: u64, body: Answer) -> RoutedAnswer {
+    RoutedAnswer {
+        trail: vec![Key::of(&to).tag()],
+        body: signed(keypair, to, number, body, b"fatebound answer 1"),
     }
 }
 
@@ -231,17 +238,13 @@ impl Net {
             target,
             visited: vec![Key::of(&self.nodes[from].peer).tag()],
             detours: self.config.detours,
-            body: signed(from, target, 7, body, b"fatebound question 1"),
+            body: signed(&keypair(from), target, 7, body, b"fatebound question 1"),
         }
     }
 
     /// The signed answer of `from` to a routed question of `to`.
     pub fn signed_answer(&self, from: usize, to: usize, number: u64, body: Answer) -> RoutedAnswer {
-        let to = self.nodes[to].peer;
-        RoutedAnswer {
-            trail: vec![Key::of(&to).tag()],
-            body: signed(from, to, number, body, b"fatebound answer 1"),
-        }
+        signed_answer(&keypair(from), self.nodes[to].peer, number, body)
     }
 
     /// Such an answer, over the link between the two.
