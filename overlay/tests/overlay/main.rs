@@ -8,6 +8,7 @@ mod joining;
 mod locating;
 mod mail;
 mod net;
+mod posting;
 mod random;
 mod ring;
 mod seeking;
