@@ -1,8 +1,12 @@
 //! Searches for peers: three tries over three neighbours, bounded in number, and no answer that is not signed by whom it is about.
 
-use fatebound_overlay::message::{Answer, OneShot};
-use fatebound_overlay::{Bounded, Command, Config, Event, Keypair, Multiaddr, PeerId, PostId, Routes, Time, Ways};
+use fatebound_overlay::message::{Answer, Hello, OneShot};
+use fatebound_overlay::record::SignedRecord;
+use fatebound_overlay::{
+    Bounded, Command, Config, DisconnectCause, Event, Keypair, Multiaddr, PeerId, PostId, Routes, Time, Ways,
+};
 
+use crate::driver::{Alone, asked_for_leaves, dials, has_event, hello, keypair, number, peer, record};
 use crate::net::{Net, address};
 use crate::{SECOND, formed};
 
@@ -164,6 +168,28 @@ fn a_link_to_whom_nobody_knows_fails_and_to_a_stranger_is_made() {
     assert!(failed(&net, nobody(1)));
 }
 
+#[test]
+fn an_ordered_link_is_dialled_without_a_search_where_an_address_is_known() {
+    let mut alone = Alone::among(&Config::local(), &[2]);
+    alone.introduce(5, &[address(5)]);
+    let out = alone.command(Command::Link { peer: peer(5) });
+    assert_eq!(dials(&out), [(Some(5), vec![address(5)])]);
+    assert_eq!(alone.handed(&out), []);
+}
+
+#[test]
+fn an_ordered_link_that_is_up_is_not_searched_for() {
+    let mut alone = Alone::among(&Config::local(), &[]);
+    alone.neighbour(Hello {
+        record: record(2, 1, &[]),
+        ..hello(2, true)
+    });
+    assert!(alone.overlay.link_to(&peer(2)).is_some() && alone.overlay.addresses(&peer(2)).is_empty());
+    let out = alone.command(Command::Link { peer: peer(2) });
+    assert_eq!(alone.handed(&out), []);
+    assert!(!has_event(&out, |event| matches!(event, Event::LinkFailed { .. })));
+}
+
 /// Whoever carries a search can answer it; only the wanted peer can sign where it lives.
 #[test]
 fn a_record_of_somebody_else_is_no_answer() {
@@ -292,4 +318,47 @@ fn who_doubts_all_its_neighbours_cannot_tell_who_is_unknown() {
         matches!(failed[..], [Event::PostFailed { unknown: false, .. }]),
         "{failed:?}"
     );
+}
+
+/// Records beyond the leaf set and the table are verified when they are passed on, not when they are heard.
+#[test]
+fn a_searcher_is_not_shown_a_record_that_its_peer_has_not_signed() {
+    let others = || 10..=60u8;
+    let heard = |forged: Option<u8>| {
+        let mut alone = Alone::among(&Config::local(), &[]);
+        let out = alone.neighbour(hello(2, true));
+        let said = |n: u8| match forged {
+            Some(forged) if forged == n => SignedRecord::sign(record(n, 1, &[]).record().clone(), &keypair(2)),
+            _ => record(n, 1, &[address(n.into())]),
+        };
+        alone.answer(asked_for_leaves(&out, 2), others().map(said).collect());
+        alone
+    };
+    let mut alone = heard(None);
+    let chosen = alone.chosen();
+    let mut idle = others().filter(|n| !chosen.contains(&peer(*n)));
+    let (genuine, forged) = (idle.next().expect("one of many"), idle.next().expect("one of many"));
+    let known = Answer::Records(vec![record(forged, 1, &[address(forged.into())])]);
+    assert_eq!(alone.asked(OneShot::Locate(peer(forged))), known);
+    let mut alone = heard(Some(forged));
+    let nothing = Answer::Records(Vec::new());
+    assert_eq!(alone.asked(OneShot::Locate(peer(forged))), nothing);
+    let known = Answer::Records(vec![record(genuine, 1, &[address(genuine.into())])]);
+    assert_eq!(alone.asked(OneShot::Locate(peer(genuine))), known);
+}
+
+#[test]
+fn a_searcher_is_not_shown_the_record_of_a_peer_that_was_lost() {
+    let mut alone = Alone::among(&Config::local(), &[2, 3]);
+    let wanted = OneShot::Locate(peer(3));
+    assert_eq!(
+        alone.asked(wanted.clone()),
+        Answer::Records(vec![record(3, 1, &[address(3)])])
+    );
+    let out = alone.disconnect(3, DisconnectCause::Garbage);
+    assert!(has_event(
+        &out,
+        |event| matches!(event, Event::LinkDown { peer, .. } if number(peer) == 3)
+    ));
+    assert_eq!(alone.asked(wanted), Answer::Records(Vec::new()));
 }
