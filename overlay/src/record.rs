@@ -99,4 +99,18 @@ mod tests {
         signed.record.sequence += 1;
         assert!(signed.verified().is_none());
     }
+
+    /// Or a signature that was seen elsewhere would pass for one that has been verified with these words.
+    #[test]
+    fn two_records_are_the_same_only_if_words_and_signature_are() {
+        let ours = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        let signed = SignedRecord::sign(record(&ours), &ours);
+        let mut other_words = signed.clone();
+        other_words.record.sequence += 1;
+        let mut other_signature = signed.clone();
+        other_signature.signature[0] ^= 1;
+        assert_eq!(signed, signed.clone());
+        assert_ne!(signed, other_words);
+        assert_ne!(signed, other_signature);
+    }
 }

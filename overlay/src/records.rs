@@ -328,6 +328,30 @@ mod tests {
         assert!(records.verified(&record(1, 5, 1)).is_some());
     }
 
+    /// Whoever hears a forgery first would otherwise take the genuine record for the same, and never learn where its peer lives.
+    #[test]
+    fn the_genuine_record_replaces_a_forged_one_of_the_same_words() {
+        let mut records = Records::new(8, MAX_KNOWN);
+        let genuine = record(1, 5, 1);
+        let forged = SignedRecord::sign(genuine.record().clone(), &keypair(2));
+        assert_eq!(records.hear(&forged), Heard::News);
+        assert_eq!(records.hear(&genuine), Heard::News);
+        assert!(records.verify(&genuine.record().peer));
+        assert_eq!(records.hear(&forged), Heard::Stale);
+    }
+
+    /// Most records are passed on unverified: a longer signature would make a full answer outgrow a frame.
+    #[test]
+    fn a_signature_has_96_bytes_at_most() {
+        let with_signature = |bytes: usize| {
+            let encoded = postcard::to_stdvec(&(record(1, 5, 1).record(), vec![1u8; bytes])).unwrap();
+            postcard::from_bytes::<SignedRecord>(&encoded).unwrap()
+        };
+        assert!(is_bounded(&with_signature(96), 8));
+        assert!(!is_bounded(&with_signature(97), 8));
+        assert_eq!(Records::new(8, MAX_KNOWN).hear(&with_signature(97)), Heard::Invalid);
+    }
+
     #[test]
     fn a_peer_in_person_overrules_its_older_life() {
         let mut records = Records::new(8, MAX_KNOWN);
@@ -409,5 +433,22 @@ mod tests {
         assert_eq!(gone[0], keypair(1).public().to_peer_id());
         assert!(records.get(&needed).is_some());
         assert!(records.trim(|_| false).is_empty());
+    }
+
+    #[test]
+    fn the_oldest_go_again_and_again() {
+        let mut records = Records::new(8, MAX_KNOWN);
+        let (limit, batch) = (MAX_KNOWN as u16, MAX_KNOWN as u16 / 16 + 1);
+        let mut newest = 0..limit;
+        for turn in 0..3 {
+            newest.by_ref().for_each(|n| records.meet(record(n, 1, 0)));
+            records.meet(record(newest.end, 1, 0));
+            let gone = records.trim(|_| false);
+            let oldest: Vec<_> = (turn * batch..(turn + 1) * batch)
+                .map(|n| keypair(n).public().to_peer_id())
+                .collect();
+            assert_eq!(gone, oldest, "turn {turn}");
+            newest = newest.end + 1..newest.end + batch;
+        }
     }
 }
