@@ -167,6 +167,7 @@ impl Groups {
         // costs one exchange and no signature, and a thousand checks are no storm.
         let chunks = round.chunks.len();
         for (at, keys) in round.chunks.into_iter().enumerate() {
+            self.hasten(step, &keys);
             let first = round.first && !undone("first-question-direct");
             let turn = takes_every_way(at, chunks, round.number);
             let every = !first && turn && !undone("copies-of-repetitions");
@@ -188,6 +189,19 @@ impl Groups {
             }
             if let Some(at) = self.verdict_at(step, key) {
                 self.timers.set(Timer::Verdict(key), at);
+            }
+        }
+    }
+
+    /// "◆ Patience is looked up anew with every question, and a verdict comes sooner when it has become shorter": a link that had no sample for a
+    /// moment must not make it the ceiling for good.
+    fn hasten(&mut self, step: &Step<'_>, keys: &[Key]) {
+        if undone("patience-anew") {
+            return;
+        }
+        for key in keys {
+            if let Some(at) = self.verdict_at(step, *key) {
+                self.timers.set_earlier(Timer::Verdict(*key), at);
             }
         }
     }

@@ -37,6 +37,25 @@ fn a_moment_without_samples_does_not_end_the_questions() {
     assert_eq!((world.reason(0, group), world.reason(1, group)), (None, None));
 }
 
+/// Nor must it lengthen anybody's patience: whoever dies, the other end is as quick as if all links had had their samples.
+#[test]
+fn a_moment_without_samples_does_not_make_patience_longer() {
+    for (dead, other) in [(1, 0), (0, 1)] {
+        let mut world = World::new(2);
+        let group = world.group();
+        let begin = world.now;
+        world.crash(dead);
+        world.round_trips = None;
+        world.run(secs(1));
+        world.round_trips = Some(LATENCY);
+        world.run(secs(20));
+        let (at, _) = world.failed(other, group).unwrap();
+        let floor = Config::lan().timings.patience_floor;
+        // The floor, and what is left of a pause between two questions.
+        assert!(at.since(begin) <= floor + floor / 4, "{:?}", at.since(begin));
+    }
+}
+
 /// Its process slept, or its clock jumped: the answers lie there unread.
 #[test]
 fn who_slept_while_it_asked_has_patience_again() {
