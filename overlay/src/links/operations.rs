@@ -240,6 +240,20 @@ mod tests {
     }
 
     #[test]
+    fn acknowledged_bytes_no_longer_count() {
+        let mut operations = Operations::new(3, 3);
+        for length in [3, 0, 5] {
+            assert!(operations.push(vec![0; length]));
+        }
+        sent(&mut operations);
+        for (number, rest) in [(0, 8), (1, 5), (2, 5), (3, 0)] {
+            operations.acknowledge(number).unwrap();
+            let [_, bytes, _] = operations.bounds();
+            assert_eq!((bytes.what, bytes.size), ("bytes of operations of a link", rest));
+        }
+    }
+
+    #[test]
     fn what_was_never_sent_cannot_be_acknowledged_and_a_full_log_says_so() {
         let mut operations = Operations::new(2, 3);
         for byte in 0..3 {

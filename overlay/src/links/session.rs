@@ -162,18 +162,81 @@ pub(super) fn link_key(us: &PeerId, them: &PeerId, shares: (&[u8; 16], &[u8; 16]
 mod tests {
     use super::*;
 
+    fn peer(n: u8) -> PeerId {
+        let keypair = crate::Keypair::ed25519_from_bytes([n; 32]).unwrap();
+        keypair.public().to_peer_id()
+    }
+
+    fn instance(smaller: u64, larger: u64) -> LinkInstance {
+        LinkInstance { smaller, larger }
+    }
+
+    /// What one end's `Hello` says: its number and what it would resume.
+    type Said = (u64, Option<LinkInstance>);
+
+    /// What the session of these two `Hello`s carries, as one of its ends sees it; neither lists another session as open.
+    fn carried(us: &PeerId, them: &PeerId, ours: Said, theirs: Said) -> LinkInstance {
+        let session = OpenSession {
+            peer: *them,
+            opener: Opener::Us,
+            address: None,
+            number: ours.0,
+            resume: ours.1,
+            open: Vec::new(),
+            neighbours: 0,
+            theirs: None,
+        };
+        let greeting = Greeting {
+            incarnation: 1,
+            number: theirs.0,
+            open: Vec::new(),
+            resume: theirs.1,
+            received: 0,
+            share: [0; 16],
+            wanted: false,
+            joined: false,
+            neighbours: PeerList::default(),
+        };
+        agreed_instance(us, &session, &greeting)
+    }
+
+    /// In one life of either end, so all numbers are small.
+    #[test]
+    fn a_session_carries_what_both_name_or_what_one_cannot_know_yet_or_a_new_instance() {
+        let (smaller, larger) = (peer(1).min(peer(2)), peer(1).max(peer(2)));
+        let (old, other, new) = (instance(3, 14), instance(4, 15), instance(7, 19));
+        let later = |of: LinkInstance| {
+            (
+                instance(of.smaller + 10, of.larger),
+                instance(of.smaller, of.larger + 10),
+            )
+        };
+        let (later_of_smaller, later_of_larger) = later(old);
+        let table = [
+            (None, None, new),
+            (Some(old), Some(old), old),
+            (Some(old), Some(other), new),
+            (Some(old), None, new),
+            (None, Some(old), new),
+            // Numbered later than the `Hello` of the end that does not name it.
+            (None, Some(later_of_smaller), later_of_smaller),
+            (Some(later_of_larger), None, later_of_larger),
+            (None, Some(later_of_larger), new),
+            (Some(later_of_smaller), None, new),
+        ];
+        for (of_smaller, of_larger, expected) in table {
+            let said = ((7, of_smaller), (19, of_larger));
+            let here = carried(&smaller, &larger, said.0, said.1);
+            let there = carried(&larger, &smaller, said.1, said.0);
+            assert_eq!((here, there), (expected, expected), "{of_smaller:?} and {of_larger:?}");
+        }
+    }
+
     /// Both ends of every version have to derive the same key.
     #[test]
     fn a_links_key_depends_on_both_shares_and_on_the_instance_and_on_which_end_is_smaller() {
-        let peer = |n: u8| {
-            crate::Keypair::ed25519_from_bytes([n; 32])
-                .unwrap()
-                .public()
-                .to_peer_id()
-        };
         let (a, b) = (peer(1).min(peer(2)), peer(1).max(peer(2)));
         let (ours, theirs) = ([1; 16], [2; 16]);
-        let instance = |smaller, larger| LinkInstance { smaller, larger };
         let key = link_key(&a, &b, (&ours, &theirs), instance(3, 4));
         let mut hasher = blake3::Hasher::new_derive_key("fatebound link key 1");
         let numbers = [3_u64, 4].map(u64::to_be_bytes).concat();

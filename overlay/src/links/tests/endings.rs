@@ -395,36 +395,6 @@ fn a_wanted_peer_is_tried_again_until_it_answers() {
 }
 
 #[test]
-fn strangers_do_not_keep_out_whom_we_dial_or_want() {
-    let config = Config {
-        max_links: 9,
-        ..Config::lan()
-    };
-    let mut net = Net::new(2, config);
-    for number in 0..82 {
-        let peer = crate::Keypair::ed25519_from_bytes([100 + number; 32])
-            .unwrap()
-            .public()
-            .to_peer_id();
-        let connected = Input::Connected {
-            session: Session(10_000 + u64::from(number)),
-            peer,
-            opener: crate::Opener::Them,
-            address: None,
-        };
-        let mut out = Vec::new();
-        net.hosts[0].links.handle(net.now, connected, &mut out);
-        assert!(!matches!(out[..], [Output::Disconnect { .. }]));
-    }
-    net.open(1, 0, None);
-    net.run(SECOND / 10);
-    assert_eq!(net.ups(0), 0, "a stranger");
-    net.want(0, 1);
-    net.run(SECOND / 10);
-    assert_eq!(net.ups(0), 1);
-}
-
-#[test]
 fn only_links_that_broke_count_as_lost() {
     let mut net = Net::pair();
     let (here, there) = (net.hosts[0].peer, net.hosts[1].peer);

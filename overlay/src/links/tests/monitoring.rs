@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::super::{Input, Output};
+use super::by_hand::{pings, wake};
 use super::harness::Net;
 use crate::message::{Message, Ping, Pong};
 use crate::{Config, DownReason, Event, JointSet};
@@ -101,6 +102,25 @@ fn a_starved_peer_accuses_nobody() {
     net.cut = vec![(1, 0)];
     net.run(SECOND * 5);
     assert_eq!(doubts(&net, 0), 1);
+}
+
+/// ... and then waits for a whole time limit, not for the next ping's.
+#[test]
+fn a_starved_peer_doubts_one_time_limit_later_who_is_silent_indeed() {
+    let mut net = Net::pair();
+    while pings(&wake(&mut net)) == 0 {}
+    // The answer is missed when the floor has passed: its round trips are short.
+    let floor = Config::lan().ping_floor;
+    let late = net.now + floor * 2 + Duration::from_millis(1);
+    net.now = late;
+    assert_eq!(net.outputs(0, Input::Wake).len(), 0);
+    let doubt = |output: &Output| matches!(output, Output::Event(Event::LinkDoubtful { .. }));
+    let mut out = wake(&mut net);
+    while !out.iter().any(doubt) {
+        assert_eq!(pings(&out), 0, "{} after {late}", net.now);
+        out = wake(&mut net);
+    }
+    assert_eq!(net.now, late + floor);
 }
 
 #[test]
@@ -314,8 +334,11 @@ fn a_suspect_that_answers_now_and_then_does_not_have_its_neighbours_flooded() {
         net.hosts[0].links.links.get_mut(&id).unwrap().shared = false;
     }
     assert_eq!(out.len(), 32);
-    let later = net.now + Config::lan().ping_timeout * 4;
-    net.hosts[0].links.share_suspicion(later, id, &mut out);
+    let timeout = Config::lan().ping_timeout;
+    let soon = net.now + (timeout * 4 - Duration::from_millis(1));
+    net.hosts[0].links.share_suspicion(soon, id, &mut out);
+    assert_eq!(out.len(), 32);
+    net.hosts[0].links.share_suspicion(net.now + timeout * 4, id, &mut out);
     assert_eq!(out.len(), 64);
 }
 

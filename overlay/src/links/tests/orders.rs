@@ -5,41 +5,12 @@ use std::time::Duration;
 use multiaddr::Multiaddr;
 
 use super::super::{Input, Output};
+use super::by_hand::{connected, dials, failed, pings, verified, wake, want};
 use super::harness::{Door, Net};
 use crate::message::Message;
-use crate::{Bounded, Config, DialFailure, DisconnectCause, Event, JointSet, LinkId, Opener, Session};
+use crate::{Bounded, Config, DeathProof, DialFailure, DisconnectCause, Event, JointSet, LinkId, Opener, Session};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Where each dial goes, and whether it has to be a new connection.
-fn dials(out: &[Output]) -> Vec<(Vec<Multiaddr>, bool)> {
-    let dial = |output: &Output| match output {
-        Output::Connect { addresses, fresh, .. } => Some((addresses.clone(), *fresh)),
-        _ => None,
-    };
-    out.iter().filter_map(dial).collect()
-}
-
-fn verified(out: &[Output]) -> Vec<Multiaddr> {
-    let verify = |output: &Output| match output {
-        Output::Verify { address, .. } => Some(address.clone()),
-        _ => None,
-    };
-    out.iter().filter_map(verify).collect()
-}
-
-fn pings(out: &[Output]) -> usize {
-    let ping = |output: &&Output| {
-        matches!(
-            output,
-            Output::Send {
-                message: Message::Ping(_),
-                ..
-            }
-        )
-    };
-    out.iter().filter(ping).count()
-}
 
 fn size(net: &Net, host: usize, what: &str) -> Bounded {
     let bounds = net.hosts[host].links.bounds();
@@ -56,26 +27,6 @@ fn remembered(net: &Net) -> usize {
 
 fn elsewhere() -> Multiaddr {
     "/ip4/10.9.9.9/tcp/1".parse().expect("an address")
-}
-
-fn want(net: &Net, other: usize) -> Input {
-    let (peer, addresses) = net.place(other);
-    Input::Want { peer, addresses }
-}
-
-fn failed(net: &Net, other: usize, failure: DialFailure) -> Input {
-    let (peer, addresses) = net.place(other);
-    let failures = addresses.into_iter().map(|address| (address, failure)).collect();
-    Input::DialFailed {
-        peer: Some(peer),
-        failures,
-    }
-}
-
-/// The next wake-up of host 0, when its time has come.
-fn wake(net: &mut Net) -> Vec<Output> {
-    net.now = net.hosts[0].links.deadline().expect("something to come");
-    net.outputs(0, Input::Wake)
 }
 
 #[test]
@@ -256,6 +207,52 @@ fn what_a_stranger_has_proven_is_proven_again_once_in_a_while() {
     let (peer, addresses) = pair.place(1);
     let out = pair.outputs(0, Input::ProveAddress { peer, addresses });
     assert_eq!(verified(&out), [], "a link knows whose life it is");
+}
+
+/// One failure ends one of them.
+#[test]
+fn a_dial_goes_on_when_the_verification_of_the_same_address_fails() {
+    let mut net = Net::new(2, Config::lan());
+    let (peer, addresses) = net.place(1);
+    let link = Input::Link {
+        peer,
+        addresses: addresses.clone(),
+    };
+    assert_eq!(dials(&net.outputs(0, link)).len(), 1);
+    assert_eq!(
+        verified(&net.outputs(0, Input::ProveAddress { peer, addresses })).len(),
+        1
+    );
+    assert_eq!(net.outputs(0, failed(&net, 1, DialFailure::Timeout)).len(), 0);
+    let out = net.outputs(0, failed(&net, 1, DialFailure::Timeout));
+    assert!(matches!(&out[..], [Output::Event(Event::LinkFailed { .. })]), "{out:?}");
+}
+
+/// Its life is known, whatever carries the link at the moment.
+#[test]
+fn what_a_peer_has_proven_stays_while_there_is_a_link_or_a_session() {
+    let prove = |net: &Net| {
+        let (peer, addresses) = net.place(1);
+        Input::ProveAddress { peer, addresses }
+    };
+    let mut net = Net::new(2, Config::lan());
+    let (peer, addresses) = net.place(1);
+    let address = addresses[0].clone();
+    net.outputs(0, Input::Verified { peer, address });
+    net.outputs(0, connected(&net, Session(9), 1, Opener::Them));
+    assert_eq!(verified(&net.outputs(0, prove(&net))), [], "a session and no link");
+
+    let mut net = Net::pair();
+    let session = net.link(0, 1).unwrap().session.unwrap();
+    let cause = DisconnectCause::Lost;
+    net.outputs(0, Input::Disconnected { session, cause });
+    assert_eq!(verified(&net.outputs(0, prove(&net))), [], "a link and no session");
+    let out = net.outputs(0, failed(&net, 1, DialFailure::Refused));
+    let dead = |output: &Output| {
+        let proof = DeathProof::Refused;
+        matches!(output, Output::Event(Event::PeerDead { proof: found, .. }) if *found == proof)
+    };
+    assert!(out.iter().any(dead), "{out:?}");
 }
 
 #[test]
