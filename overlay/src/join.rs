@@ -18,7 +18,7 @@ use multiaddr::Multiaddr;
 
 use crate::links::{self, Link};
 use crate::mail::Question;
-use crate::message::{Answer, MAX_RECORDS, Message, OneShot, Routed, Signed, WayBack};
+use crate::message::{Answer, MAX_RECORDS, Message, OneShot, Routed, WayBack};
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
 use crate::records::{is_bounded, peer_in, without_peer};
@@ -441,14 +441,7 @@ impl Overlay {
 
     /// Here the joiner belongs: next to us.
     fn answer_join(&mut self, link: LinkId, routed: &Routed, joiner: SignedRecord, gathered: &[SignedRecord]) {
-        let question = Signed {
-            body: OneShot::Join {
-                joiner: joiner.clone(),
-                gathered: Vec::new(),
-            },
-            ..routed.body.clone()
-        };
-        if !crate::routed::is_genuine_question(&question) {
+        if !crate::routed::is_genuine_question(&routed.body) {
             self.garbage += 1;
             return;
         }

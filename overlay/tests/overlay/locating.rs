@@ -260,6 +260,13 @@ fn who_cannot_be_dialled_is_asked_through_others_and_located_once() {
     assert_eq!((copies(&net, at, peers[2]), asked(&net, at, peers[2]).len()), (0, 0));
 }
 
+#[test]
+fn whose_address_is_to_be_proven_and_not_known_is_located_first() {
+    let mut net = formed(Config::local(), 16);
+    net.command(0, Command::ProveAddress { peer: nobody(1) });
+    assert_eq!(asked(&net, 0, nobody(1)).len(), 1);
+}
+
 /// "When the direct link is doubtful" copies do not wait until the direct way has failed.
 #[test]
 fn over_a_doubtful_link_copies_go_at_once() {

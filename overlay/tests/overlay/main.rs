@@ -10,6 +10,7 @@ mod losing;
 mod mail;
 mod net;
 mod news;
+mod placing;
 mod posting;
 mod random;
 mod ring;

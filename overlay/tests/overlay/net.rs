@@ -93,6 +93,11 @@ fn signed<T: serde::Serialize>(keypair: &Keypair, to: PeerId, number: u64, body:
     }
 }
 
+/// A routed question as its asker signs it.
+pub fn signed_question(keypair: &Keypair, target: PeerId, number: u64, body: OneShot) -> Signed<OneShot> {
+    signed(keypair, target, number, body, b"fatebound question 1")
+}
+
 /// The signed answer to somebody's routed question, as it comes over its last link.
 pub fn signed_answer(keypair: &Keypair, to: PeerId, number: u64, body: Answer) -> RoutedAnswer {
     RoutedAnswer {
@@ -238,7 +243,7 @@ impl Net {
             target,
             visited: vec![Key::of(&self.nodes[from].peer).tag()],
             detours: self.config.detours,
-            body: signed(&keypair(from), target, 7, body, b"fatebound question 1"),
+            body: signed_question(&keypair(from), target, 7, body),
         }
     }
 
