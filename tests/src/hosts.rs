@@ -1,7 +1,7 @@
-//! Hosts of their own on one machine: network namespaces around a bridge, whose packets can be lost.
+//! Hosts of their own on one machine: network namespaces around a bridge, or around a line that delays, whose packets can be lost.
 //!
 //! Every host has one address, a firewall of its own, and nothing else; what crosses from one to another crosses a network. All faults
-//! are packets dropped where they *arrive*, as a cable does it: nobody is told. There is no delay beyond the machine's own.
+//! are packets dropped where they *arrive*, as a cable does it: nobody is told. Over the bridge there is no delay beyond the machine's own.
 
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -10,8 +10,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::delay_line::DelayLine;
+use crate::{Cluster, Node, program};
+
 /// Set where every test has to run: what is missing is then an error and not a reason to skip.
 const REQUIRE: &str = "FATEBOUND_TESTS_REQUIRE_ALL";
+
+/// The most hosts of one network.
+const MOST: usize = 200;
 
 /// What each host's firewall can do: nothing arrives from those in `lost`, and `chance` has the rule that loses by chance.
 const FIREWALL: &str = "table inet fatebound {
@@ -28,8 +34,17 @@ const FIREWALL: &str = "table inet fatebound {
 
 /// Some hosts on a network of their own; gone with their value.
 pub struct Hosts {
-    hub: String,
+    /// What the names of their namespaces begin with.
+    prefix: String,
+    between: Between,
     hosts: Vec<Host>,
+}
+
+/// What is between the hosts.
+enum Between {
+    /// A bridge, in a namespace of its own.
+    Bridge,
+    Line(DelayLine),
 }
 
 /// One host.
@@ -48,54 +63,78 @@ impl Hosts {
     /// # Panics
     /// Instead of `None`, when `FATEBOUND_TESTS_REQUIRE_ALL` is set.
     pub fn new(count: usize) -> Option<Hosts> {
-        match Hosts::build(count) {
-            Ok(hosts) => Some(hosts),
-            Err(why) if std::env::var_os(REQUIRE).is_some() => panic!("{REQUIRE} is set, and {why}"),
-            Err(why) => {
-                eprintln!("skipped: {why} (network namespaces need root, `ip` and `nft`)");
-                None
-            }
-        }
+        unless_required(Hosts::build(count, Between::Bridge))
     }
 
-    fn build(count: usize) -> Result<Hosts, String> {
+    /// The same, and a packet from the first of two hosts reaches the second after so long, in order and never earlier.
+    ///
+    /// # Panics
+    /// As [`Hosts::new`].
+    pub fn with_delay(count: usize, delay: impl Fn(usize, usize) -> Duration) -> Option<Hosts> {
+        let line = DelayLine::new(count.min(MOST), delay).map_err(|error| format!("there are no tun devices: {error}"));
+        unless_required(line.and_then(|line| Hosts::build(count, Between::Line(line))))
+    }
+
+    fn build(count: usize, between: Between) -> Result<Hosts, String> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
-        let prefix = format!("fb{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let mut hosts = Hosts {
-            hub: format!("{prefix}-hub"),
+            prefix: format!("fb{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)),
+            between,
             hosts: Vec::new(),
         };
-        hosts.add_hub()?;
-        for index in 0..count.min(200) {
-            let host = Host {
-                namespace: format!("{prefix}-{index}"),
-                address: Ipv4Addr::new(10, 77, 0, 1 + index as u8),
-            };
-            hosts.hosts.push(host.clone());
-            hosts.add_host(index, &host)?;
+        if let Between::Bridge = hosts.between {
+            hosts.add_hub()?;
+        }
+        for index in 0..count.min(MOST) {
+            hosts.add_host(index)?;
         }
         Ok(hosts)
     }
 
+    fn hub(&self) -> String {
+        format!("{}-hub", self.prefix)
+    }
+
     fn add_hub(&self) -> Result<(), String> {
-        let hub = &self.hub;
+        let hub = self.hub();
         ip(&format!("netns add {hub}"))?;
         ip(&format!("-n {hub} link add hub type bridge"))?;
         ip(&format!("-n {hub} link set hub up"))
     }
 
-    /// A namespace, a cable to the hub, and a firewall that lets everything through.
-    fn add_host(&self, index: usize, host: &Host) -> Result<(), String> {
-        let (hub, namespace, address) = (&self.hub, &host.namespace, host.address);
+    /// A namespace, a way to the others, and a firewall that lets everything through.
+    fn add_host(&mut self, index: usize) -> Result<(), String> {
+        let host = Host {
+            namespace: format!("{}-{index}", self.prefix),
+            address: Ipv4Addr::new(10, 77, 0, 1 + index as u8),
+        };
+        self.hosts.push(host.clone());
+        let (namespace, address) = (&host.namespace, host.address);
         ip(&format!("netns add {namespace}"))?;
-        ip(&format!(
-            "-n {hub} link add port{index} type veth peer name eth0 netns {namespace}"
-        ))?;
-        ip(&format!("-n {hub} link set port{index} master hub up"))?;
+        self.plug_in(index, &host)?;
         ip(&format!("-n {namespace} link set lo up"))?;
         ip(&format!("-n {namespace} link set eth0 up"))?;
         ip(&format!("-n {namespace} addr add {address}/24 dev eth0"))?;
         host.firewall(FIREWALL)
+    }
+
+    /// Gives the host its `eth0`.
+    fn plug_in(&self, index: usize, host: &Host) -> Result<(), String> {
+        let namespace = &host.namespace;
+        match &self.between {
+            Between::Bridge => {
+                let hub = self.hub();
+                ip(&format!(
+                    "-n {hub} link add port{index} type veth peer name eth0 netns {namespace}"
+                ))?;
+                ip(&format!("-n {hub} link set port{index} master hub up"))
+            }
+            Between::Line(line) => {
+                line.has_address(index, host.address);
+                let device = line.device(index);
+                ip(&format!("link set {device} netns {namespace} name eth0"))
+            }
+        }
     }
 
     /// A host.
@@ -106,24 +145,27 @@ impl Hosts {
     /// Nothing from one host arrives at the other any more.
     #[track_caller]
     pub fn cut_one_way(&self, from: usize, to: usize) {
-        let lost = self.hosts[from].address;
-        self.hosts[to].must(&format!("add element inet fatebound lost {{ {lost} }}"));
+        self.cut_off(&[from], &[to]);
     }
 
     /// Nothing arrives between these two any more.
     #[track_caller]
     pub fn cut(&self, one: usize, other: usize) {
-        self.cut_one_way(one, other);
-        self.cut_one_way(other, one);
+        self.partition(&[one], &[other]);
     }
 
     /// Nothing arrives between the two sets any more.
     #[track_caller]
     pub fn partition(&self, one: &[usize], other: &[usize]) {
-        for &a in one {
-            for &b in other {
-                self.cut(a, b);
-            }
+        self.cut_off(one, other);
+        self.cut_off(other, one);
+    }
+
+    #[track_caller]
+    fn cut_off(&self, from: &[usize], to: &[usize]) {
+        let lost: Vec<String> = from.iter().map(|&from| self.hosts[from].address.to_string()).collect();
+        for &to in to {
+            self.hosts[to].must(&format!("add element inet fatebound lost {{ {} }}", lost.join(", ")));
         }
     }
 
@@ -227,6 +269,9 @@ impl Hosts {
             .and_then(|()| ip(&format!("-n {namespace} addr add {address}/24 dev eth0")));
         assert_eq!(done, Ok(()));
         host.address = address;
+        if let Between::Line(line) = &self.between {
+            line.has_address(index, address);
+        }
     }
 }
 
@@ -273,12 +318,56 @@ impl Host {
     }
 }
 
+impl Node {
+    /// Starts a node on a host of its own, and waits until it has joined.
+    #[track_caller]
+    pub fn start_on(host: &Host, directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
+        let command = host.command(program());
+        let listen = format!("/ip4/{}/tcp/7101", host.address);
+        let mut node = Node::start_as(command, &listen, directory, bootstrap, more);
+        // A node that listens everywhere may name its loopback address first.
+        node.address = format!("{listen}/p2p/{}", node.peer);
+        node
+    }
+}
+
+impl Cluster {
+    /// Starts one node on each of these hosts.
+    #[track_caller]
+    pub fn start_on(hosts: &Hosts, count: usize, more: &[&str]) -> Cluster {
+        let mut cluster = Cluster::start(0);
+        for index in 0..count {
+            cluster.add_on(hosts.host(index), more);
+        }
+        cluster
+    }
+
+    /// Starts one more node, on a host of its own.
+    #[track_caller]
+    pub fn add_on(&mut self, host: &Host, more: &[&str]) {
+        let (directory, bootstrap) = self.next();
+        let bootstrap: Vec<&str> = bootstrap.iter().map(String::as_str).collect();
+        self.nodes.push(Node::start_on(host, &directory, &bootstrap, more));
+    }
+}
+
 impl Drop for Hosts {
     fn drop(&mut self) {
-        let namespaces = self.hosts.iter().map(|host| &host.namespace).chain([&self.hub]);
-        for namespace in namespaces {
+        let hub = self.hub();
+        for namespace in self.hosts.iter().map(|host| &host.namespace).chain([&hub]) {
             // One that was never made is as good as gone.
             let _ = ip(&format!("netns del {namespace}"));
+        }
+    }
+}
+
+fn unless_required(hosts: Result<Hosts, String>) -> Option<Hosts> {
+    match hosts {
+        Ok(hosts) => Some(hosts),
+        Err(why) if std::env::var_os(REQUIRE).is_some() => panic!("{REQUIRE} is set, and {why}"),
+        Err(why) => {
+            eprintln!("skipped: {why} (network namespaces need root, `ip`, `nft` and, for delays, `/dev/net/tun`)");
+            None
         }
     }
 }

@@ -3,12 +3,17 @@
 //! Nothing here sleeps. Whatever has to happen is waited for as an event, and the only time limit is the bound that the product
 //! promises, asked from the node itself.
 
+// Network namespaces are Linux's.
+#[cfg(target_os = "linux")]
+mod delay_line;
+#[cfg(target_os = "linux")]
 mod hosts;
 mod node;
 mod program;
 mod promises;
 mod watch;
 
+#[cfg(target_os = "linux")]
 pub use hosts::{Host, Hosts};
 pub use node::{Cluster, Node, Outcome};
 pub use program::program;

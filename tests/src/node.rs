@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Host, Hosts, Watch, program};
+use crate::{Watch, program};
 
 /// How long a node may take to join an overlay on one machine: what a user would wait for.
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
@@ -82,19 +82,14 @@ impl Node {
         Node::start_as(command, "/ip4/127.0.0.1/tcp/0", directory, bootstrap, more)
     }
 
-    /// The same, on a host of its own.
     #[track_caller]
-    pub fn start_on(host: &Host, directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
-        let command = host.command(program());
-        let listen = format!("/ip4/{}/tcp/7101", host.address);
-        let mut node = Node::start_as(command, &listen, directory, bootstrap, more);
-        // A node that listens everywhere may name its loopback address first.
-        node.address = format!("{listen}/p2p/{}", node.peer);
-        node
-    }
-
-    #[track_caller]
-    fn start_as(command: Vec<String>, listen: &str, directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
+    pub(crate) fn start_as(
+        command: Vec<String>,
+        listen: &str,
+        directory: &Path,
+        bootstrap: &[&str],
+        more: &[&str],
+    ) -> Node {
         std::fs::create_dir_all(directory).expect("a directory for the node");
         let api = format!("unix:{}", directory.join("api.sock").display());
         let data = directory.display().to_string();
@@ -281,26 +276,8 @@ impl Cluster {
         self.nodes.push(Node::start(&directory, &bootstrap, more));
     }
 
-    /// Starts one node on each of these hosts.
-    #[track_caller]
-    pub fn start_on(hosts: &Hosts, count: usize, more: &[&str]) -> Cluster {
-        let mut cluster = Cluster::start(0);
-        for index in 0..count {
-            cluster.add_on(hosts.host(index), more);
-        }
-        cluster
-    }
-
-    /// Starts one more node, on a host of its own.
-    #[track_caller]
-    pub fn add_on(&mut self, host: &Host, more: &[&str]) {
-        let (directory, bootstrap) = self.next();
-        let bootstrap: Vec<&str> = bootstrap.iter().map(String::as_str).collect();
-        self.nodes.push(Node::start_on(host, &directory, &bootstrap, more));
-    }
-
     /// Where the next node lives, and whom it joins through.
-    fn next(&self) -> (PathBuf, Vec<String>) {
+    pub(crate) fn next(&self) -> (PathBuf, Vec<String>) {
         let bootstrap = self.nodes.iter().take(2).map(|node| node.address.clone());
         (self.path(&format!("node-{}", self.nodes.len())), bootstrap.collect())
     }
