@@ -1,14 +1,20 @@
 //! The promises on real networks: every node on a host of its own, and packets that are lost on their way.
 //!
 //! Each test makes its network namespaces itself. Without the rights for that it is skipped, and says so; `.ci/run` has them. The long
-//! runs, and the comparison with the simulator, are asked for: `cargo test -p fatebound-tests --test networks -- --ignored`.
+//! runs, and the comparisons with the simulator, are asked for: `cargo test -p fatebound-tests --test networks -- --ignored`.
+
+#![cfg(target_os = "linux")]
+
+#[path = "networks/simulator.rs"]
+mod simulator;
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fatebound_sim::{Profile, World};
 use fatebound_tests::{
-    Cluster, Hosts, Node, Watch, alive, all_told_once, create, delegates, nobody_was_told, repaired, still_works, watch,
+    Cluster, Hosts, Node, Outcome, Watch, alive, all_told_once, create, delegates, nobody_was_told, repaired,
+    still_works, watch,
 };
 
 /// Everything within the set has been told, exactly once; without a later group, for these cannot reach each other.
@@ -20,11 +26,36 @@ fn told(cluster: &Cluster, watches: &mut [Watch], group: &str) {
     }
 }
 
+/// Creates a group of peers that may have to find each other first.
+#[track_caller]
+fn create_in_time(cluster: &Cluster, members: &[usize]) -> String {
+    let others: Vec<&str> = members[1..].iter().map(|&n| cluster.nodes[n].peer.as_str()).collect();
+    let created =
+        cluster.nodes[members[0]].run(&[&["group", "create", "--wait", "2m", "--json"], &others[..]].concat());
+    assert_eq!(created.code, 0, "{created:?}");
+    created.json()["group"].as_str().expect("a group id").to_string()
+}
+
+/// One way between hosts of a large country: from 25 to 55 ms where there are eight of them.
+fn far(from: usize, to: usize) -> Duration {
+    Duration::from_millis(20 + 5 * from.abs_diff(to) as u64)
+}
+
 /// A host loses its network: nothing is refused, packets are gone. The others are told, and so is the lonely one.
 #[test]
 fn a_host_that_vanishes_is_known_on_both_sides() {
     let Some(hosts) = Hosts::new(8) else { return };
-    let cluster = Cluster::start_on(&hosts, 8, &[]);
+    one_vanishes(&hosts);
+}
+
+#[test]
+fn a_far_host_that_vanishes_is_known_on_both_sides() {
+    let Some(hosts) = Hosts::with_delay(8, far) else { return };
+    one_vanishes(&hosts);
+}
+
+fn one_vanishes(hosts: &Hosts) {
+    let cluster = Cluster::start_on(hosts, 8, &[]);
     let group = create(&cluster, &[1, 2, 3, 4]);
     let untouched = create(&cluster, &[5, 6, 7]);
     let mut others = watch(&cluster, &[1, 2, 4]);
@@ -61,26 +92,36 @@ fn a_host_that_is_cut_off_one_way_is_known_on_both_sides() {
 fn a_root_and_a_member_that_cannot_reach_each_other_keep_their_group() {
     for ways in [&[(0, 1)][..], &[(1, 0)], &[(0, 1), (1, 0)]] {
         let Some(hosts) = Hosts::new(8) else { return };
-        let mut cluster = Cluster::start_on(&hosts, 8, &[]);
-        // No other members: one of them might carry the path, and must not be killed.
-        let group = create(&cluster, &[0, 1]);
-        let mut watches = watch(&cluster, &[0, 1]);
-        for &(from, to) in ways {
-            hosts.cut_one_way(from, to);
-        }
-        alive(&cluster.nodes[0], &group);
-        // The links between the two are down once neither lists the other; by then the path goes another way.
-        without_link(&cluster, 0, 1);
-        repaired(&cluster.nodes[0], &group);
-        let carriers = delegates(&cluster, &group);
-        assert!(!carriers.is_empty(), "somebody has to carry the path");
-        cluster.nodes[carriers[0]].kill();
-        repaired(&cluster.nodes[0], &group);
-        alive(&cluster.nodes[0], &group);
-        nobody_was_told(&mut watches, &group);
-        hosts.heal();
-        still_works(&cluster, &mut watches, &[0, 1], &group);
+        two_cannot_reach_each_other(&hosts, ways);
     }
+}
+
+#[test]
+fn a_far_root_and_a_member_that_cannot_reach_each_other_keep_their_group() {
+    let Some(hosts) = Hosts::with_delay(8, far) else { return };
+    two_cannot_reach_each_other(&hosts, &[(0, 1), (1, 0)]);
+}
+
+fn two_cannot_reach_each_other(hosts: &Hosts, ways: &[(usize, usize)]) {
+    let mut cluster = Cluster::start_on(hosts, 8, &[]);
+    // No other members: one of them might carry the path, and must not be killed.
+    let group = create(&cluster, &[0, 1]);
+    let mut watches = watch(&cluster, &[0, 1]);
+    for &(from, to) in ways {
+        hosts.cut_one_way(from, to);
+    }
+    alive(&cluster.nodes[0], &group);
+    // The links between the two are down once neither lists the other; by then the path goes another way.
+    without_link(&cluster, 0, 1);
+    repaired(&cluster.nodes[0], &group);
+    let carriers = delegates(&cluster, &group);
+    assert!(!carriers.is_empty(), "somebody has to carry the path");
+    cluster.nodes[carriers[0]].kill();
+    repaired(&cluster.nodes[0], &group);
+    alive(&cluster.nodes[0], &group);
+    nobody_was_told(&mut watches, &group);
+    hosts.heal();
+    still_works(&cluster, &mut watches, &[0, 1], &group);
 }
 
 #[track_caller]
@@ -90,6 +131,52 @@ fn without_link(cluster: &Cluster, one: usize, other: usize) {
     let (one, other) = (&cluster.nodes[one], &cluster.nodes[other]);
     while linked(one, other) || linked(other, one) {
         assert!(Instant::now() < end, "the link is still there");
+    }
+}
+
+/// What tests with delays rest on: nodes measure at least the way there and the way back, each with its own delay.
+#[test]
+fn no_round_trip_is_shorter_than_the_way_there_and_back() {
+    let ways = |from: usize, to: usize| Duration::from_millis(if from < to { 60 } else { 10 * from as u64 });
+    let Some(hosts) = Hosts::with_delay(4, ways) else {
+        return;
+    };
+    let cluster = Cluster::start_on(&hosts, 4, &[]);
+    let end = Instant::now() + cluster.nodes[0].bound();
+    for (index, node) in cluster.nodes.iter().enumerate() {
+        let round_trips = loop {
+            if let Some(all) = round_trips(&cluster, node) {
+                break all;
+            }
+            assert!(Instant::now() < end, "{index} has measured nothing");
+        };
+        for (other, round_trip) in round_trips {
+            let least = ways(index, other) + ways(other, index);
+            assert!(round_trip >= least, "{round_trip:?} between {index} and {other}");
+        }
+    }
+}
+
+/// The node's neighbours, and how far they are, once it has measured all of them.
+fn round_trips(cluster: &Cluster, node: &Node) -> Option<Vec<(usize, Duration)>> {
+    let listed = node.run(&["peers", "--json"]).stdout;
+    let measured = listed.lines().map(|line| {
+        let peer: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let index = cluster.nodes.iter().position(|other| peer["peer"] == *other.peer)?;
+        Some((index, Duration::from_secs_f64(peer["round_trip_ms"].as_f64()? / 1000.0)))
+    });
+    measured.collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
+}
+
+#[test]
+fn nothing_is_left_of_hosts_that_are_gone() {
+    for hosts in [Hosts::new(2), Hosts::with_delay(2, far)] {
+        let Some(hosts) = hosts else { return };
+        let names = [0, 1].map(|index| hosts.host(index).namespace.clone());
+        let left = || Outcome::of_command(Command::new("ip").args(["netns", "list"])).stdout;
+        assert!(names.iter().all(|name| left().contains(name)));
+        drop(hosts);
+        assert!(!names.iter().any(|name| left().contains(name)), "{}", left());
     }
 }
 
@@ -109,10 +196,7 @@ fn both_sides_of_a_partition_are_told_and_become_one_again() {
     hosts.heal();
     // One overlay again: a group across the healed cut, of peers that find each other there.
     let members = [3, 7, 2, 6];
-    let others: Vec<&str> = members[1..].iter().map(|&n| cluster.nodes[n].peer.as_str()).collect();
-    let created = cluster.nodes[3].run(&[&["group", "create", "--wait", "2m", "--json"], &others[..]].concat());
-    assert_eq!(created.code, 0, "{created:?}");
-    let again = created.json()["group"].as_str().expect("a group id").to_string();
+    let again = create_in_time(&cluster, &members);
     let mut watches = watch(&cluster, &members);
     still_works(&cluster, &mut watches, &members, &again);
     alive(&cluster.nodes[1], &within);
@@ -191,16 +275,23 @@ fn five_breaks_that_one_end_notices_cost_no_link() {
 /// Scenario 24: a member gets another address. Its connections hang, its neighbours find it where it is now.
 #[test]
 fn a_member_that_moves_keeps_its_place() {
-    let Some(mut hosts) = Hosts::new(6) else { return };
+    let Some(hosts) = Hosts::new(6) else { return };
+    one_moves(hosts);
+}
+
+#[test]
+fn a_far_member_that_moves_keeps_its_place() {
+    let Some(hosts) = Hosts::with_delay(6, far) else { return };
+    one_moves(hosts);
+}
+
+fn one_moves(mut hosts: Hosts) {
     let cluster = Cluster::start_on(&hosts, 6, &["--listen", "/ip4/0.0.0.0/tcp/7101"]);
     let group = create(&cluster, &[0, 1, 2]);
     let mut watches = watch(&cluster, &[0, 1]);
-    let name = cluster.nodes[2].peer.clone();
     hosts.move_to(2, Ipv4Addr::new(10, 77, 0, 200));
     // Whether its groups outlive the move depends on how fast it is found; whoever is told is told once, and the peer is a peer again.
-    let created = cluster.nodes[0].run(&["group", "create", "--wait", "2m", "--json", &name]);
-    assert_eq!(created.code, 0, "{created:?}");
-    let again = created.json()["group"].as_str().expect("a group id").to_string();
+    let again = create_in_time(&cluster, &[0, 2]);
     let mut both = watch(&cluster, &[0, 2]);
     still_works(&cluster, &mut both, &[0, 2], &again);
     cluster.nodes[1].run(&["group", "signal", &group]);
@@ -262,68 +353,4 @@ fn a_minute_of_heavy_loss_fails_no_group() {
 #[ignore = "ten minutes"]
 fn ten_minutes_of_heavy_loss_fail_no_group() {
     a_quarter_is_lost_for(Duration::from_secs(600));
-}
-
-/// A host vanishes: from the first lost packet until its group's last other member is told, on real hosts and in the simulator. The two
-/// medians have to agree within a factor of two, else the simulator is wrong.
-#[test]
-#[ignore = "compares times, and wants a quiet machine"]
-fn the_simulator_agrees_about_a_vanished_host() {
-    const ROUNDS: usize = 15;
-    let Some(real) = vanish_on_real_hosts(ROUNDS) else {
-        return;
-    };
-    let simulated = median((0..ROUNDS as u64).map(vanish_in_the_simulator).collect());
-    println!("a vanished host, median of {ROUNDS}: {real:?} on real hosts, {simulated:?} in the simulator");
-    let ratio = real.as_secs_f64() / simulated.as_secs_f64();
-    assert!((0.5..=2.0).contains(&ratio), "{ratio:.2} times as long on real hosts");
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn vanish_on_real_hosts(rounds: usize) -> Option<Duration> {
-    let hosts = Hosts::new(12)?;
-    let cluster = Cluster::start_on(&hosts, 12, &[]);
-    let mut times = Vec::new();
-    for round in 0..rounds {
-        let victim = 2 + round % 10;
-        let name = cluster.nodes[victim].peer.clone();
-        let created = cluster.nodes[0].run(&[
-            "group",
-            "create",
-            "--wait",
-            "2m",
-            "--json",
-            &cluster.nodes[1].peer,
-            &name,
-        ]);
-        assert_eq!(created.code, 0, "{created:?}");
-        let group = created.json()["group"].as_str().expect("a group id").to_string();
-        let mut watches = watch(&cluster, &[0, 1]);
-        repaired(&cluster.nodes[0], &group);
-        let start = Instant::now();
-        hosts.isolate(victim);
-        let cutting = start.elapsed() / 2;
-        let bound = cluster.nodes[0].bound();
-        let last = watches.iter_mut().map(|watch| watch.failed(bound, &group).1).max()?;
-        times.push(last.duration_since(start + cutting));
-        hosts.heal();
-    }
-    Some(median(times))
-}
-
-fn vanish_in_the_simulator(seed: u64) -> Duration {
-    let mut world = World::new(seed, Profile::Local);
-    let peers = world.spawn_overlay(12);
-    let victim = peers[2 + seed as usize % 10];
-    let group = world.create(peers[0], &[peers[1], victim]).expect("everybody accepts");
-    world.run_for(Duration::from_millis(700 + 130 * seed));
-    let start = world.now();
-    world.vanish(victim);
-    let told = |world: &World| peers[..2].iter().all(|&peer| !world.notified(peer, &group).is_empty());
-    assert!(world.run_until(Duration::from_secs(60), told));
-    world.now().since(start)
 }
