@@ -20,8 +20,6 @@ const PEERS: usize = 12;
 const ROUNDS: usize = 15;
 /// Simulated clusters; the real one is one.
 const WORLDS: u64 = 5;
-/// Before each round: by then nobody is in doubt any more because of the one before it.
-const PAUSE: Duration = Duration::from_secs(4);
 
 /// A host vanishes: from the first lost packet until its group's last other member is told, on real hosts and in the simulator.
 #[test]
@@ -77,6 +75,12 @@ fn spread(mut times: Vec<Duration>) -> [Duration; 3] {
     [times[times.len() / 2], times[0], times[times.len() - 1]]
 }
 
+/// Before each round: by then nobody is in doubt any more because of the one before it, and each is at another moment of what peers do
+/// regularly.
+fn pause(round: usize) -> Duration {
+    Duration::from_millis(4000 + 130 * round as u64)
+}
+
 /// Whose turn it is in a round.
 fn victim(round: usize) -> usize {
     2 + round % (PEERS - 2)
@@ -86,10 +90,11 @@ fn times_on_real_hosts(hosts: &Hosts, fate: Fate) -> Vec<Duration> {
     let mut cluster = Cluster::start_on(hosts, PEERS, &[]);
     let bound = cluster.nodes[0].bound();
     let mut times = Vec::new();
-    for victim in (0..ROUNDS).map(victim) {
+    for round in 0..ROUNDS {
+        let victim = victim(round);
         let group = create_in_time(&cluster, &[0, 1, victim]);
         let mut watches = watch(&cluster, &[0, 1]);
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause(round));
         let begun = Instant::now();
         let start = match fate {
             Fate::Vanishes => {
@@ -133,10 +138,10 @@ fn simulated_in_time(world: &mut World, root: PeerIndex, members: &[PeerIndex]) 
 fn times_in_the_simulator(mut world: World, fate: Fate) -> Vec<Duration> {
     let peers = world.spawn_overlay(PEERS);
     let mut times = Vec::new();
-    for victim in (0..ROUNDS).map(|round| peers[victim(round)]) {
+    for round in 0..ROUNDS {
+        let victim = peers[victim(round)];
         let group = simulated_in_time(&mut world, peers[0], &[peers[1], victim]);
-        // Real hosts have their own odd times here.
-        world.run_for(PAUSE + Duration::from_millis(130 * times.len() as u64));
+        world.run_for(pause(round));
         let start = world.now();
         match fate {
             Fate::Vanishes => {
