@@ -5,6 +5,12 @@
 
 use std::time::Duration;
 
+use crate::undone;
+
+/// The least margin above the mean, RFC 6298's `G`: one timer tick of what carries us. On a steady link the variation goes to nothing, and every
+/// second answer would come after the mean.
+const GRANULARITY: Duration = Duration::from_millis(10);
+
 /// The running estimate; empty until the first sample.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RoundTrip {
@@ -38,9 +44,15 @@ impl RoundTrip {
         self.estimate.map(|estimate| estimate.smoothed)
     }
 
-    /// Smoothed mean plus four variations; `None` before the first sample.
+    /// Smoothed mean plus four variations, "◆ one timer tick (10 ms) at least" (protocol.md §4); `None` before the first sample.
     pub(crate) fn bound(&self) -> Option<Duration> {
-        self.estimate.map(|estimate| estimate.smoothed + estimate.variation * 4)
+        let least = if undone("margin-of-a-tick") {
+            Duration::ZERO
+        } else {
+            GRANULARITY
+        };
+        self.estimate
+            .map(|estimate| estimate.smoothed + (estimate.variation * 4).max(least))
     }
 
     /// "The time limit of a single ping adapts to the link's round trips (smoothed mean plus four variances, floor by profile, ceiling
@@ -72,6 +84,14 @@ mod tests {
             assert_eq!(micros(round_trip.smoothed()), smoothed, "{samples:?}");
             assert!(micros(round_trip.bound()).abs_diff(bound) <= 4, "{samples:?}");
         }
+    }
+
+    #[test]
+    fn a_steady_link_keeps_a_margin() {
+        let mut round_trip = RoundTrip::default();
+        let measured = Duration::from_millis(100);
+        (0..100).for_each(|_| round_trip.sample(measured));
+        assert_eq!(round_trip.bound(), Some(measured + GRANULARITY));
     }
 
     #[test]
