@@ -7,6 +7,7 @@ mod driver;
 mod joining;
 mod locating;
 mod losing;
+mod lying;
 mod mail;
 mod net;
 mod news;

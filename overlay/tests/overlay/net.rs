@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed};
+use fatebound_overlay::record::SignedRecord;
 use fatebound_overlay::signatures::sign;
 use fatebound_overlay::{
     Command, Config, DialFailure, DisconnectCause, Event, Input, Key, Keypair, Multiaddr, Opener, Output, Overlay,
@@ -17,6 +18,10 @@ use rand::rngs::StdRng;
 
 pub const LATENCY: Duration = Duration::from_millis(5);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is signed is a question, or an answer.
+const QUESTION: &[u8] = b"fatebound question 1";
+const ANSWER: &[u8] = b"fatebound answer 1";
 
 /// After how long a dial failed, and why at each address.
 type Failed = (Duration, Vec<(Multiaddr, DialFailure)>);
@@ -50,6 +55,8 @@ pub struct Net {
     pub cuts: HashSet<(usize, usize)>,
     /// Answers to `Event::Asked`: on.
     pub answering: bool,
+    /// Nodes that name these peers whenever they are asked for any, and answer every `Join` themselves.
+    pub lies: HashMap<usize, Vec<SignedRecord>>,
     queue: BTreeMap<(Time, u64), Happening>,
     sequence: u64,
     sessions: HashMap<Session, (usize, Session)>,
@@ -74,7 +81,8 @@ pub fn address(at: usize) -> Multiaddr {
         .expect("a multiaddress")
 }
 
-fn keypair(at: usize) -> Keypair {
+/// A node's identity; numbers beyond the nodes are nobody's.
+pub fn keypair(at: usize) -> Keypair {
     let mut seed = [3; 32];
     seed[..8].copy_from_slice(&(at as u64).to_be_bytes());
     Keypair::ed25519_from_bytes(seed).expect("32 bytes")
@@ -95,14 +103,14 @@ fn signed<T: serde::Serialize>(keypair: &Keypair, to: PeerId, number: u64, body:
 
 /// A routed question as its asker signs it.
 pub fn signed_question(keypair: &Keypair, target: PeerId, number: u64, body: OneShot) -> Signed<OneShot> {
-    signed(keypair, target, number, body, b"fatebound question 1")
+    signed(keypair, target, number, body, QUESTION)
 }
 
 /// The signed answer to somebody's routed question, as it comes over its last link.
 pub fn signed_answer(keypair: &Keypair, to: PeerId, number: u64, body: Answer) -> RoutedAnswer {
     RoutedAnswer {
         trail: vec![Key::of(&to).tag()],
-        body: signed(keypair, to, number, body, b"fatebound answer 1"),
+        body: signed(keypair, to, number, body, ANSWER),
     }
 }
 
@@ -117,6 +125,7 @@ impl Net {
             side: Vec::new(),
             cuts: HashSet::new(),
             answering: true,
+            lies: HashMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
             sessions: HashMap::new(),
@@ -342,16 +351,69 @@ impl Net {
         if self.nodes[at].mute && matches!(&input, Input::Received { message, .. } if routed(message)) {
             return;
         }
+        let Some(input) = self.answered_with_a_lie(at, input) else {
+            return;
+        };
         let mut out = Vec::new();
         let clock = Time::ZERO + self.now.since(self.nodes[at].born);
         self.nodes[at].overlay.handle(clock, input, &mut out);
         for output in out {
+            let output = self.belied(at, output);
             self.carry_out(at, output);
         }
         if let Some(due) = self.nodes[at].overlay.deadline() {
             let due = self.nodes[at].born + due.elapsed();
             let life = self.nodes[at].life;
             self.push(due.max(self.now), Happening::Wake(at, life));
+        }
+    }
+
+    /// A liar hands no `Join` on: it says itself where the joiner belongs.
+    fn answered_with_a_lie(&mut self, at: usize, input: Input) -> Option<Input> {
+        let (Some(lie), Input::Received { session, message }) = (self.lies.get(&at), &input) else {
+            return Some(input);
+        };
+        let Message::Routed(routed) = message else {
+            return Some(input);
+        };
+        let Signed {
+            from, number, ref body, ..
+        } = routed.body;
+        if !matches!(body, OneShot::Join { .. }) {
+            return Some(input);
+        }
+        let answer = RoutedAnswer {
+            trail: routed.visited.clone(),
+            body: signed(&keypair(at), from, number, Answer::Records(lie.clone()), ANSWER),
+        };
+        let (session, message) = (*session, Message::RoutedAnswer(Box::new(answer)));
+        self.carry_out(at, Output::Send { session, message });
+        None
+    }
+
+    /// What a liar says instead of an answer of its own; what others have signed it can only carry.
+    fn belied(&self, at: usize, output: Output) -> Output {
+        let Some(lie) = self.lies.get(&at) else {
+            return output;
+        };
+        match output {
+            Output::Respond {
+                request,
+                body: Answer::Records(_),
+            } => {
+                let body = Answer::Records(lie.clone());
+                Output::Respond { request, body }
+            }
+            Output::Send {
+                session,
+                message: Message::RoutedAnswer(mut answer),
+            } if answer.body.from == self.nodes[at].peer && matches!(answer.body.body, Answer::Records(_)) => {
+                let Signed { to, number, .. } = answer.body;
+                answer.body = signed(&keypair(at), to, number, Answer::Records(lie.clone()), ANSWER);
+                let message = Message::RoutedAnswer(answer);
+                Output::Send { session, message }
+            }
+            output => output,
         }
     }
 
