@@ -6,7 +6,7 @@
 //! | | driver | here |
 //! | --- | --- | --- |
 //! | send queue | one for each session | one for each connection, of the same size |
-//! | a slow reader | its kernel's window closes, the sender's queue fills | what a stopped or slow process does not take waits without a limit |
+//! | a slow reader | its kernel's window closes, the sender's queue fills | what a stopped or slow process does not take waits without a limit, unless its host has been given a window |
 //! | one-shot exchanges to one peer | wait for a dial under way, at most 48 at once on a connection | each dials for itself, without a limit |
 //! | dials | so many at once for each purpose, the others wait | all at once |
 //! | limits | streams and sessions of a connection, connections of a peer and in all | none |

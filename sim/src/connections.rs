@@ -48,6 +48,8 @@ pub(crate) struct Side {
     /// Under which number in the address.
     host: u32,
     open: bool,
+    /// Bytes of messages that its process has not taken.
+    pub(crate) unread: usize,
     /// Its process has finished the handshake.
     pub(crate) ready: bool,
     /// Whether a look at its idleness is scheduled, and when its last stream was over.
@@ -88,8 +90,14 @@ impl Connections {
         Some(&self.get(at.connection)?.sides[at.side as usize])
     }
 
-    fn side_mut(&mut self, at: At) -> Option<&mut Side> {
+    pub(crate) fn side_mut(&mut self, at: At) -> Option<&mut Side> {
         Some(&mut self.get_mut(at.connection)?.sides[at.side as usize])
+    }
+
+    /// Bytes that wait at this end for the other one.
+    pub(crate) fn waiting(&self, at: At) -> usize {
+        self.get(at.connection)
+            .map_or(0, |connection| connection.pipes[at.side as usize].waiting())
     }
 
     fn insert(&mut self, connection: Connection) -> ConnectionId {
@@ -142,6 +150,7 @@ impl World {
             peer,
             host: self.peers[peer.0].host.number,
             open: self.peers[peer.0].machine.is_some(),
+            unread: 0,
             ready: false,
             watched: false,
             idle_since: self.now,
@@ -173,7 +182,7 @@ impl World {
             .collect()
     }
 
-    fn end_at(&self, peer: PeerIndex, connection: ConnectionId) -> Option<At> {
+    pub(crate) fn end_at(&self, peer: PeerIndex, connection: ConnectionId) -> Option<At> {
         let sides = &self.connections.get(connection)?.sides;
         let side = sides.iter().position(|side| side.peer == peer && side.open)? as u8;
         Some(At { connection, side })
@@ -214,6 +223,7 @@ impl World {
     }
 
     fn pipe<'a>(&'a mut self, from: At, effects: &'a mut Effects) -> Option<(&'a mut Pipe<Box<Cargo>>, Context<'a>)> {
+        let room = self.room(from);
         let connection = self.connections.get_mut(from.connection)?;
         let cx = Context {
             now: self.now,
@@ -221,6 +231,7 @@ impl World {
             to: connection.sides[1 - from.side as usize].peer,
             network: &mut self.network,
             dead: connection.dead,
+            room,
             received: connection.pipes[1 - from.side as usize].received(),
             effects,
         };
@@ -314,6 +325,9 @@ impl World {
             }
             (Later::Timer, ..) => {
                 self.with_pipe(from, Pipe::on_timer);
+            }
+            (Later::Window, ..) => {
+                self.with_pipe(from, Pipe::on_window);
             }
         }
     }

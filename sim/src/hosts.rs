@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) called: bool,
     /// Whether a wake waits among what it has not taken.
     pub(crate) wake_waits: bool,
+    /// How much of each connection its kernel keeps for its process; `None`: any number of bytes.
+    pub(crate) window: Option<usize>,
 }
 
 impl Host {
@@ -45,6 +47,7 @@ impl Host {
             busy: Time::ZERO,
             called: false,
             wake_waits: false,
+            window: None,
         }
     }
 

@@ -5,8 +5,8 @@
 //!
 //! Links are TCP connections (`pipe.rs`, `connections.rs`, `dials.rs`): what is sent arrives in order as long as they last; loss is felt as delay by
 //! retransmission, a narrow wire as backlog; ends notice breaks each for itself. Hosts (`hosts.rs`, `processes.rs`, `clock.rs`) crash, vanish, stop, go on,
-//! are slow, starve, drift, and move. What differs from the driver in `node/` is listed in `carriage.rs`. Not simulated yet: a receiver that reads
-//! nothing does not fill its sender's queue; QUIC; what a connection's two directions do to each other.
+//! are slow, starve, drift, and move; if they are told to (`windows.rs`), what a process does not read waits at its senders. What differs from the driver in
+//! `node/` is listed in `carriage.rs`. Not simulated yet: QUIC; what a connection's two directions do to each other.
 //!
 //! ```
 //! use std::time::Duration;
@@ -51,6 +51,7 @@ pub mod statistics;
 mod storage;
 mod tamper;
 mod trace;
+mod windows;
 mod wire;
 mod world;
 

@@ -15,7 +15,7 @@
 //! - the **end**: after [`GIVE_UP`] without progress the connection is given up (Linux, `tcp_retries2` = 15).
 //!
 //! Each segment is acknowledged at once, and again by whatever travels the other way. (A kernel puts an acknowledgement that an answer follows within
-//! 40 ms into that answer alone.) Left out: tail loss probes, which would make things faster; congestion avoidance; the receiver's window.
+//! 40 ms into that answer alone.) Left out: tail loss probes, which would make things faster; congestion avoidance. The receiver's window: `windows.rs`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -63,6 +63,8 @@ pub(crate) enum Later {
     Acknowledgement { below: u64, number: u64 },
     /// The timer.
     Timer,
+    /// The other host has room again.
+    Window,
 }
 
 /// What follows from a step of a pipe.
@@ -101,6 +103,8 @@ pub(crate) struct Context<'a> {
     pub(crate) network: &'a mut Network,
     /// Nothing gets through any more, for a reason that is the connection's own.
     pub(crate) dead: bool,
+    /// Bytes that the other host takes before its process has to read; `None`: any number.
+    pub(crate) room: Option<usize>,
     /// What this end has of the other direction: all segments before this one.
     pub(crate) received: u64,
     pub(crate) effects: &'a mut Effects,
@@ -109,7 +113,7 @@ pub(crate) struct Context<'a> {
 impl<T> Pipe<T> {
     /// When a message put on the pipe now arrives, if nothing is wrong; it cannot be lost then.
     pub(crate) fn fast(&mut self, cx: &mut Context<'_>) -> Option<Time> {
-        if self.sender.is_some() || cx.dead || !cx.network.is_well(cx.from, cx.to) {
+        if self.sender.is_some() || cx.dead || cx.room.is_some() || !cx.network.is_well(cx.from, cx.to) {
             return None;
         }
         let arrival = cx.network.arrival(cx.now, cx.from, cx.to, 0);
@@ -185,6 +189,19 @@ impl<T> Pipe<T> {
     /// All segments before this one have reached the other host.
     pub(crate) fn received(&self) -> u64 {
         self.sender.as_ref().map_or(self.next, |sender| sender.expected)
+    }
+
+    /// Bytes that wait at the sender, or have not been acknowledged.
+    pub(crate) fn waiting(&self) -> usize {
+        let sender = self.sender.as_ref();
+        sender.map_or(0, |sender| sender.queue.bytes + sender.bytes)
+    }
+
+    /// The other host has room again.
+    pub(crate) fn on_window(&mut self, cx: &mut Context<'_>) {
+        if let Some(sender) = &mut self.sender {
+            sender.go_on(cx, &mut self.last);
+        }
     }
 
     /// The timer has come, perhaps one that counts no more.
@@ -320,11 +337,13 @@ impl<T> Sender<T> {
             self.cut_up(message, bytes + HEADERS);
         }
         let mut under_way = self.under_way();
+        let mut room = cx.room.map(|room| room.saturating_sub(self.bytes_under_way()));
         for index in 0..self.segments.len() {
-            if under_way >= self.window {
+            if under_way >= self.window || room == Some(0) {
                 break;
             }
             if matches!(self.segments[index].fate, Fate::Unsent | Fate::Lost) {
+                room = room.map(|room| room.saturating_sub(self.segments[index].bytes));
                 self.transmit(cx, index, last);
                 under_way += 1;
             }
@@ -351,6 +370,11 @@ impl<T> Sender<T> {
     fn under_way(&self) -> usize {
         let sent = |segment: &&Segment<T>| matches!(segment.fate, Fate::Sent { .. });
         self.segments.iter().filter(sent).count()
+    }
+
+    fn bytes_under_way(&self) -> usize {
+        let sent = |segment: &&Segment<T>| matches!(segment.fate, Fate::Sent { .. });
+        self.segments.iter().filter(sent).map(|segment| segment.bytes).sum()
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>, index: usize, last: &mut Time) {
@@ -476,6 +500,10 @@ impl<T> Sender<T> {
         }
         if cx.now < self.due {
             return self.order_timer(cx, self.due);
+        }
+        // Nothing is missing: it is the other host that takes no more.
+        if cx.room == Some(0) && self.under_way() == 0 {
+            return self.order_timer(cx, cx.now + self.interval);
         }
         let since = *self.trouble_since.get_or_insert(cx.now);
         if cx.now.since(since) >= GIVE_UP {

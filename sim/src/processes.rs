@@ -106,6 +106,9 @@ impl World {
         if self.is_free(index) {
             self.perform(index, work);
         } else {
+            if let Work::Cargo { at, cargo } = &work {
+                self.keep(*at, cargo.bytes());
+            }
             self.peers[index.0].inbox.push_back(work);
             self.call(index);
         }
@@ -146,6 +149,9 @@ impl World {
             }
             let (next, slow) = (peer.inbox.pop_front(), !peer.host.slow.is_zero());
             if let Some(work) = next {
+                if let Work::Cargo { at, cargo } = &work {
+                    self.took(*at, cargo.bytes());
+                }
                 self.perform(index, work);
             }
             if slow {

@@ -51,6 +51,7 @@ impl Line {
             to,
             network: &mut self.network,
             dead: false,
+            room: None,
             received,
             effects: &mut effects,
         };
@@ -94,6 +95,10 @@ impl Line {
                 }
                 Err(Later::Timer) => {
                     self.step(pipe, Pipe::on_timer);
+                    Vec::new()
+                }
+                Err(Later::Window) => {
+                    self.step(pipe, Pipe::on_window);
                     Vec::new()
                 }
             };
