@@ -8,6 +8,7 @@
 mod delay_line;
 #[cfg(target_os = "linux")]
 mod hosts;
+mod memory;
 mod node;
 mod program;
 mod promises;
@@ -15,6 +16,7 @@ mod watch;
 
 #[cfg(target_os = "linux")]
 pub use hosts::{Host, Hosts};
+pub use memory::{Resident, resident_kib};
 pub use node::{Cluster, Node, Outcome};
 pub use program::program;
 pub use promises::{alive, all_told_once, create, delegates, nobody_was_told, repaired, still_works, watch};

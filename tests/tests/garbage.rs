@@ -10,7 +10,7 @@ use fatebound_machine::overlay::record::SignedRecord;
 use fatebound_machine::overlay::{JointSet, Keypair, Multiaddr};
 use fatebound_machine::tree::Operation;
 use fatebound_machine::wire::{self, MAX_FRAME};
-use fatebound_tests::{Cluster, Node};
+use fatebound_tests::{Cluster, Node, Resident, resident_kib};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::swarm::{SwarmEvent, dial_opts::DialOpts};
 use libp2p::{PeerId, StreamProtocol, SwarmBuilder, noise, tcp, yamux};
@@ -111,18 +111,6 @@ fn ping() -> Message {
         acknowledged: u64::MAX,
         joint: JointSet::default(),
     })
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the node lives");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("a resident set");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kib| kib.parse().ok())
-        .expect("a number")
 }
 
 #[track_caller]
@@ -250,9 +238,9 @@ async fn memory_stays_bounded_under_a_flood_of_nonsense() {
         }
     };
     flood(100).await;
-    let before = resident_kib(node.pid());
+    let before = resident_kib(node.pid(), Resident::Now);
     flood(1000).await;
-    let after = resident_kib(node.pid());
+    let after = resident_kib(node.pid(), Resident::Now);
     assert!(
         after < before + 32 * 1024,
         "{before} KiB before, {after} KiB after 60 MB of nonsense"
