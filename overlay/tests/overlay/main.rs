@@ -16,6 +16,7 @@ mod posting;
 mod random;
 mod ring;
 mod seeking;
+mod upkeep;
 
 use std::time::Duration;
 
