@@ -26,6 +26,23 @@ fn a_signal_of_any_member_reaches_everybody_once() {
     }
 }
 
+/// Its members have the list of all, so they can tell that it is a member's word; only where they have not does the root vouch for it.
+#[test]
+fn the_root_of_a_small_group_passes_a_members_word_on_as_it_is() {
+    let mut world = World::new(3);
+    let group = world.group();
+    world.signal(1, group);
+    world.run(3 * LATENCY);
+    let told = world.peers[0]
+        .posts
+        .iter()
+        .filter_map(|(_, to, request)| match request {
+            Request::Fail(notice) => Some((*to, notice.originator)),
+            _ => None,
+        });
+    assert_eq!(Vec::from_iter(told), [(id(2), id(1))]);
+}
+
 #[test]
 fn signals_that_cross_are_told_once_each() {
     let mut world = World::new(4);
