@@ -3,6 +3,9 @@
 //! It stands where a driver would: it carries out outputs and reports what came of them. Latency is the same everywhere, so a session keeps
 //! its order.
 
+mod liars;
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -279,58 +282,6 @@ impl Net {
         None
     }
 
-    pub fn live(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.alive)
-    }
-
-    pub fn all_joined(&self) -> bool {
-        self.live().all(|node| node.overlay.joined())
-    }
-
-    /// Everybody alive, or those of `group`, has the leaf set that it should have, with links.
-    pub fn is_ring(&self, group: &[usize]) -> bool {
-        let mut ring: Vec<_> = group
-            .iter()
-            .filter(|at| self.nodes[**at].alive)
-            .map(|at| self.nodes[*at].peer)
-            .collect();
-        ring.sort_by_key(Key::of);
-        let count = ring.len();
-        let side = self.config.leaves_per_side.min(count - 1);
-        group.iter().filter(|at| self.nodes[**at].alive).all(|at| {
-            let node = &self.nodes[*at];
-            let own = ring.iter().position(|peer| *peer == node.peer).expect("a live node");
-            let above: Vec<_> = (1..=side).map(|step| ring[(own + step) % count]).collect();
-            let below: Vec<_> = (1..=side).map(|step| ring[(own + count - step) % count]).collect();
-            let linked: HashSet<_> = node
-                .overlay
-                .neighbours()
-                .iter()
-                .map(|neighbour| neighbour.peer)
-                .collect();
-            let linked = above.iter().chain(&below).all(|peer| linked.contains(peer));
-            node.overlay.leaf_set() == (&below[..], &above[..]) && linked
-        })
-    }
-
-    pub fn everybody(&self) -> Vec<usize> {
-        (0..self.nodes.len()).collect()
-    }
-
-    /// What is missing, for a failed assertion.
-    pub fn describe(&self) -> String {
-        let mut lines = vec![format!("at {}", self.now)];
-        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.alive) {
-            let links = node.overlay.neighbours().len();
-            lines.push(format!("{at} {} links {links} {:?}", Key::of(&node.peer), node.overlay));
-        }
-        lines.join("\n")
-    }
-
-    pub fn events(&self, at: usize) -> impl Iterator<Item = &Event> {
-        self.nodes[at].events.iter().map(|(_, event)| event)
-    }
-
     fn is_due(&self, at: usize) -> bool {
         let node = &self.nodes[at];
         let due = node.overlay.deadline();
@@ -365,55 +316,6 @@ impl Net {
             let due = self.nodes[at].born + due.elapsed();
             let life = self.nodes[at].life;
             self.push(due.max(self.now), Happening::Wake(at, life));
-        }
-    }
-
-    /// A liar hands no `Join` on: it says itself where the joiner belongs.
-    fn answered_with_a_lie(&mut self, at: usize, input: Input) -> Option<Input> {
-        let (Some(lie), Input::Received { session, message }) = (self.lies.get(&at), &input) else {
-            return Some(input);
-        };
-        let Message::Routed(routed) = message else {
-            return Some(input);
-        };
-        let Signed {
-            from, number, ref body, ..
-        } = routed.body;
-        if !matches!(body, OneShot::Join { .. }) {
-            return Some(input);
-        }
-        let answer = RoutedAnswer {
-            trail: routed.visited.clone(),
-            body: signed(&keypair(at), from, number, Answer::Records(lie.clone()), ANSWER),
-        };
-        let (session, message) = (*session, Message::RoutedAnswer(Box::new(answer)));
-        self.carry_out(at, Output::Send { session, message });
-        None
-    }
-
-    /// What a liar says instead of an answer of its own; what others have signed it can only carry.
-    fn belied(&self, at: usize, output: Output) -> Output {
-        let Some(lie) = self.lies.get(&at) else {
-            return output;
-        };
-        match output {
-            Output::Respond {
-                request,
-                body: Answer::Records(_),
-            } => {
-                let body = Answer::Records(lie.clone());
-                Output::Respond { request, body }
-            }
-            Output::Send {
-                session,
-                message: Message::RoutedAnswer(mut answer),
-            } if answer.body.from == self.nodes[at].peer && matches!(answer.body.body, Answer::Records(_)) => {
-                let Signed { to, number, .. } = answer.body;
-                answer.body = signed(&keypair(at), to, number, Answer::Records(lie.clone()), ANSWER);
-                let message = Message::RoutedAnswer(answer);
-                Output::Send { session, message }
-            }
-            output => output,
         }
     }
 
