@@ -193,7 +193,7 @@ impl Groups {
         }
     }
 
-    /// "◆ Patience is looked up anew with every question, and a verdict comes sooner when it has become shorter": a link that had no sample for a
+    /// "◆ It is looked up anew with every question, and a verdict comes sooner when it has become shorter": a link that had no sample for a
     /// moment must not make it the ceiling for good.
     fn hasten(&mut self, step: &Step<'_>, keys: &[Key]) {
         if undone("patience-anew") {

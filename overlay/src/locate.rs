@@ -167,8 +167,8 @@ impl Overlay {
     }
 
     fn give_up_search(&mut self, peer: PeerId) {
-        let nobody_to_ask = !self.links.iter().any(links::Link::doubtful);
-        let unknown = |search: &Search| search.denied || (search.sent.is_empty() && nobody_to_ask);
+        let some_are_doubtful = self.links.iter().any(links::Link::doubtful);
+        let unknown = |search: &Search| search.denied || (search.sent.is_empty() && !some_are_doubtful);
         let outcome = match self.locates.searches.get(&peer).is_some_and(unknown) {
             true => Outcome::Unknown,
             false => Outcome::Silence,

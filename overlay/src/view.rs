@@ -28,7 +28,7 @@ pub struct Counters {
     pub pings_sent: u64,
     /// Pings not answered in time.
     pub pings_missed: u64,
-    /// Links that became doubtful: each time, all ends of the link's paths ask each other.
+    /// Links that became doubtful: each time, the ends of the paths that begin or end there ask each other.
     pub doubts: u64,
     /// Links that went down, shutdowns not counted.
     pub links_lost: u64,

@@ -55,7 +55,7 @@ impl RoundTrip {
             .map(|estimate| estimate.smoothed + (estimate.variation * 4).max(least))
     }
 
-    /// "The time limit of a single ping adapts to the link's round trips (smoothed mean plus four variances, floor by profile, ceiling
+    /// "The time limit of a single ping adapts to the link's round trips (smoothed mean plus four variances, […] floor by profile, ceiling
     /// `ping_timeout`)" (protocol.md §4). The ceiling while there is no sample.
     pub(crate) fn time_limit(&self, floor: Duration, ceiling: Duration) -> Duration {
         self.bound().map_or(ceiling, |bound| bound.clamp(floor, ceiling))

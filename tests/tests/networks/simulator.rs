@@ -42,8 +42,7 @@ fn it_agrees_about_hosts_that_are_far_from_each_other() {
     }
 }
 
-/// The same delays as between the hosts, and a little more now and then: without any jitter the time limit of a ping shrinks to the round trip
-/// itself, and answers just in time count as missed.
+/// The same delays as between the hosts, and a little more now and then, as on any network.
 fn far_world(seed: u64) -> World {
     let nowhere = Latency::Range {
         least: Duration::ZERO,
