@@ -1,6 +1,6 @@
 //! The other side of an inquiry: what a peer says when it is asked whether it lives, and groups in it.
 //!
-//! Answers list groups as alive or as unknown. A group in neither list is not spoken about: one that this peer keeps silent about, or that
+//! Answers list groups as alive, unknown, closed or parted. A group in no list is not spoken about: one that this peer keeps silent about, or that
 //! the asker has no business with, or of whose failure it is being told. When nothing can be said about any group, there is no answer.
 
 use fatebound_overlay::{PeerId, Time, Way, undone};
@@ -8,29 +8,30 @@ use fatebound_tree::GroupId;
 
 use crate::groups::{Groups, Step};
 use crate::io::Output;
-use crate::message::{Answer, MAX_GROUPS};
+use crate::message::{Answer, MAX_GROUPS, Status};
 use crate::table::{Key, Standing};
 
 impl Groups {
     /// A root asks this member. "Unknown" is said of its groups only; nobody else may learn what is here.
     pub(crate) fn on_probe(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, groups: &[GroupId]) {
-        let (mut alive, mut unknown) = (Vec::new(), Vec::new());
+        let mut status = Status::default();
         for (at, group) in (0..).zip(groups.iter().take(MAX_GROUPS)) {
             let undecided = self.silent.contains(group) || self.waiting.contains_key(group);
             if group.root != from || undecided {
                 continue;
             }
             match self.table.find(group) {
-                Some(_) => alive.push(at),
+                Some(_) => status.alive.push(at),
+                None if self.left.contains(step.now, group) => status.parted.push(at),
                 None if self.told_soon(step.now, group, &from) => {}
-                None => unknown.push(at),
+                None => status.unknown.push(at),
             }
         }
-        status(step, way, alive, unknown);
+        answer(step, way, status);
     }
 
     /// A member asks this root, and may want a repair. "A root answers for any id of its own that it does not know: *failed*. So it needs no
-    /// tombstones." It says so, too, to whoever is no member of a group.
+    /// tombstones." Whoever is not in a living group hears *parted*.
     pub(crate) fn on_need_repair(
         &mut self,
         step: &mut Step<'_>,
@@ -38,28 +39,32 @@ impl Groups {
         way: Way,
         groups: &[(GroupId, Option<u32>)],
     ) {
-        let (mut alive, mut unknown, mut needed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut status, mut needed) = (Status::default(), Vec::new());
         for (at, (group, epoch)) in (0..).zip(groups.iter().take(MAX_GROUPS)) {
             if group.root != self.us || self.silent.contains(group) {
                 continue;
             }
             match self.member(group, &from) {
                 Some(key) => {
-                    alive.push(at);
+                    status.alive.push(at);
                     needed.extend(epoch.map(|epoch| (key, epoch)));
                 }
+                None if self.table.find(group).is_some() => status.parted.push(at),
+                None if self.closed.contains(step.now, group) && !undone("closed-is-remembered") => {
+                    status.closed.push(at);
+                }
                 None if self.told_soon(step.now, group, &from) => {}
-                None => unknown.push(at),
+                None => status.unknown.push(at),
             }
         }
-        status(step, way, alive, unknown);
+        answer(step, way, status);
         for (key, epoch) in needed {
             self.repair_needed(step, key, epoch);
         }
     }
 
     /// "◆ Who has posted a `Fail` holds its *unknown* back, or that would overtake the reason." (protocol.md §6)
-    fn told_soon(&self, now: Time, group: &GroupId, asker: &PeerId) -> bool {
+    pub(crate) fn told_soon(&self, now: Time, group: &GroupId, asker: &PeerId) -> bool {
         self.telling.tells(now, group, asker) && !undone("word-before-unknown")
     }
 
@@ -67,13 +72,13 @@ impl Groups {
     fn member(&self, group: &GroupId, peer: &PeerId) -> Option<Key> {
         let key = self.table.end_of(self.table.find(group)?, peer)?;
         let far = self.table.far(key)?;
-        (far.standing != Standing::Refused).then_some(key)
+        (far.standing != Standing::Out).then_some(key)
     }
 }
 
-fn status(step: &mut Step<'_>, way: Way, alive: Vec<u16>, unknown: Vec<u16>) {
-    if !(alive.is_empty() && unknown.is_empty()) {
-        let answer = Answer::Status { alive, unknown };
+fn answer(step: &mut Step<'_>, way: Way, status: Status) {
+    if status != Status::default() {
+        let answer = Answer::Status(status);
         step.push(Output::Reply { way, answer });
     }
 }

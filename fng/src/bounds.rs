@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use fatebound_overlay::Bounded;
 
+use crate::admit::{MAX_ANSWERED, MAX_ASKING};
 use crate::check::MAX_CHECKS;
 use crate::deaths::MAX_DEATHS;
 use crate::groups::Groups;
+use crate::join::{MAX_JOINS, MAX_TICKETS};
 use crate::member::{MAX_DECLINED, MAX_WAITING};
+use crate::remembered::MAX_REMEMBERED;
 use crate::silence::MAX_SILENT;
 use crate::telling::MAX_TELLING;
 
@@ -32,11 +35,37 @@ impl Groups {
             Bounded::fullest("checks of a group", checks, MAX_CHECKS),
             Bounded::new("deaths", self.deaths.len(), MAX_DEATHS),
             Bounded::new("creations", self.creations.len(), self.table.roots()),
+            Bounded::new("joins", self.joins.len(), MAX_JOINS),
+            Bounded::new("callers of a join", self.joins.most_tickets(), MAX_TICKETS),
+            Bounded::new("callers of a departure", self.departures.most_tickets(), MAX_TICKETS),
+            Bounded::new("departures", self.departures.len(), self.as_member()),
+            Bounded::new("closed groups", self.closed.len(), MAX_REMEMBERED),
+            Bounded::new("groups left without a word", self.left.len(), MAX_REMEMBERED),
+            Bounded::new(
+                "state for those who come later",
+                self.admissions.kept(),
+                self.config.max_kept_state,
+            ),
         ];
+        bounds.extend(self.bounds_of_doors());
         bounds.extend(self.bounds_of_work());
         bounds.extend(self.table.bounds());
         bounds.extend(self.prober.bounds());
         bounds
+    }
+
+    /// Doors and lists belong to groups of our own, invitations to those who come in to far ends of them.
+    fn bounds_of_doors(&self) -> [Bounded; 5] {
+        let [asking, answered, under_way] = self.admissions.sizes();
+        let [telling, posts] = self.lists.sizes();
+        let far: usize = self.table.groups().map(|group| group.far.len()).sum();
+        [
+            Bounded::new("doors", self.admissions.doors(), self.table.roots()),
+            Bounded::new("peers that ask to come in", asking, MAX_ASKING),
+            Bounded::new("words on such peers", answered, MAX_ANSWERED),
+            Bounded::new("admissions", under_way, far),
+            Bounded::new("lists on their way", telling.max(posts), far),
+        ]
     }
 
     /// What is under way belongs to far ends, pairs of peers, creations, invitations and silences; nothing of it outlives these.
@@ -47,6 +76,7 @@ impl Groups {
         let links = self.links.values().map(BTreeSet::len).sum();
         // Four for each far end that something is under way for, one for each of the others, one for all deaths.
         let others = self.prober.len() + self.creations.len() + self.waiting.len() + self.silent.len() + 1;
+        let others = others + self.joins.len() + self.departures.len() + self.lists.len() + self.admissions.sizes()[0];
         [
             Bounded::new("invitations under way", self.invites.len(), invites),
             Bounded::new("attempts that wait for a link", links, far().count()),

@@ -36,6 +36,12 @@ impl Groups {
             checks: self.checks.clone(),
             links: self.links.clone(),
             deaths: self.deaths.clone(),
+            joins: self.joins.clone(),
+            admissions: self.admissions.clone(),
+            departures: self.departures.clone(),
+            lists: self.lists.clone(),
+            closed: self.closed.clone(),
+            left: self.left.clone(),
             counters: self.counters.clone(),
             stopping: self.stopping,
             sequence: self.sequence,
@@ -65,6 +71,12 @@ impl Hash for Groups {
             checks,
             links,
             deaths,
+            joins,
+            admissions,
+            departures,
+            lists,
+            closed,
+            left,
             counters: _,
             stopping,
             sequence,
@@ -78,6 +90,7 @@ impl Hash for Groups {
         waiting.as_slice().hash(hasher);
         declined.as_slice().hash(hasher);
         (checks, deaths).hash(hasher);
+        (joins, admissions, departures, lists, closed, left).hash(hasher);
         (stopping, sequence, invitations, next_post).hash(hasher);
     }
 }

@@ -40,7 +40,7 @@ impl Groups {
         let mut check = Check {
             ticket,
             from_post: self.next_post(),
-            open: self.accepted(slot),
+            open: self.checkable(slot),
             answered: BTreeSet::new(),
         };
         let under_way = self.checks.get(&slot).map_or(self.checks.len(), Vec::len);
@@ -57,11 +57,11 @@ impl Groups {
         }
     }
 
-    fn accepted(&self, slot: u32) -> BTreeSet<u32> {
+    fn checkable(&self, slot: u32) -> BTreeSet<u32> {
         let far = self.table.group(slot).map(|group| (0..).zip(&group.far));
         far.into_iter()
             .flatten()
-            .filter(|(_, far)| far.standing == Standing::Accepted)
+            .filter(|(_, far)| far.standing == Standing::Accepted && !far.observer)
             .map(|(index, _)| index)
             .collect()
     }
@@ -79,12 +79,27 @@ impl Groups {
                 check.answered.insert(key.index);
             }
         }
+        self.end_answered_checks(step, key.slot);
+    }
+
+    /// A far end is not in the group any more: nobody waits for its answer.
+    pub(crate) fn unchecked(&mut self, step: &mut Step<'_>, key: Key) {
+        for check in self.checks.get_mut(&key.slot).into_iter().flatten() {
+            check.open.remove(&key.index);
+        }
+        self.end_answered_checks(step, key.slot);
+    }
+
+    fn end_answered_checks(&mut self, step: &mut Step<'_>, slot: u32) {
+        let Some(checks) = self.checks.get_mut(&slot) else {
+            return;
+        };
         let done: Vec<Check> = checks.extract_if(.., |check| check.open.is_empty()).collect();
         if checks.is_empty() {
-            self.checks.remove(&key.slot);
+            self.checks.remove(&slot);
         }
         for check in done {
-            self.report(step, key.slot, &check, true);
+            self.report(step, slot, &check, true);
         }
     }
 
@@ -99,6 +114,7 @@ impl Groups {
         let far = self.table.group(slot).map(|group| (0..).zip(&group.far));
         let answered = |index| check.answered.contains(&index);
         let members = far.into_iter().flatten();
+        let members = members.filter(|(_, far)| far.standing != Standing::Out && !far.observer);
         step.event(Event::Checked {
             ticket: check.ticket,
             alive: Some(alive),

@@ -48,6 +48,8 @@ pub struct Config {
     pub max_groups_per_peer: usize,
     /// Members of one group at most: 10,000, a guess.
     pub max_members: usize,
+    /// Bytes of application state that a root keeps for those who come in later, of all its groups together: 256 MiB, a guess.
+    pub max_kept_state: usize,
     /// Timer tick of the bound's slack per hop: 10 ms, a guess for a busy machine.
     pub tick: Duration,
     /// Whether the inequalities apply: not to the FUSE paper's published numbers.
@@ -138,6 +140,7 @@ impl Config {
             max_groups: 1_000_000,
             max_groups_per_peer: 100_000,
             max_members: 10_000,
+            max_kept_state: 256 * 1024 * 1024,
             tick: Duration::from_millis(10),
             exempt: false,
         }

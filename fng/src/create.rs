@@ -12,12 +12,22 @@ use fatebound_tree::{GroupId, Via};
 use indexmap::IndexSet;
 
 use crate::groups::{Groups, Step, Timer};
-use crate::io::{CreateError, Event, Output, Ticket};
+use crate::io::{Admit, CreateError, Event, Output, Ticket};
 use crate::message::{Invitation, MAX_LISTED, MAX_STATE, MAX_TAG, Request};
 use crate::notice::refusal_within_limits;
 use crate::patience::backoff;
 use crate::reason::{Reason, Refusal};
-use crate::table::{Key, NewGroup, Standing};
+use crate::table::{Key, NewGroup, Role, Standing};
+
+/// A group as its creator wants it: the fields of `Command::Create`.
+pub(crate) struct Order {
+    pub(crate) ticket: Ticket,
+    pub(crate) members: Vec<PeerId>,
+    pub(crate) tag: Option<String>,
+    pub(crate) state: Vec<u8>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) admit: Admit,
+}
 
 /// A creation under way.
 #[derive(Clone, Debug, Hash)]
@@ -33,18 +43,18 @@ pub(crate) struct Creation {
 
 impl Groups {
     /// "The root draws a nonce, `GroupId = (root PeerId, nonce)`, and sends one `Invite` to every member in parallel." (protocol.md §6)
-    pub(crate) fn on_create(
-        &mut self,
-        step: &mut Step<'_>,
-        ticket: Ticket,
-        members: &[PeerId],
-        tag: Option<String>,
-        state: Vec<u8>,
-        timeout: Option<Duration>,
-    ) {
-        let members: IndexSet<PeerId> = members.iter().copied().filter(|peer| *peer != self.us).collect();
+    pub(crate) fn on_create(&mut self, step: &mut Step<'_>, order: Order) {
+        let Order {
+            ticket,
+            members,
+            tag,
+            state,
+            timeout,
+            admit,
+        } = order;
+        let members: IndexSet<PeerId> = members.into_iter().filter(|peer| *peer != self.us).collect();
         let members: Vec<PeerId> = members.into_iter().collect();
-        if let Err(error) = self.admit(members.len(), tag.as_deref(), &state) {
+        if let Err(error) = self.may_create(members.len(), tag.as_deref(), &state, &admit) {
             return step.event(Event::CreateFailed {
                 ticket,
                 group: None,
@@ -53,6 +63,7 @@ impl Groups {
             });
         }
         let (slot, group) = self.root_group(&members, tag.as_deref());
+        self.admissions.hang(slot, admit, &state);
         step.event(Event::Creating { ticket, group });
         let deadline = step.now + timeout.unwrap_or(self.config.create_timeout);
         let creation = Creation {
@@ -73,8 +84,14 @@ impl Groups {
         self.settle_creation(step, slot);
     }
 
-    fn admit(&self, members: usize, tag: Option<&str>, state: &[u8]) -> Result<(), CreateError> {
+    fn may_create(&self, members: usize, tag: Option<&str>, state: &[u8], admit: &Admit) -> Result<(), CreateError> {
         let (max_members, max_groups) = (self.config.max_members, self.config.max_groups);
+        let listed = match admit {
+            Admit::Listed(peers) => peers.len(),
+            _ => 0,
+        };
+        let max_kept = self.config.max_kept_state;
+        let kept = *admit != Admit::Members && self.admissions.kept() + state.len() > max_kept;
         if self.stopping {
             Err(CreateError::Stopping)
         } else if members + 1 > max_members {
@@ -85,6 +102,10 @@ impl Groups {
             Err(CreateError::TagTooLong { max: MAX_TAG })
         } else if self.table.len() >= max_groups {
             Err(CreateError::TooManyGroups { max: max_groups })
+        } else if listed > max_members {
+            Err(CreateError::TooManyListed { max: max_members })
+        } else if kept {
+            Err(CreateError::TooMuchState { max: max_kept })
         } else {
             Ok(())
         }
@@ -99,11 +120,12 @@ impl Groups {
         };
         let slot = self.table.insert(&NewGroup {
             id,
-            root: true,
+            role: Role::Root,
             timings: self.config.timings,
             tag,
             far: members,
             listed: &[],
+            list: 0,
             standing: Standing::Asked,
         });
         (slot, id)
@@ -122,15 +144,21 @@ impl Groups {
             tag,
             state,
             timings: self.config.timings,
+            list: 0,
+            asked: None,
         }
     }
 
     /// Invites a member, and again after a pause that doubles, until it has answered or the creation has ended.
     pub(crate) fn invite(&mut self, step: &mut Step<'_>, key: Key) {
-        let (Some(to), Some(creation)) = (self.table.peer(key), self.creations.get(&key.slot)) else {
+        let Some(to) = self.table.peer(key) else {
             return;
         };
-        let request = Request::Invite(creation.invitation.clone());
+        let Some(invitation) = self.invitation_to(step.now, key) else {
+            self.end_admission(key);
+            return;
+        };
+        let request = Request::Invite(invitation);
         let post = self.post(step, to, request, Ways::Direct);
         self.invites.insert(post, key);
         let timings = self.config.timings;
@@ -147,6 +175,13 @@ impl Groups {
         }
     }
 
+    fn invitation_to(&self, now: Time, key: Key) -> Option<Box<Invitation>> {
+        let creation = self.creations.get(&key.slot);
+        creation
+            .map(|creation| creation.invitation.clone())
+            .or_else(|| self.admission_invitation(now, key))
+    }
+
     /// The member who answered this invitation, if its answer still counts.
     fn invited(&self, post: u64, from: PeerId) -> Option<Key> {
         let key = *self.invites.get(&post)?;
@@ -158,18 +193,34 @@ impl Groups {
         let Some(key) = self.invited(post, from) else {
             return;
         };
-        self.end_invites(key);
-        if let Some(far) = self.table.far_mut(key) {
-            far.standing = Standing::Accepted;
-        }
+        self.accepted(step, key);
         step.push(Output::ProveAddress { peer: from });
         if !undone("construct-after-accept") {
             self.construct(step, key, Via::Overlay);
         }
+        self.settle_creation(step, key.slot);
+    }
+
+    /// Whoever was asked counts from now on.
+    fn accepted(&mut self, step: &mut Step<'_>, key: Key) {
+        self.end_invites(key);
+        if let Some(far) = self.table.far_mut(key) {
+            far.standing = Standing::Accepted;
+        }
+        self.came_in(step, key);
         if let Some(creation) = self.creations.get_mut(&key.slot) {
             creation.unanswered -= 1;
         }
-        self.settle_creation(step, key.slot);
+    }
+
+    /// A member asks something that only a member asks, and its `Accept` is still on its way, or lost.
+    pub(crate) fn take_for_accepted(&mut self, step: &mut Step<'_>, key: Key) {
+        if self.table.far(key).is_some_and(|far| far.standing == Standing::Asked)
+            && self.creations.contains_key(&key.slot)
+        {
+            self.accepted(step, key);
+            self.settle_creation(step, key.slot);
+        }
     }
 
     /// A member said no.
@@ -204,9 +255,12 @@ impl Groups {
         let Some(peer) = self.table.peer(key) else {
             return;
         };
+        if self.end_admission(key) {
+            return;
+        }
         self.end_invites(key);
         if let Some(far) = self.table.far_mut(key) {
-            far.standing = Standing::Refused;
+            far.standing = Standing::Out;
         }
         self.settle(key);
         let patience = match undone("all-refusals-are-named") {

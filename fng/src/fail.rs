@@ -15,7 +15,7 @@ use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::groups::{Groups, Step};
 use crate::io::{Event, Output};
-use crate::message::{Answer, MAX_LISTED, MAX_TEXT, Notice, Request};
+use crate::message::{Answer, MAX_TEXT, Notice, Request};
 use crate::notice::cut;
 use crate::reason::Reason;
 use crate::table::{Group, Key, Standing};
@@ -23,7 +23,7 @@ use crate::table::{Group, Key, Standing};
 impl Groups {
     /// "Any member may `signal` at any time, for a reason of its own" (protocol.md §1, P3).
     pub(crate) fn on_signal(&mut self, step: &mut Step<'_>, group: &GroupId, text: String) {
-        if let Some(slot) = self.table.find(group) {
+        if let Some(slot) = self.table.find(group).filter(|slot| self.has_word(*slot)) {
             let text = cut(text, MAX_TEXT);
             self.fail(step, slot, Reason::Signalled { by: self.us, text });
         }
@@ -33,6 +33,7 @@ impl Groups {
     pub(crate) fn on_shutdown(&mut self, step: &mut Step<'_>) {
         self.stopping = true;
         self.decline_waiting(step);
+        self.end_all_joins(step);
         for slot in self.table.slots() {
             self.fail(step, slot, Reason::Shutdown { by: self.us });
         }
@@ -44,7 +45,11 @@ impl Groups {
             return;
         };
         let id = self.table.id(group);
-        let alone = group.far.is_empty();
+        if !self.has_word(slot) {
+            self.drop_path(step, slot);
+            return self.bury(step, slot, reason);
+        }
+        let alone = group.parties().next().is_none();
         let listeners = self.listeners(group, &reason, self.us);
         let until = step.now + self.floor(slot) / 2;
         self.bury(step, slot, reason.clone());
@@ -59,8 +64,9 @@ impl Groups {
         let Some(group) = self.table.group(slot) else {
             return;
         };
-        let ours = group.root && group.far.len() >= MAX_LISTED;
-        let listeners = match group.root {
+        let unsettled = self.lists.is_unsettled(slot) && !undone("lists-follow");
+        let ours = group.is_root() && (group.large || unsettled);
+        let listeners = match group.is_root() {
             true => self.listeners(group, &notice.reason, notice.originator),
             false => Vec::new(),
         };
@@ -95,8 +101,8 @@ impl Groups {
                 Ways::Every { round: 0 }
             }
         };
-        let far = group.far.iter().filter(|far| far.standing != Standing::Refused);
-        let far = far.map(|far| (self.table.peers.get(far.peer), connected(far.live && group.root)));
+        let far = group.parties();
+        let far = far.map(|far| (self.table.peers.get(far.peer), connected(far.live && group.is_root())));
         let listed = group
             .listed
             .iter()
@@ -111,15 +117,40 @@ impl Groups {
         let Some(group) = self.table.group(slot) else {
             return;
         };
-        let (id, ends) = (self.table.id(group), group.far.len() as u32);
+        let (id, root, bound) = (self.table.id(group), group.is_root(), self.bound(group));
         self.end_checks(step, slot);
         self.end_creation(step, slot, &reason);
+        self.overtake_departure(step, slot, id, &reason);
+        self.forget(step, slot);
+        if root && matches!(reason, Reason::Closed { .. }) {
+            // "◆ The root remembers a closed group for its bound."
+            self.closed.add(step.now, id, step.now + bound);
+        }
+        self.tell_end(step, id, reason);
+    }
+
+    /// The group leaves the table, with all that is under way for it.
+    pub(crate) fn forget(&mut self, step: &mut Step<'_>, slot: u32) {
+        let Some(group) = self.table.group(slot) else {
+            return;
+        };
+        let (id, ends) = (self.table.id(group), group.far.len() as u32);
+        self.end_checks(step, slot);
+        self.end_list(slot);
+        self.close_door(slot, &id);
         for index in 0..ends {
             self.end_work(Key { slot, index });
         }
         self.table.remove(slot);
-        self.counters.failed(&reason);
-        step.event(Event::Failed { group: id, reason });
+    }
+
+    /// The last word about a group. "The root ends a group that nobody needs any more, which is no failure."
+    pub(crate) fn tell_end(&mut self, step: &mut Step<'_>, group: GroupId, reason: Reason) {
+        self.counters.ended(&reason);
+        step.event(match reason {
+            Reason::Closed { by } => Event::Closed { group, by },
+            reason => Event::Failed { group, reason },
+        });
     }
 
     /// Somebody posted that a group has failed. About a silent group there is no word; a false notice gets none either.
@@ -168,7 +199,7 @@ impl Groups {
 
     fn believe(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) -> bool {
         let genuine = undone("false-fail-is-release") || notice.genuine();
-        let believed = self.has_a_say(slot, &notice.originator) && genuine;
+        let believed = self.has_a_say(slot, &notice.originator) && may_say(notice) && genuine;
         if believed {
             self.fail_by(step, slot, notice);
         }
@@ -185,7 +216,7 @@ impl Groups {
                 .zip(ix)
                 .is_some_and(|(group, ix)| group.listed.contains(&ix))
         };
-        far.is_some_and(|far| far.standing != Standing::Refused) || listed()
+        far.is_some_and(|far| far.standing != Standing::Out && !far.observer) || listed()
     }
 
     /// The word is about a group that is not here. If it is its root's, an invitation that is still on its way, or waits for the application,
@@ -201,6 +232,14 @@ impl Groups {
             self.withdraw(step, &group, notice.reason.clone());
         }
         genuine
+    }
+}
+
+/// "Nobody but the root can give it": the word that a group is closed.
+fn may_say(notice: &Notice) -> bool {
+    match notice.reason {
+        Reason::Closed { by } => by == notice.group.root && by == notice.originator,
+        _ => true,
     }
 }
 

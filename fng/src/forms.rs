@@ -22,6 +22,7 @@ enum WireReason {
     Shutdown { by: PeerId },
     Closed { by: PeerId },
     NotKnown,
+    NotMember { by: PeerId },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,6 +37,8 @@ enum WireRefusal {
     AlreadyOver,
     Stopping,
     Overtaken,
+    NotAdmitted,
+    Full,
 }
 
 impl Serialize for Reason {
@@ -100,6 +103,8 @@ mod tests {
             Refusal::AlreadyOver,
             Refusal::Stopping,
             Refusal::Overtaken,
+            Refusal::NotAdmitted,
+            Refusal::Full,
         ];
         for refusal in refusals {
             let answer = Answer::Decline(refusal.clone());
@@ -112,6 +117,8 @@ mod tests {
         for reason in [
             Reason::Signalled { by: peer, text },
             Reason::MemberDied { peer },
+            Reason::Closed { by: peer },
+            Reason::NotMember { by: peer },
             Reason::NotKnown,
         ] {
             let bytes = postcard::to_stdvec(&reason).unwrap();

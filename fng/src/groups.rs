@@ -9,6 +9,8 @@
 //! | `answers` | the other side of these questions |
 //! | `deaths` | a peer's life is over |
 //! | `fail`, `notice` | hard failure, and the signed word about it |
+//! | `join`, `admit` | coming in later: who asks, who is asked |
+//! | `leave`, `lists`, `remembered` | going without a failure; who is a member now; what is over and was no failure |
 //! | `silence`, `check` | silence for one group; the application's own check |
 //! | `table`, `peers`, `lives`, `window` | storage |
 
@@ -18,16 +20,21 @@ use fatebound_overlay::{Deadlines, Keypair, PeerId, PostId, Time, Ways};
 use indexmap::IndexMap;
 use rand::rngs::StdRng;
 
+use crate::admit::Admissions;
 use crate::check::Check;
 use crate::config::Config;
-use crate::create::Creation;
+use crate::create::{Creation, Order};
 use crate::deaths::Death;
 use crate::io::{Command, Context, Event, Input, Output};
+use crate::join::Joins;
+use crate::leave::Departures;
+use crate::lists::Lists;
 use crate::member::Waiting;
-use crate::message::{Answer, Request};
+use crate::message::{Answer, Asked, Request};
 use crate::peers::PeerIx;
 use crate::prober::{Pair, Prober};
 use crate::reason::Refusal;
+use crate::remembered::Remembered;
 use crate::silence::Silent;
 use crate::table::{Key, Table};
 use crate::telling::Telling;
@@ -55,6 +62,14 @@ pub(crate) enum Timer {
     Silent(u64),
     /// The next groups of peers that have died.
     Deaths,
+    /// The root of a group is to be asked to let this peer in, again.
+    Join(u64),
+    /// Nobody has repeated a wish to come in that the application has not decided.
+    Asking(u64),
+    /// The root of this group is to be asked to let this peer go, again.
+    Leave(u32),
+    /// Who is a member now is to be told.
+    List(u32),
 }
 
 /// One input's time and surroundings, and where its consequences go.
@@ -101,6 +116,14 @@ pub struct Groups {
     pub(crate) links: HashMap<PeerIx, BTreeSet<Key>>,
     /// Peers that have died, as far as their groups have not been told.
     pub(crate) deaths: VecDeque<Death>,
+    pub(crate) joins: Joins,
+    pub(crate) admissions: Admissions,
+    pub(crate) departures: Departures,
+    pub(crate) lists: Lists,
+    /// Groups of our own that were closed.
+    pub(crate) closed: Remembered,
+    /// Groups that this peer left without an acknowledgement.
+    pub(crate) left: Remembered,
     pub(crate) counters: Counters,
     pub(crate) stopping: bool,
     /// Newest sequence number of a group of our own.
@@ -131,6 +154,12 @@ impl Groups {
             checks: BTreeMap::new(),
             links: HashMap::new(),
             deaths: VecDeque::new(),
+            joins: Joins::default(),
+            admissions: Admissions::default(),
+            departures: Departures::default(),
+            lists: Lists::default(),
+            closed: Remembered::default(),
+            left: Remembered::default(),
             counters: Counters::default(),
             stopping: false,
             sequence: 0,
@@ -149,10 +178,16 @@ impl Groups {
                 Request::Probe { groups } => self.on_probe(step, from, way, &groups),
                 Request::NeedRepair { groups } => self.on_need_repair(step, from, way, &groups),
                 Request::Fail(notice) => self.on_fail_posted(step, way, &notice),
+                Request::Join { group, observe, number } => {
+                    self.on_asked_in(step, from, way, group, Asked { number, observe });
+                }
+                Request::Leave { group } => self.on_asked_out(step, from, way, group),
+                Request::Members { group, list, members } => self.on_members(step, from, way, group, list, members),
             },
             Input::Answered { post, from, answer } => self.on_answered(step, post, from, answer),
             Input::PostFailed { post, unknown } => {
                 self.telling.end(post);
+                self.on_join_lost(step, post.0, unknown);
                 self.on_post_failed(step, post, unknown);
             }
             Input::PeerDead { peer, proof } => self.on_peer_dead(step, peer, proof),
@@ -177,7 +212,26 @@ impl Groups {
                 tag,
                 state,
                 timeout,
-            } => self.on_create(step, ticket, &members, tag, state, timeout),
+                admit,
+            } => {
+                let order = Order {
+                    ticket,
+                    members,
+                    tag,
+                    state,
+                    timeout,
+                    admit,
+                };
+                self.on_create(step, order);
+            }
+            Command::Join {
+                ticket,
+                group,
+                observe,
+                timeout,
+            } => self.on_join(step, ticket, group, observe, timeout),
+            Command::Admit { group, peer, refusal } => self.on_admit(step, &group, peer, refusal),
+            Command::Leave { ticket, group } => self.on_leave(step, ticket, group),
             Command::Signal { group, text } => self.on_signal(step, &group, text),
             Command::FallSilent { group } => self.on_fall_silent(step, &group),
             Command::Check { ticket, group } => self.on_check(step, ticket, &group),
@@ -187,11 +241,18 @@ impl Groups {
     }
 
     fn on_answered(&mut self, step: &mut Step<'_>, post: PostId, from: PeerId, answer: Answer) {
+        // Postings are numbered over all questions, so at most one of these knows it.
+        self.on_join_answered(step, post.0, from, &answer);
+        self.on_leave_answered(step, post.0, from, &answer);
         match answer {
             Answer::Accept => self.on_accept(step, post.0, from),
             Answer::Decline(refusal) => self.on_decline(step, post.0, from, refusal),
-            Answer::Status { alive, unknown } => self.on_status(step, post.0, from, &alive, &unknown),
-            Answer::Noted => self.telling.end(post),
+            Answer::Status(status) => self.on_status(step, post.0, from, &status),
+            Answer::Noted => {
+                self.telling.end(post);
+                self.on_list_noted(post, from);
+            }
+            Answer::Left => {}
         }
     }
 
@@ -219,6 +280,10 @@ impl Groups {
                 Timer::Round(pair) => self.on_round_timer(step, pair, due),
                 Timer::Waiting(number) => self.on_waiting_timer(step, number),
                 Timer::Silent(number) => self.on_silent_timer(step, number),
+                Timer::Join(number) => self.on_join_timer(step, number),
+                Timer::Asking(number) => self.on_asking_timer(number),
+                Timer::Leave(slot) => self.on_leave_timer(step, slot),
+                Timer::List(slot) => self.on_list_timer(step, slot),
                 // One batch per input: what has come meanwhile is read before the next.
                 Timer::Deaths => return self.work_off_deaths(step),
             }

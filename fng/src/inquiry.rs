@@ -15,11 +15,11 @@ use fatebound_overlay::{PeerId, Time, Ways, undone};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::groups::{Groups, Step, Timer};
-use crate::message::Request;
+use crate::message::{Request, Status};
 use crate::patience::{need_interval, patience, probe_interval, verdict};
 use crate::prober::{Kind, Pair, Posting};
 use crate::reason::Reason;
-use crate::table::{Inquiry, Key, Standing};
+use crate::table::{Group, Inquiry, Key, Standing};
 
 /// Postings of one round that take every way: 8. A hundred thousand groups of one pair need 400 postings; each of them over every way, every
 /// quarter of a patience, would be a storm of signatures and of other peers' work.
@@ -38,7 +38,7 @@ impl Groups {
     fn pair(&self, key: Key) -> Option<Pair> {
         let group = self.table.group(key.slot)?;
         let peer = group.far.get(key.index as usize)?.peer;
-        let kind = if group.root { Kind::Probe } else { Kind::NeedRepair };
+        let kind = if group.is_root() { Kind::Probe } else { Kind::NeedRepair };
         Some(Pair { peer, kind })
     }
 
@@ -48,7 +48,7 @@ impl Groups {
             return Duration::ZERO;
         };
         let timings = self.table.timings(group);
-        if group.root {
+        if group.is_root() {
             timings.probe_timeout
         } else {
             timings.member_timeout
@@ -234,7 +234,7 @@ impl Groups {
     }
 
     /// An answer to one of our questions. It counts for each group by itself: a peer may be silent about one.
-    pub(crate) fn on_status(&mut self, step: &mut Step<'_>, post: u64, from: PeerId, alive: &[u16], unknown: &[u16]) {
+    pub(crate) fn on_status(&mut self, step: &mut Step<'_>, post: u64, from: PeerId, status: &Status) {
         let Some(posting) = self.prober.posting(post) else {
             return;
         };
@@ -247,12 +247,24 @@ impl Groups {
             list.filter_map(|at| posting.keys.get(usize::from(*at)).copied())
                 .collect()
         };
-        let (alive, unknown) = (pick(alive), pick(unknown));
+        let Status {
+            alive,
+            unknown,
+            closed,
+            parted,
+        } = status;
+        let (alive, unknown, closed, parted) = (pick(alive), pick(unknown), pick(closed), pick(parted));
         for key in alive {
             self.alive(step, key, post, sent);
         }
         for key in unknown {
             self.unknown(step, key, post);
+        }
+        for key in closed {
+            self.hears_closed(step, key, post);
+        }
+        for key in parted {
+            self.parted(step, key, post);
         }
     }
 
@@ -285,7 +297,7 @@ impl Groups {
     /// Patience begins anew.
     fn extend(&mut self, step: &mut Step<'_>, key: Key, sent: Time) {
         let ceiling = self.ceiling(key.slot);
-        let root = self.table.group(key.slot).is_some_and(|group| group.root);
+        let root = self.table.group(key.slot).is_some_and(Group::is_root);
         let proof = if root || undone("member-proof-since-its-question") {
             step.now
         } else {
@@ -318,11 +330,40 @@ impl Groups {
         );
     }
 
+    /// The root has closed the group, and the word of it was lost. A root learns nothing of this kind from a member.
+    fn hears_closed(&mut self, step: &mut Step<'_>, key: Key, post: u64) {
+        let root = self.table.group(key.slot).is_none_or(Group::is_root);
+        if self.inquiry(key, post).is_some()
+            && !root
+            && let Some(by) = self.table.peer(key)
+        {
+            self.bury(step, key.slot, Reason::Closed { by });
+        }
+    }
+
+    /// One of the two has left, or never came in: no failure of the group. A member that did not want to leave is told, for it is in no group.
+    fn parted(&mut self, step: &mut Step<'_>, key: Key, post: u64) {
+        if self.inquiry(key, post).is_none() {
+            return;
+        }
+        let root = self.table.group(key.slot).is_some_and(Group::is_root);
+        if root {
+            self.part_with(step, key);
+        } else if self.is_leaving(key.slot) {
+            self.has_left(step, key.slot, true);
+        } else if let Some(by) = self.table.peer(key) {
+            self.drop_path(step, key.slot);
+            self.bury(step, key.slot, Reason::NotMember { by });
+        }
+    }
+
     /// "No proof of life for the root's patience since the repair began, or since the last proof: **hard failure**." Patience is looked up anew:
     /// it follows the links.
     pub(crate) fn on_verdict_timer(&mut self, step: &mut Step<'_>, key: Key) {
         match self.verdict_at(step, key) {
             Some(at) if at > step.now => self.timers.set(Timer::Verdict(key), at),
+            // "When its patience ends it has left."
+            Some(_) if self.is_leaving(key.slot) && !undone("leaver-is-mute") => self.has_left(step, key.slot, false),
             Some(_) => self.end_with(
                 step,
                 key,
@@ -343,7 +384,16 @@ impl Groups {
         let (Some(group), Some(peer)) = (self.table.group(key.slot), self.table.peer(key)) else {
             return;
         };
-        let reason = if group.root { at_root(peer) } else { at_member(peer) };
+        let observer = self.table.far(key).is_some_and(|far| far.observer);
+        if observer && !undone("observer-is-nobody") {
+            // "◆ A root that would fail the group for an observer's sake drops the observer."
+            return self.part_with(step, key);
+        }
+        let reason = if group.is_root() {
+            at_root(peer)
+        } else {
+            at_member(peer)
+        };
         self.fail(step, key.slot, reason);
     }
 }

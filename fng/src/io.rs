@@ -1,5 +1,6 @@
 //! What goes into the groups and what comes out of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fatebound_overlay::{DeathProof, PeerId, PostId, Way, Ways};
@@ -96,8 +97,38 @@ pub enum Command {
         state: Vec<u8>,
         /// Instead of `Config::create_timeout`.
         timeout: Option<Duration>,
+        /// Who may come in later.
+        admit: Admit,
     },
-    /// Fail a group that this peer is a member of. A group that is not known is ignored: it has failed already.
+    /// Ask the root of a group to be let in. Answered by `Admitted` or `JoinFailed`.
+    Join {
+        /// Names it in the answer.
+        ticket: Ticket,
+        /// Which.
+        group: GroupId,
+        /// As an observer: told of the group's end, but its own failure is nobody's.
+        observe: bool,
+        /// Instead of `Config::create_timeout`.
+        timeout: Option<Duration>,
+    },
+    /// The application's word on a peer that wants to come in, after `Event::Asked`.
+    Admit {
+        /// Where.
+        group: GroupId,
+        /// Who.
+        peer: PeerId,
+        /// `None`: let in.
+        refusal: Option<Refusal>,
+    },
+    /// Leave a group without failing it; its root closes it instead. Answered by `LeaveEnded`.
+    Leave {
+        /// Names it in the answer.
+        ticket: Ticket,
+        /// Which.
+        group: GroupId,
+    },
+    /// Fail a group that this peer is a member of. A group that is not known is ignored: it has failed already. So is one that this peer only
+    /// observes, or is about to leave: it has no word there.
     Signal {
         /// Which.
         group: GroupId,
@@ -237,13 +268,89 @@ pub enum Event {
         tag: Option<String>,
         /// As in the invitation.
         state: Vec<u8>,
-        /// Whether the application has to `Decide`; otherwise it is accepted already.
+        /// Whether the application has to `Decide`; otherwise it is accepted already, perhaps because it answers a `Join`.
         decide: bool,
     },
     /// This peer has become a member.
     Joined {
         /// The group.
         group: GroupId,
+    },
+    /// This peer has become an observer.
+    Observing {
+        /// The group.
+        group: GroupId,
+    },
+    /// A `Join` has succeeded; `Joined` or `Observing` came before, unless this peer was in the group already.
+    Admitted {
+        /// The command's.
+        ticket: Ticket,
+        /// The group.
+        group: GroupId,
+    },
+    /// A `Join` has not succeeded; this peer is not in the group.
+    JoinFailed {
+        /// The command's.
+        ticket: Ticket,
+        /// The group.
+        group: GroupId,
+        /// Why.
+        error: JoinError,
+    },
+    /// At the root: a peer wants to come in, and the application has to say so by `Admit`.
+    Asked {
+        /// The group.
+        group: GroupId,
+        /// Who.
+        peer: PeerId,
+        /// Only as an observer.
+        observe: bool,
+    },
+    /// At the root: a peer has come in, and counts from now on.
+    CameIn {
+        /// The group.
+        group: GroupId,
+        /// Who.
+        peer: PeerId,
+        /// Only as an observer.
+        observer: bool,
+    },
+    /// At the root: a peer is not in the group any more: it has left, or was an observer and is lost.
+    WentOut {
+        /// The group.
+        group: GroupId,
+        /// Who.
+        peer: PeerId,
+        /// Whether it only observed.
+        observer: bool,
+    },
+    /// At a member or an observer: others have come in or gone out.
+    Members {
+        /// The group.
+        group: GroupId,
+        /// The root first; empty for a group that is, or was, too large for lists.
+        members: Vec<PeerId>,
+    },
+    /// This peer is in the group no more, by its own wish; nothing follows about it.
+    Left {
+        /// The group.
+        group: GroupId,
+    },
+    /// The answer to a `Leave`.
+    LeaveEnded {
+        /// The command's.
+        ticket: Ticket,
+        /// The group.
+        group: GroupId,
+        /// `None`: this peer has left; or, at its root, the group is closed.
+        error: Option<LeaveError>,
+    },
+    /// The group was closed by its root, which is no failure: once per group, the last word about it.
+    Closed {
+        /// The group.
+        group: GroupId,
+        /// Its root.
+        by: PeerId,
     },
     /// The group has failed: once per group, the last word about it.
     Failed {
@@ -275,6 +382,59 @@ pub enum Event {
     },
 }
 
+/// Who may come into a group after its creation, as a member or as an observer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Admit {
+    /// The root's application is asked, peer by peer.
+    #[default]
+    Ask,
+    /// Anybody who has the group's id.
+    Open,
+    /// Nobody, but for former members who left.
+    Members,
+    /// These, and former members who left.
+    Listed(BTreeSet<PeerId>),
+}
+
+/// Why a group could not be left.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeaveError {
+    /// The group ended before: it failed, or was closed, or is not known here.
+    #[error("the group was over before: {0}")]
+    Over(Reason),
+    /// Too many callers wait for this departure, which goes on.
+    #[error("{max} callers wait for this departure already; it goes on")]
+    TooMany {
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Why this peer did not come into a group.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// The group has failed or is closed, or never was.
+    #[error("the group is over: {0}")]
+    Over(Reason),
+    /// The root did not let this peer in, or could not be asked: `Unknown`, `Unreachable`.
+    #[error("the root {0}")]
+    Refused(Refusal),
+    /// This peer is in the group, or about to be, in the other role (member, observer), or about to leave it.
+    #[error("this peer is in the group in the other role, or about to leave it; nothing has changed")]
+    OtherRole,
+    /// This peer is at its limit of groups, or of joins under way.
+    #[error("this peer is at its limit of {max} {what}; nobody was asked")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// This peer stops.
+    #[error("this peer is stopping; nobody was asked")]
+    Stopping,
+}
+
 /// A creation that was refused before anything happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
@@ -302,6 +462,20 @@ pub enum CreateError {
         /// The limit.
         max: usize,
     },
+    /// Too many peers on the list of those who may come in.
+    #[error("at most {max} peers can be listed for admission; nothing was created")]
+    TooManyListed {
+        /// The limit.
+        max: usize,
+    },
+    /// This peer keeps as much application state as it may, for those who come in later.
+    #[error(
+        "this peer keeps its limit of {max} bytes of application state for those who come in later; nothing was created"
+    )]
+    TooMuchState {
+        /// The limit.
+        max: usize,
+    },
     /// This peer stops.
     #[error("this peer is stopping; nothing was created")]
     Stopping,
@@ -314,13 +488,19 @@ pub struct GroupView {
     pub group: GroupId,
     /// Whether this peer is its root.
     pub root: bool,
+    /// Whether this peer only observes it.
+    pub observer: bool,
+    /// Whether this peer can signal it: not an observer, and not about to leave.
+    pub has_word: bool,
     /// Its members as far as known here, the root first.
     pub members: Vec<PeerId>,
+    /// At the root: its observers.
+    pub observers: Vec<PeerId>,
     /// Its tag.
     pub tag: Option<String>,
     /// Its timings.
     pub timings: Timings,
-    /// At the root: the hops of each member's live path (`None`: not up at the moment), in the order of `members` without the root.
+    /// At the root: the hops of each live path (`None`: not up at the moment), in the order of `members` without the root.
     pub hops: Vec<Option<u8>>,
     /// At the root: paths under repair.
     pub repairing: usize,

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admit;
 mod answers;
 mod bounds;
 mod branch;
@@ -18,6 +19,9 @@ mod forms;
 mod groups;
 mod inquiry;
 mod io;
+mod join;
+mod leave;
+mod lists;
 mod lives;
 mod member;
 pub mod message;
@@ -28,6 +32,7 @@ mod prober;
 #[cfg(test)]
 mod properties;
 mod reason;
+mod remembered;
 mod repair;
 mod silence;
 mod table;

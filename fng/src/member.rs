@@ -15,7 +15,7 @@ use crate::io::{Event, Output};
 use crate::message::{Answer, Invitation, MAX_LISTED, MAX_STATE, MAX_TAG};
 use crate::notice::cut_refusal;
 use crate::reason::{Reason, Refusal};
-use crate::table::{Key, NewGroup, Standing};
+use crate::table::{Key, NewGroup, Role, Standing};
 
 /// Invitations that wait for the application: 1024.
 pub(crate) const MAX_WAITING: usize = 1024;
@@ -32,6 +32,8 @@ pub(crate) struct Waiting {
     members: Vec<PeerId>,
     tag: Option<String>,
     timings: Timings,
+    role: Role,
+    list: u32,
 }
 
 /// For `branch`. Ways back are the overlay's own, and told apart by their words.
@@ -43,8 +45,10 @@ impl Hash for Waiting {
             members,
             tag,
             timings,
+            role,
+            list,
         } = self;
-        (number, members, tag, timings).hash(hasher);
+        (number, members, tag, timings, role, list).hash(hasher);
         format!("{way:?}").hash(hasher);
     }
 }
@@ -60,6 +64,9 @@ impl Groups {
             // "An accepted invitation is accepted again" (protocol.md §3).
             return accept(step, way);
         }
+        if invitation.asked.is_some() && !self.is_asked_for(&invitation) {
+            return decline(step, way, Refusal::AlreadyOver);
+        }
         if let Some(waiting) = self.waiting.get_mut(&group) {
             waiting.way = way;
             let until = step.now + 4 * waiting.timings.path_timeout;
@@ -73,7 +80,8 @@ impl Groups {
 
     fn well_formed(&self, invitation: &Invitation) -> bool {
         let members = &invitation.members;
-        let listed = members.first() == Some(&invitation.group.root) && members.contains(&self.us);
+        let observe = invitation.asked.is_some_and(|asked| asked.observe);
+        let listed = members.first() == Some(&invitation.group.root) && (observe || members.contains(&self.us));
         members.len() <= MAX_LISTED
             && (members.is_empty() || listed)
             && invitation.state.len() <= MAX_STATE
@@ -82,11 +90,16 @@ impl Groups {
 
     /// Why this peer cannot become a member, if it cannot. The order is the user's: what is final comes first.
     fn objection(&self, invitation: &Invitation) -> Option<Refusal> {
-        if let Some(refusal) = self.declined.get(&invitation.group) {
+        if let Some(refusal) = self
+            .declined
+            .get(&invitation.group)
+            .filter(|_| invitation.asked.is_none())
+        {
             return Some(refusal.clone());
         }
-        let crowded = invitation.tag.is_some() && self.waiting.len() >= MAX_WAITING;
-        if self.used(&invitation.group) {
+        let asked_for = self.is_asked_for(invitation);
+        let crowded = invitation.tag.is_some() && !self.joins.wants(invitation) && self.waiting.len() >= MAX_WAITING;
+        if self.used(&invitation.group) && !asked_for {
             Some(Refusal::AlreadyOver)
         } else if self.stopping {
             Some(Refusal::Stopping)
@@ -123,8 +136,15 @@ impl Groups {
     fn take_invitation(&mut self, step: &mut Step<'_>, way: Way, invitation: Invitation) {
         let group = invitation.group;
         self.use_up(&group);
-        let decide = invitation.tag.is_some();
+        self.left.remove(&group);
+        // "Accepts without asking anybody": this peer's own application wants it.
+        let decide = invitation.tag.is_some() && !self.joins.wants(&invitation);
         let waiting = Waiting {
+            role: match invitation.asked {
+                Some(asked) if asked.observe => Role::Observer,
+                _ => Role::Member,
+            },
+            list: invitation.list,
             number: self.invitations + 1,
             way,
             members: invitation.members.clone(),
@@ -139,7 +159,7 @@ impl Groups {
             decide,
         });
         if !decide {
-            return self.join(step, group, waiting);
+            return self.enter(step, group, waiting);
         }
         self.invitations += 1;
         let until = step.now + 4 * waiting.timings.path_timeout;
@@ -154,7 +174,7 @@ impl Groups {
         };
         let full = self.is_full_for(group, &waiting.timings);
         match refusal.or(full.then_some(Refusal::Busy)) {
-            None => self.join(step, *group, waiting),
+            None => self.enter(step, *group, waiting),
             Some(refusal) => self.decline_for_good(step, group, waiting.way, cut_refusal(refusal)),
         }
     }
@@ -169,15 +189,16 @@ impl Groups {
 
     /// "A member adopts [the root's timings] for this group." "A member whose path has not come up within `path_timeout` of accepting treats
     /// it as broken."
-    fn join(&mut self, step: &mut Step<'_>, group: GroupId, waiting: Waiting) {
+    fn enter(&mut self, step: &mut Step<'_>, group: GroupId, waiting: Waiting) {
         let listed = waiting.members.get(1..).unwrap_or_default();
         let slot = self.table.insert(&NewGroup {
             id: group,
-            root: false,
+            role: waiting.role,
             timings: waiting.timings,
             tag: waiting.tag.as_deref(),
             far: &[group.root],
             listed,
+            list: waiting.list,
             standing: Standing::Accepted,
         });
         let key = Key { slot, index: 0 };
@@ -188,7 +209,11 @@ impl Groups {
             .set(Timer::Path(key), step.now + waiting.timings.path_timeout);
         self.counters.joined += 1;
         accept(step, waiting.way);
-        step.event(Event::Joined { group });
+        step.event(match waiting.role {
+            Role::Observer => Event::Observing { group },
+            _ => Event::Joined { group },
+        });
+        self.join_done(step, group);
         step.push(Output::ProveAddress { peer: group.root });
     }
 
@@ -202,8 +227,7 @@ impl Groups {
     /// An invitation is void before the application has decided: whoever was shown it is told, as of a failed group (protocol.md §1, P5).
     pub(crate) fn withdraw(&mut self, step: &mut Step<'_>, group: &GroupId, reason: Reason) {
         if self.end_waiting(group).is_some() {
-            self.counters.failed(&reason);
-            step.event(Event::Failed { group: *group, reason });
+            self.tell_end(step, *group, reason);
         }
     }
 
@@ -226,6 +250,7 @@ impl Groups {
         for group in groups {
             self.withdraw(step, &group, Reason::RootDied { peer: root });
         }
+        self.end_joins_of(step, root);
     }
 
     /// This peer stops: every invitation that waits is declined.
@@ -281,7 +306,7 @@ fn accept(step: &mut Step<'_>, way: Way) {
     step.push(Output::Reply { way, answer });
 }
 
-fn decline(step: &mut Step<'_>, way: Way, refusal: Refusal) {
+pub(crate) fn decline(step: &mut Step<'_>, way: Way, refusal: Refusal) {
     let answer = Answer::Decline(refusal);
     step.push(Output::Reply { way, answer });
 }

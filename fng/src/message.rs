@@ -23,7 +23,7 @@ pub const MAX_GROUPS: usize = 256;
 /// A question about groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Root to peer: "Be a member of this group."
+    /// Root to peer: "Be a member of this group", or the observer that you asked to be.
     Invite(Box<Invitation>),
     /// Root to member: "Do you live, and these groups in you?" One per pair of peers, for all groups that need it.
     Probe {
@@ -36,8 +36,31 @@ pub enum Request {
         /// yet). `None`: the path is well, the member only asks.
         groups: Vec<(GroupId, Option<u32>)>,
     },
-    /// "This group has failed." Answered by `Noted`.
+    /// "This group has failed", or was closed. Answered by `Noted`.
     Fail(Box<Notice>),
+    /// Peer to root: "Let me into this group." Answered by `Noted` (an invitation follows), `Decline`, or `Status`: it is over.
+    Join {
+        /// The group, of the asked root.
+        group: GroupId,
+        /// As an observer, whose failure is nobody's.
+        observe: bool,
+        /// The asker's own number for this wish; the invitation names it.
+        number: u64,
+    },
+    /// Member or observer to root: "Let me go." Answered by `Left`, or `Status`: it is over.
+    Leave {
+        /// The group, of the asked root.
+        group: GroupId,
+    },
+    /// Root to member or observer: "These are the members now." Answered by `Noted`.
+    Members {
+        /// The group, of the asking root.
+        group: GroupId,
+        /// Lists are numbered; the newest counts.
+        list: u32,
+        /// The root first; empty when there are more than [`MAX_LISTED`], or have ever been.
+        members: Vec<PeerId>,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -47,18 +70,29 @@ pub enum Answer {
     Accept,
     /// To `Invite`: it is not.
     Decline(Refusal),
-    /// To `Probe` and `NeedRepair`: groups in neither list are not spoken about (silence for one group only).
-    Status {
-        /// Indices into the question's list: alive.
-        alive: Vec<u16>,
-        /// Indices: not known here, that is failed.
-        unknown: Vec<u16>,
-    },
-    /// To `Fail`.
+    /// To `Probe` and `NeedRepair`, and to `Join` and `Leave` about a group that is over: groups in no list are not spoken about (silence for
+    /// one group only).
+    Status(Status),
+    /// To `Fail`, `Members`, and `Join`.
     Noted,
+    /// To `Leave`: the asker is not in the group any more.
+    Left,
 }
 
-/// An invitation to become a member.
+/// How groups stand at the peer that answers, as indices into the question's list (0 where it names one).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Alive.
+    pub alive: Vec<u16>,
+    /// Not known here, that is failed.
+    pub unknown: Vec<u16>,
+    /// Closed by its root, who answers.
+    pub closed: Vec<u16>,
+    /// The two are not in it together any more, which is no failure: one of them has left, or never came in.
+    pub parted: Vec<u16>,
+}
+
+/// An invitation into a group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Invitation {
     /// The group; its root is the one who asks.
@@ -72,6 +106,19 @@ pub struct Invitation {
     pub state: Vec<u8>,
     /// The root's timings; the member adopts them for this group.
     pub timings: Timings,
+    /// Number of the list of members.
+    pub list: u32,
+    /// The `Join` that this answers: its number, and whether the peer is to be an observer.
+    pub asked: Option<Asked>,
+}
+
+/// Which `Join` an invitation answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Asked {
+    /// The asker's number.
+    pub number: u64,
+    /// As an observer.
+    pub observe: bool,
 }
 
 /// The word that a group has failed, signed by the root or member that says so first: delegates carry it, nobody has to trust them.

@@ -66,9 +66,15 @@ pub enum Reason {
         /// Which.
         by: PeerId,
     },
-    /// The root closed the group.
+    /// The root closed the group: no failure, but travels like one.
     #[error("the root {by} closed the group")]
     Closed {
+        /// The root.
+        by: PeerId,
+    },
+    /// The root lives, and the group perhaps too, but this peer is not in it: its admission was given up before its acceptance arrived.
+    #[error("the root {by} does not count this peer as a member")]
+    NotMember {
         /// The root.
         by: PeerId,
     },
@@ -77,7 +83,7 @@ pub enum Reason {
     NotKnown,
 }
 
-/// Why one member did not accept an invitation.
+/// Why one member did not accept an invitation, or a root did not let a peer in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[serde(remote = "Self", tag = "kind", rename_all = "snake_case")]
 pub enum Refusal {
@@ -114,6 +120,12 @@ pub enum Refusal {
     /// The group failed during its creation for another reason.
     #[error("was not asked any further: the group failed while it was being created")]
     Overtaken,
+    /// Root to a peer that wants to join: the group is not open to it.
+    #[error("declined: the group is not open to this peer")]
+    NotAdmitted,
+    /// Root to a peer that wants to join: the group has as many members as it may have.
+    #[error("declined: the group is full")]
+    Full,
 }
 
 impl Reason {
@@ -130,6 +142,7 @@ impl Reason {
             Reason::CreationFailed { .. } => "creation_failed",
             Reason::Shutdown { .. } => "shutdown",
             Reason::Closed { .. } => "closed",
+            Reason::NotMember { .. } => "not_member",
             Reason::NotKnown => "not_known",
         }
     }

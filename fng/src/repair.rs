@@ -306,6 +306,7 @@ impl Groups {
     /// Ends all that is under way for a far end: its group is over.
     pub(crate) fn end_work(&mut self, key: Key) {
         self.end_invites(key);
+        self.forget_admission(key);
         self.end_link(key);
         self.end_inquiry(key);
         self.timers.cancel(Timer::Path(key));

@@ -17,6 +17,7 @@ use fatebound_tree::{GroupId, PathId};
 
 use crate::config::Timings;
 use crate::lives::{LifeIx, Lives};
+use crate::message::MAX_LISTED;
 use crate::peers::{PeerIx, Peers};
 
 /// Different timings that groups of others may bring along: 1024. Who brings more is declined.
@@ -36,10 +37,21 @@ pub(crate) struct Key {
 pub(crate) enum Standing {
     /// Invited, not answered.
     Asked,
-    /// A member; or the root.
+    /// A member or an observer; or the root.
     Accepted,
-    /// Not a member: it said no, or nobody has its address.
-    Refused,
+    /// Neither: it said no, nobody has its address, or it has left.
+    Out,
+}
+
+/// What this peer is in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// Created it.
+    Root,
+    /// Its failure fails the group.
+    Member,
+    /// Is told, and its failure is nobody's.
+    Observer,
 }
 
 /// The far end of a path of ours.
@@ -53,6 +65,8 @@ pub(crate) struct Far {
     /// Root: hops of the live path.
     pub(crate) hops: u8,
     pub(crate) standing: Standing,
+    /// Root: whether it only observes.
+    pub(crate) observer: bool,
     /// Whether the path of `epoch` is up …
     pub(crate) live: bool,
     /// … and since when.
@@ -106,19 +120,40 @@ pub(crate) struct Group {
     pub(crate) far: Box<[Far]>,
     /// Member: all members but the root, as far as listed.
     pub(crate) listed: Box<[PeerIx]>,
+    /// Number of the newest list of members: made at the root, known at a member.
+    pub(crate) list: u32,
+    pub(crate) role: Role,
+    /// Root: whether it has ever had more members than a list holds.
+    pub(crate) large: bool,
+}
+
+impl Group {
     /// Whether this peer is its root.
-    pub(crate) root: bool,
+    pub(crate) fn is_root(&self) -> bool {
+        self.role == Role::Root
+    }
+
+    /// Root: the far ends that count, or may soon: all but those that are out.
+    pub(crate) fn parties(&self) -> impl Iterator<Item = &Far> {
+        self.far.iter().filter(|far| far.standing != Standing::Out)
+    }
+
+    /// Root: the other members.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Far> {
+        self.parties().filter(|far| !far.observer)
+    }
 }
 
 /// What a new group is made of.
 #[derive(Debug)]
 pub(crate) struct NewGroup<'a> {
     pub(crate) id: GroupId,
-    pub(crate) root: bool,
+    pub(crate) role: Role,
     pub(crate) timings: Timings,
     pub(crate) tag: Option<&'a str>,
     pub(crate) far: &'a [PeerId],
     pub(crate) listed: &'a [PeerId],
+    pub(crate) list: u32,
     pub(crate) standing: Standing,
 }
 
@@ -211,6 +246,10 @@ impl Table {
         self.group(slot).map(|group| self.timings(group))
     }
 
+    pub(crate) fn group_mut(&mut self, slot: u32) -> Option<&mut Group> {
+        self.groups.get_mut(slot as usize)?.as_mut()
+    }
+
     pub(crate) fn far(&self, key: Key) -> Option<&Far> {
         self.group(key.slot)?.far.get(key.index as usize)
     }
@@ -236,7 +275,7 @@ impl Table {
         let far = group.far.get(key.index as usize)?;
         Some(PathId {
             group: self.id(group),
-            member: if group.root { self.peers.get(far.peer) } else { us },
+            member: if group.is_root() { self.peers.get(far.peer) } else { us },
             epoch: far.epoch,
         })
     }
@@ -294,7 +333,7 @@ impl Table {
         let life = self.lives.enter(&mut self.peers, &new.id.root, new.id.incarnation);
         self.index.insert((life, new.id.sequence), slot);
         self.born += 1;
-        self.count_in(life, new.root);
+        self.count_in(life, new.role == Role::Root);
         let group = Group {
             sequence: new.id.sequence,
             born: self.born,
@@ -306,7 +345,9 @@ impl Table {
                 .map(|(index, peer)| self.attach(Key { slot, index }, peer, new.standing))
                 .collect(),
             listed: new.listed.iter().map(|peer| self.peers.acquire(peer)).collect(),
-            root: new.root,
+            list: new.list,
+            role: new.role,
+            large: new.far.len() >= MAX_LISTED,
         };
         self.groups[slot as usize] = Some(group);
         slot
@@ -318,7 +359,7 @@ impl Table {
             return;
         };
         self.index.remove(&(group.life, group.sequence));
-        self.count_out(group.life, group.root);
+        self.count_out(group.life, group.is_root());
         self.lives.leave(&mut self.peers, group.life);
         self.unshare_timings(group.timings);
         for far in &group.far {
@@ -328,6 +369,54 @@ impl Table {
             self.peers.release(*ix);
         }
         self.free.push(slot);
+    }
+
+    /// Root: a place among the group's far ends for a peer that comes in; its own old one, or a new one, or, in a group that has had as many
+    /// as it may have members, that of the first that is out. `None`: the group is full, and nothing has changed.
+    pub(crate) fn place_for(&mut self, slot: u32, peer: &PeerId, max: usize) -> Option<Key> {
+        if let Some(key) = self.end_of(slot, peer) {
+            return Some(key);
+        }
+        let far = &self.group(slot)?.far;
+        let index = far.len() as u32;
+        if far.len() < max {
+            let new = self.attach(Key { slot, index }, peer, Standing::Out);
+            let group = self.groups[slot as usize].as_mut()?;
+            let mut far = std::mem::take(&mut group.far).into_vec();
+            far.push(new);
+            group.far = far.into_boxed_slice();
+            group.large |= group.members().count() + 1 >= MAX_LISTED;
+            return Some(Key { slot, index });
+        }
+        let out = far.iter().position(|far| far.standing == Standing::Out)?;
+        let key = Key {
+            slot,
+            index: out as u32,
+        };
+        // "A path crosses a link at most once in its life" (protocol.md §4): this peer may have been here before, in a place that another one
+        // has taken since. Epochs of a place only grow, so none of them was this peer's.
+        let epoch = far.iter().map(|far| far.epoch).max().unwrap_or_default();
+        let old = far[out].clone();
+        self.detach(&old);
+        let new = Far {
+            epoch,
+            ..self.attach(key, peer, Standing::Out)
+        };
+        *self.far_mut(key)? = new;
+        Some(key)
+    }
+
+    /// Member: the root's newest list takes the place of the older one.
+    pub(crate) fn relist(&mut self, slot: u32, number: u32, listed: &[PeerId]) {
+        let listed: Box<[PeerIx]> = listed.iter().map(|peer| self.peers.acquire(peer)).collect();
+        let Some(group) = self.groups.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        group.list = number;
+        let old = std::mem::replace(&mut group.listed, listed);
+        for ix in &old {
+            self.peers.release(*ix);
+        }
     }
 
     fn count_in(&mut self, life: LifeIx, root: bool) {
@@ -358,6 +447,7 @@ impl Table {
             epoch: 0,
             hops: 0,
             standing,
+            observer: false,
             live: false,
             live_since: Time::ZERO,
             work: None,
@@ -426,11 +516,12 @@ mod tests {
         };
         table.insert(&NewGroup {
             id,
-            root: true,
+            role: Role::Root,
             timings: Config::lan().timings,
             tag: None,
             far,
             listed: &[],
+            list: 0,
             standing: Standing::Accepted,
         })
     }
@@ -492,11 +583,12 @@ mod tests {
                     incarnation,
                     sequence,
                 },
-                root: false,
+                role: Role::Member,
                 timings: Config::lan().timings,
                 tag: None,
                 far: &[root],
                 listed: &[],
+                list: 0,
                 standing: Standing::Accepted,
             })
         };

@@ -9,7 +9,7 @@ use fatebound_tree::GroupId;
 use crate::groups::Groups;
 use crate::io::GroupView;
 use crate::reason::Reason;
-use crate::table::{Far, Group};
+use crate::table::{Far, Group, Role, Standing};
 
 /// Hops that detours may add to a path beyond those of the paths that are up: the overlay's default.
 const DETOURS: u8 = 3;
@@ -19,8 +19,14 @@ const DETOURS: u8 = 3;
 pub struct Counters {
     /// Groups of our own whose members all accepted.
     pub created: u64,
-    /// Groups of others that this peer became a member of.
+    /// Groups of others that this peer became a member or an observer of.
     pub joined: u64,
+    /// Root: peers that came into groups after their creation.
+    pub admitted: u64,
+    /// Groups that this peer left.
+    pub left: u64,
+    /// Groups that ended here because their root closed them.
+    pub closed: u64,
     /// Root: paths that broke.
     pub repairs_begun: u64,
     /// Root: paths that broke and came up again.
@@ -32,7 +38,11 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn failed(&mut self, reason: &Reason) {
+    pub(crate) fn ended(&mut self, reason: &Reason) {
+        if let Reason::Closed { .. } = reason {
+            self.closed += 1;
+            return;
+        }
         *self.failures.entry(reason.kind()).or_default() += 1;
     }
 }
@@ -58,7 +68,7 @@ impl Groups {
         self.table.roots()
     }
 
-    /// Groups that this peer is another member of.
+    /// Groups that this peer is another member or an observer of.
     pub fn as_member(&self) -> usize {
         self.table.len() - self.table.roots()
     }
@@ -73,17 +83,29 @@ impl Groups {
         let id = self.table.id(group);
         let hops = |far: &Far| far.live.then_some(far.hops);
         let repairing = |far: &&Far| far.work.as_ref().is_some_and(|work| work.repair);
-        let at_root = if group.root { &*group.far } else { &[] };
+        let complete = !self.creations.contains_key(&slot);
+        let counts = |far: &&Far| group.is_root() && (far.standing == Standing::Accepted || !complete);
+        let at_root = || group.far.iter().filter(counts);
+        let (observers, members): (Vec<&Far>, Vec<&Far>) = at_root().partition(|far| far.observer);
+        let name = |far: &Far| self.table.peers.get(far.peer);
         Some(GroupView {
             group: id,
-            root: group.root,
-            members: self.members(id.root, group),
+            root: group.is_root(),
+            observer: group.role == Role::Observer,
+            has_word: self.has_word(slot),
+            members: match group.role {
+                Role::Root => std::iter::once(id.root)
+                    .chain(members.iter().map(|far| name(far)))
+                    .collect(),
+                _ => self.known_members(id.root, group),
+            },
+            observers: observers.iter().map(|far| name(far)).collect(),
             tag: group.tag.as_deref().map(str::to_owned),
             timings: self.table.timings(group),
-            hops: at_root.iter().map(hops).collect(),
-            repairing: at_root.iter().filter(repairing).count(),
+            hops: members.iter().map(|far| hops(far)).collect(),
+            repairing: at_root().filter(repairing).count(),
             notification_bound: self.bound(group),
-            complete: !self.creations.contains_key(&slot),
+            complete,
         })
     }
 
@@ -91,24 +113,21 @@ impl Groups {
     /// lengthen one. A member does not know them and has to allow for the most.
     pub(crate) fn bound(&self, group: &Group) -> Duration {
         let timings = self.table.timings(group);
-        let counted = group.root && group.far.iter().all(|far| far.live);
-        let longest = group.far.iter().map(|far| far.hops).max().filter(|_| counted);
+        let counted = group.is_root() && group.parties().all(|far| far.live);
+        let longest = group.parties().map(|far| far.hops).max().filter(|_| counted);
         let hops = longest.map_or(timings.hop_limit, |hops| {
             hops.saturating_add(DETOURS).min(timings.hop_limit)
         });
         timings.notification_bound(hops, self.config.tick)
     }
 
-    /// The root first; at a member of a large group only the root and this peer are known.
-    fn members(&self, root: PeerId, group: &Group) -> Vec<PeerId> {
+    /// At a member or an observer, the root first; of a large group only the root and this peer are known.
+    fn known_members(&self, root: PeerId, group: &Group) -> Vec<PeerId> {
         let peers = &self.table.peers;
         let mut members = vec![root];
-        if group.root {
-            members.extend(group.far.iter().map(|far| peers.get(far.peer)));
-        } else if group.listed.is_empty() {
+        members.extend(group.listed.iter().map(|ix| peers.get(*ix)));
+        if group.listed.is_empty() && group.role == Role::Member {
             members.push(self.us);
-        } else {
-            members.extend(group.listed.iter().map(|ix| peers.get(*ix)));
         }
         members
     }

@@ -536,6 +536,9 @@ impl Hub {
                 fng::message::Request::Probe { groups } => count = groups.len(),
                 fng::message::Request::NeedRepair { groups } => count = groups.len(),
                 fng::message::Request::Fail(notice) => self.seen.group(notice.group),
+                fng::message::Request::Join { group, .. }
+                | fng::message::Request::Leave { group }
+                | fng::message::Request::Members { group, .. } => self.seen.group(group),
             }
         }
         let waiting = Waiting { from, to, request };

@@ -247,6 +247,7 @@ impl Play {
             tag: None,
             state: Vec::new(),
             timeout: None,
+            admit: fng::Admit::default(),
         };
         self.hub.command(at, Command::Group(create));
     }
@@ -397,6 +398,7 @@ impl Play {
                     tag: tag.then(|| "tag".into()),
                     state: vec![0; (*state).into()],
                     timeout: self.timeout(*timeout),
+                    admit: fng::Admit::default(),
                 })
             }
             Order::Signal(group, text) => Command::Group(fng::Command::Signal {
@@ -498,6 +500,7 @@ pub fn live_a_minute(config: &Config) {
             tag: None,
             state: Vec::new(),
             timeout: None,
+            admit: fng::Admit::default(),
         };
         hub.command(0, Command::Group(create));
         hub.fall_silent();

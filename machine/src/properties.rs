@@ -1,6 +1,6 @@
 //! What holds of the wire whatever is said.
 
-use fatebound_fng::message::{Answer as GroupAnswer, Invitation, Notice, Request};
+use fatebound_fng::message::{Answer as GroupAnswer, Asked, Invitation, Notice, Request, Status};
 use fatebound_fng::{Reason, Refusal};
 use fatebound_overlay::message::{
     Answer, Farewell, Hello, LinkInstance, Message, OneShot, PeerRecord, Ping, Pong, Routed, RoutedAnswer, Signed,
@@ -161,14 +161,16 @@ fn reason() -> impl Strategy<Value = Reason> {
 
 fn invitation() -> impl Strategy<Value = Invitation> {
     let timings = Config::preset(Profile::Wan).groups.timings;
-    (group(), vec(peer(), 0..4), option::of(".{0,9}"), bytes()).prop_map(move |(group, members, tag, state)| {
-        Invitation {
-            group,
-            members,
-            tag,
-            state,
-            timings,
-        }
+    let asked = option::of((any::<u64>(), any::<bool>()).prop_map(|(number, observe)| Asked { number, observe }));
+    let words = (option::of(".{0,9}"), bytes(), any::<u32>(), asked);
+    (group(), vec(peer(), 0..4), words).prop_map(move |(group, members, (tag, state, list, asked))| Invitation {
+        group,
+        members,
+        tag,
+        state,
+        timings,
+        list,
+        asked,
     })
 }
 
@@ -187,6 +189,17 @@ fn request() -> impl Strategy<Value = Request> {
         vec(group(), 0..4).prop_map(|groups| Request::Probe { groups }),
         vec((group(), option::of(any::<u32>())), 0..4).prop_map(|groups| Request::NeedRepair { groups }),
         notice().prop_map(|notice| Request::Fail(Box::new(notice))),
+        (group(), any::<bool>(), any::<u64>()).prop_map(|(group, observe, number)| Request::Join {
+            group,
+            observe,
+            number
+        }),
+        group().prop_map(|group| Request::Leave { group }),
+        (group(), any::<u32>(), vec(peer(), 0..4)).prop_map(|(group, list, members)| Request::Members {
+            group,
+            list,
+            members
+        }),
     ]
 }
 
@@ -196,7 +209,15 @@ fn group_answer() -> impl Strategy<Value = GroupAnswer> {
         Just(GroupAnswer::Accept),
         Just(GroupAnswer::Noted),
         refusal().prop_map(GroupAnswer::Decline),
-        (indices(), indices()).prop_map(|(alive, unknown)| GroupAnswer::Status { alive, unknown }),
+        Just(GroupAnswer::Left),
+        (indices(), indices(), indices(), indices()).prop_map(|(alive, unknown, closed, parted)| {
+            GroupAnswer::Status(Status {
+                alive,
+                unknown,
+                closed,
+                parted,
+            })
+        }),
     ]
 }
 

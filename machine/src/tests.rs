@@ -84,6 +84,7 @@ impl Net {
             tag: None,
             state: Vec::new(),
             timeout: None,
+            admit: fng::Admit::default(),
         };
         self.command(0, Command::Group(command));
         self.run(Duration::from_secs(1));

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use fatebound_machine::fng::{self, GroupId, Reason, Refusal, Ticket};
+use fatebound_machine::fng::{self, Admit, GroupId, JoinError, LeaveError, Reason, Refusal, Ticket};
 use fatebound_machine::overlay::{Multiaddr, PeerId};
 use fatebound_machine::{Command, Event as MachineEvent, Machine};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admission::Wish;
 use crate::error::{CreateGroupError, SignalError, Stopped};
 use crate::event::{EventKind, EventLog};
-use crate::failures::{Failure, Handler, SharedFailures};
+use crate::failures::{End, Failure, Handler, SharedFailures};
 
 /// Accepted invitations at most that wait for the machine's word that we are members.
 const MAX_UNDECIDED: usize = 64;
@@ -32,6 +33,24 @@ pub(crate) enum Order {
     FallSilent {
         group: GroupId,
         reply: oneshot::Sender<Result<(), SignalError>>,
+    },
+    /// Come into a group.
+    JoinGroup(Box<Joining>),
+    /// Leave a group, or close one's own.
+    Leave {
+        group: GroupId,
+        reply: oneshot::Sender<Result<(), LeaveError>>,
+    },
+    /// Say whether a peer may come in.
+    Admit {
+        group: GroupId,
+        peer: PeerId,
+        refusal: Option<Refusal>,
+    },
+    /// Wait for peers that want to come in.
+    Admissions {
+        wishes: mpsc::Sender<Wish>,
+        reply: oneshot::Sender<()>,
     },
     /// Ask every member.
     Check {
@@ -65,9 +84,22 @@ pub(crate) struct Creation {
     pub(crate) tag: Option<String>,
     pub(crate) state: Vec<u8>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) admit: Admit,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) reply: CreateReply,
 }
+
+/// A group to be joined or observed.
+pub(crate) struct Joining {
+    pub(crate) group: GroupId,
+    pub(crate) observe: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) reply: JoinReply,
+}
+
+/// Where the end of a join is awaited.
+type JoinReply = oneshot::Sender<Result<(), JoinError>>;
 
 /// Where the end of a creation is awaited.
 type CreateReply = oneshot::Sender<Result<GroupId, CreateGroupError>>;
@@ -100,6 +132,10 @@ pub(crate) struct Application {
     next_ticket: u64,
     creations: HashMap<Ticket, (Vec<Handler>, CreateReply)>,
     checks: HashMap<Ticket, oneshot::Sender<CheckReport>>,
+    joins: HashMap<Ticket, (Vec<Handler>, JoinReply)>,
+    leaves: HashMap<Ticket, oneshot::Sender<Result<(), LeaveError>>>,
+    /// Readers of wishes to come in.
+    doors: Vec<mpsc::Sender<Wish>>,
     locates: HashMap<PeerId, Vec<oneshot::Sender<Vec<Multiaddr>>>>,
     waiters: HashMap<String, Vec<mpsc::Sender<Offer>>>,
     /// Places held for accepted invitations until the machine says that we are members, which it does at once.
@@ -121,6 +157,9 @@ impl Application {
             next_ticket: 0,
             creations: HashMap::new(),
             checks: HashMap::new(),
+            joins: HashMap::new(),
+            leaves: HashMap::new(),
+            doors: Vec::new(),
             locates: HashMap::new(),
             waiters: HashMap::new(),
             accepted: HashMap::new(),
@@ -133,10 +172,28 @@ impl Application {
             Order::Join { bootstrap } => commands.push(Command::Join { bootstrap }),
             Order::Create(creation) => self.create(*creation, commands),
             Order::Signal { group, text, reply } => {
-                self.end(reply, group, fng::Command::Signal { group, text }, commands);
+                let word = machine.group(&group).is_none_or(|view| view.has_word);
+                match word {
+                    true => self.end(reply, group, fng::Command::Signal { group, text }, commands),
+                    false => drop(reply.send(Err(SignalError::NoWord))),
+                }
             }
             Order::FallSilent { group, reply } => {
                 self.end(reply, group, fng::Command::FallSilent { group }, commands);
+            }
+            Order::JoinGroup(joining) => self.join(*joining, commands),
+            Order::Leave { group, reply } => {
+                let ticket = self.ticket();
+                self.leaves.insert(ticket, reply);
+                commands.push(Command::Group(fng::Command::Leave { ticket, group }));
+            }
+            Order::Admit { group, peer, refusal } => {
+                commands.push(Command::Group(fng::Command::Admit { group, peer, refusal }));
+            }
+            Order::Admissions { wishes, reply } => {
+                self.doors.retain(|reader| !reader.is_closed());
+                self.doors.push(wishes);
+                let _ = reply.send(());
             }
             Order::Check { group, reply } => {
                 let ticket = self.ticket();
@@ -174,6 +231,18 @@ impl Application {
             tag: creation.tag,
             state: creation.state,
             timeout: creation.timeout,
+            admit: creation.admit,
+        }));
+    }
+
+    fn join(&mut self, joining: Joining, commands: &mut Vec<Command>) {
+        let ticket = self.ticket();
+        self.joins.insert(ticket, (joining.handlers, joining.reply));
+        commands.push(Command::Group(fng::Command::Join {
+            ticket,
+            group: joining.group,
+            observe: joining.observe,
+            timeout: joining.timeout,
         }));
     }
 
@@ -249,7 +318,37 @@ impl Application {
             } => {
                 self.invited(group, members, tag, state, decide, commands);
             }
-            fng::Event::Joined { group } => self.group_joined(group),
+            fng::Event::Joined { group } => {
+                self.group_joined(group);
+                self.log(EventKind::GroupJoined { group });
+            }
+            fng::Event::Observing { group } => {
+                self.group_joined(group);
+                self.log(EventKind::GroupObserved { group });
+            }
+            fng::Event::Admitted { ticket, group } => self.admitted(ticket, group, commands),
+            fng::Event::JoinFailed { ticket, error, .. } => {
+                if let Some((_, reply)) = self.joins.remove(&ticket) {
+                    let _ = reply.send(Err(error));
+                }
+            }
+            fng::Event::Asked { group, peer, observe } => self.asked(Wish { group, peer, observe }, commands),
+            fng::Event::CameIn { group, peer, observer } => self.log(EventKind::CameIn { group, peer, observer }),
+            fng::Event::WentOut { group, peer, observer } => self.log(EventKind::WentOut { group, peer, observer }),
+            fng::Event::Members { group, members } => self.log(EventKind::MembersChanged { group, members }),
+            fng::Event::Left { group } => {
+                self.failures.lock().ends(group, End::Left);
+                self.log(EventKind::GroupLeft { group });
+            }
+            fng::Event::LeaveEnded { ticket, error, .. } => {
+                if let Some(reply) = self.leaves.remove(&ticket) {
+                    let _ = reply.send(error.map_or(Ok(()), Err));
+                }
+            }
+            fng::Event::Closed { group, by } => {
+                self.failures.lock().ends(group, End::Closed);
+                self.log(EventKind::GroupClosed { group, by });
+            }
             fng::Event::Failed { group, reason } => {
                 self.failures.lock().fail(Failure {
                     group,
@@ -361,9 +460,38 @@ impl Application {
         Err(refusal)
     }
 
+    /// This node is in the group: from here on the join's handlers run if it fails.
+    fn admitted(&mut self, ticket: Ticket, group: GroupId, commands: &mut Vec<Command>) {
+        let Some((handlers, reply)) = self.joins.remove(&ticket) else {
+            return;
+        };
+        for handler in handlers {
+            self.failures.lock().register(group, handler, SystemTime::now());
+        }
+        if reply.send(Ok(())).is_err() {
+            // Nobody waits for it any more; the root's answer to this is awaited by nobody either.
+            let ticket = self.ticket();
+            commands.push(Command::Group(fng::Command::Leave { ticket, group }));
+        }
+    }
+
+    /// A peer wants to come in: the first reader with room is asked, and nobody's answer is no.
+    fn asked(&mut self, wish: Wish, commands: &mut Vec<Command>) {
+        let Wish { group, peer, observe } = wish;
+        self.log(EventKind::AdmissionAsked { group, peer, observe });
+        self.doors.retain(|reader| !reader.is_closed());
+        if self.doors.iter().any(|reader| reader.try_send(wish).is_ok()) {
+            return;
+        }
+        let refusal = Some(match self.doors.is_empty() {
+            true => Refusal::NotAdmitted,
+            false => Refusal::Busy,
+        });
+        commands.push(Command::Group(fng::Command::Admit { group, peer, refusal }));
+    }
+
     fn group_joined(&mut self, group: GroupId) {
         self.failures.lock().watch(group);
-        self.log(EventKind::GroupJoined { group });
         if let Some((permit, offer)) = self.accepted.remove(&group) {
             permit.send(offer);
         }
@@ -379,6 +507,9 @@ impl Application {
         self.joined = None;
         self.creations.clear();
         self.checks.clear();
+        self.joins.clear();
+        self.leaves.clear();
+        self.doors.clear();
         self.locates.clear();
         self.waiters.clear();
         self.accepted.clear();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fatebound_machine::overlay::{Multiaddr, PeerId};
 use tokio::sync::oneshot;
 
+use crate::admission::Admission;
 use crate::application::{Creation, Order};
 use crate::dials::names;
 use crate::error::{CreateGroupError, Stopped};
@@ -58,6 +59,7 @@ pub struct CreateGroup {
     tag: Option<String>,
     state: Vec<u8>,
     timeout: Option<Duration>,
+    admission: Admission,
     handlers: Vec<Handler>,
 }
 
@@ -69,6 +71,7 @@ impl CreateGroup {
             tag: None,
             state: Vec::new(),
             timeout: None,
+            admission: Admission::default(),
             handlers: Vec::new(),
         }
     }
@@ -91,6 +94,12 @@ impl CreateGroup {
         self
     }
 
+    /// Who may come in later, by [`Node::join_group`] and [`Node::observe_group`]; instead of [`Admission::Ask`].
+    pub fn admit(mut self, admission: Admission) -> CreateGroup {
+        self.admission = admission;
+        self
+    }
+
     /// Runs when the group fails, or when its creation does ([`CreateGroupError::Incomplete`]). May be given several times.
     pub fn on_failure(mut self, handler: impl FnOnce(Failure) + Send + 'static) -> CreateGroup {
         self.handlers.push(Handler::new(handler));
@@ -106,6 +115,7 @@ impl CreateGroup {
             tag: self.tag,
             state: self.state,
             timeout: self.timeout,
+            admit: self.admission.into(),
             handlers: self.handlers,
             reply,
         };

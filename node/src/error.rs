@@ -2,7 +2,7 @@
 
 use std::io;
 
-use fatebound_machine::fng::{CreateError, GroupId, Refusal};
+use fatebound_machine::fng::{CreateError, GroupId, JoinError, LeaveError, Refusal};
 use fatebound_machine::overlay::{ConfigError, Multiaddr, PeerId};
 use thiserror::Error;
 
@@ -68,9 +68,40 @@ fn incomplete(refusals: &[(PeerId, Refusal)]) -> String {
     format!("the group could not be created: {}", each.join("; "))
 }
 
+/// A group that was not joined. This node is not in it, or as it was before.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JoinGroupError {
+    /// The group is over, its root does not let this node in, or could not be asked.
+    #[error(transparent)]
+    Failed(#[from] JoinError),
+    /// The node has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// A group that was not left in peace.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LeaveGroupError {
+    /// The group was over before this node had left it.
+    #[error(transparent)]
+    Failed(#[from] LeaveError),
+    /// This node is not the group's root, and only the root can close it. Nothing has changed.
+    #[error("only its root can close a group; nothing has changed")]
+    NotRoot,
+    /// The node has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
 /// A signal that was not given. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SignalError {
+    /// This node only observes the group, or is about to leave it: it has no word there.
+    #[error("this node only observes the group, or is about to leave it: it cannot signal there")]
+    NoWord,
     /// The group does not live here: it has failed, or never was.
     #[error("the group is not known here: it failed, or never was")]
     NotKnown,

@@ -71,6 +71,57 @@ pub enum EventKind {
         /// The group.
         group: GroupId,
     },
+    /// This node has become an observer of somebody's group.
+    GroupObserved {
+        /// The group.
+        group: GroupId,
+    },
+    /// A peer wants to come into a group of this node.
+    AdmissionAsked {
+        /// The group.
+        group: GroupId,
+        /// Who.
+        peer: PeerId,
+        /// Only as an observer.
+        observe: bool,
+    },
+    /// A peer has come into a group of this node, after its creation.
+    CameIn {
+        /// The group.
+        group: GroupId,
+        /// Who.
+        peer: PeerId,
+        /// Only as an observer.
+        observer: bool,
+    },
+    /// A peer is not in a group of this node any more: it has left, or was an observer and is lost.
+    WentOut {
+        /// The group.
+        group: GroupId,
+        /// Who.
+        peer: PeerId,
+        /// Whether it only observed.
+        observer: bool,
+    },
+    /// The members of somebody's group have changed.
+    MembersChanged {
+        /// The group.
+        group: GroupId,
+        /// The root first; empty for a group that is, or was, too large for lists.
+        members: Vec<PeerId>,
+    },
+    /// This node has left a group: nothing follows about it.
+    GroupLeft {
+        /// The group.
+        group: GroupId,
+    },
+    /// The root of a group has closed it, which is no failure: the last word about it.
+    GroupClosed {
+        /// The group.
+        group: GroupId,
+        /// Its root.
+        by: PeerId,
+    },
     /// A group that this node creates has all its members.
     GroupCreated {
         /// The group.

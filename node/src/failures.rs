@@ -1,4 +1,4 @@
-//! Who wants to know of a failure, and what is remembered of failures that have happened.
+//! Who wants to know of a group's end, and what is remembered of groups that are over.
 //!
 //! A handler runs exactly once: at the failure, or at once when it is registered later (protocol.md §1, P2). It runs on a thread
 //! for work that blocks, so a slow or panicking handler takes nothing else down.
@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use fatebound_machine::fng::{GroupId, Reason};
 use tokio::sync::oneshot;
 
-/// Failed groups whose reason is remembered for late handlers. Beyond it the oldest is forgotten, and its reason becomes
+/// Groups that are over whose end is remembered for late handlers. Beyond it the oldest is forgotten, and the reason becomes
 /// [`Reason::NotKnown`].
 const REMEMBERED: usize = 10_000;
 
@@ -33,12 +33,38 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What happens when a group fails.
+/// How a group is over for this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// It has failed.
+    Failed(Failure),
+    /// Its root has closed it, which is no failure.
+    Closed,
+    /// This node has left it; the group may live.
+    Left,
+}
+
+/// What became of a group, as this node knows it: see [`Node::fate`](crate::Node::fate).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// This node is in it: as its root, a member, or an observer.
+    Living,
+    /// It is over for this node.
+    Over(End),
+    /// This node carries paths of it for others, and knows nothing else of it.
+    Carried,
+    /// Nothing is known of it here: it never was here, or has been over for so long that it is forgotten.
+    Unknown,
+}
+
+/// What happens when a group fails, or ends in another way.
 pub(crate) enum Handler {
-    /// The application's code runs.
+    /// The application's code runs, if the group fails.
     Run(Box<dyn FnOnce(Failure) + Send>),
-    /// Somebody who waits is told.
-    Tell(oneshot::Sender<Failure>),
+    /// Somebody who waits is told of any end.
+    Tell(oneshot::Sender<End>),
 }
 
 impl Handler {
@@ -51,11 +77,13 @@ impl Handler {
         matches!(self, Handler::Tell(waiter) if waiter.is_closed())
     }
 
-    fn due(self, failure: Failure) {
-        match self {
-            Handler::Run(run) => spawn(run, failure),
-            // Who has stopped waiting need not be told.
-            Handler::Tell(waiter) => drop(waiter.send(failure)),
+    /// "Exactly once" is for failures: a group that was closed or left fails no more, so code for its failure is dropped.
+    fn due(self, end: &End) {
+        match (self, end) {
+            (Handler::Run(run), End::Failed(failure)) => spawn(run, failure.clone()),
+            (Handler::Run(_), _) => {}
+            // A waiter that has given up need not be told.
+            (Handler::Tell(waiter), end) => drop(waiter.send(end.clone())),
         }
     }
 }
@@ -80,11 +108,11 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// Living groups with their handlers, and the last failures. Handlers are bounded by what the application registers.
+/// Living groups with their handlers, and how the last ones ended. Handlers are bounded by what the application registers.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     alive: HashMap<GroupId, Vec<Handler>>,
-    failed: HashMap<GroupId, Failure>,
+    over: HashMap<GroupId, End>,
     order: VecDeque<GroupId>,
 }
 
@@ -99,9 +127,17 @@ impl SharedFailures {
 }
 
 impl Failures {
-    /// A group lives here from now on.
+    /// A group lives here from now on, perhaps again: after it was left.
     pub(crate) fn watch(&mut self, group: GroupId) {
         self.alive.entry(group).or_default();
+        if self.over.remove(&group).is_some() {
+            self.order.retain(|other| *other != group);
+        }
+    }
+
+    /// How the group ended here, if that is remembered.
+    pub(crate) fn end(&self, group: &GroupId) -> Option<End> {
+        self.over.get(group).cloned()
     }
 
     /// Whether the group lives here.
@@ -119,30 +155,34 @@ impl Failures {
         if let Some(handlers) = self.alive.get_mut(&group) {
             make_room(handlers);
             handlers.push(handler);
-        } else if let Some(failure) = self.failed.get(&group) {
-            handler.due(failure.clone());
+        } else if let Some(end) = self.over.get(&group) {
+            handler.due(end);
         } else {
-            handler.due(Failure {
+            handler.due(&End::Failed(Failure {
                 group,
                 reason: Reason::NotKnown,
                 time: now,
-            });
+            }));
         }
     }
 
     /// A group has failed: runs its handlers and remembers why.
     pub(crate) fn fail(&mut self, failure: Failure) {
-        for handler in self.alive.remove(&failure.group).unwrap_or_default() {
-            handler.due(failure.clone());
+        self.ends(failure.group, End::Failed(failure));
+    }
+
+    /// A group is over for this node: whoever waits for that is told.
+    pub(crate) fn ends(&mut self, group: GroupId, end: End) {
+        for handler in self.alive.remove(&group).unwrap_or_default() {
+            handler.due(&end);
         }
-        let group = failure.group;
-        if self.failed.insert(group, failure).is_none() {
+        if self.over.insert(group, end).is_none() {
             self.order.push_back(group);
         }
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
-            self.failed.remove(&oldest);
+            self.over.remove(&oldest);
         }
     }
 
@@ -185,11 +225,11 @@ mod tests {
         }
     }
 
-    fn closed(sequence: u64) -> Failure {
+    fn stopped(sequence: u64) -> Failure {
         let by = group(0).root;
         Failure {
             group: group(sequence),
-            reason: Reason::Closed { by },
+            reason: Reason::Shutdown { by },
             time: NOW,
         }
     }
@@ -211,12 +251,12 @@ mod tests {
         failures.watch(group(2));
         failures.register(group(1), handler(), NOW);
         failures.register(group(2), handler(), NOW);
-        failures.fail(closed(1));
-        failures.fail(closed(1));
+        failures.fail(stopped(1));
+        failures.fail(stopped(1));
         failures.register(group(1), handler(), NOW);
         drop((failures, handler));
-        assert_eq!(told.recv().await, Some(closed(1).reason));
-        assert_eq!(told.recv().await, Some(closed(1).reason));
+        assert_eq!(told.recv().await, Some(stopped(1).reason));
+        assert_eq!(told.recv().await, Some(stopped(1).reason));
         assert_eq!(told.recv().await, None);
     }
 
@@ -234,8 +274,8 @@ mod tests {
         failures.watch(group(1));
         failures.register(group(1), Handler::new(|_| panic!("on purpose")), NOW);
         failures.register(group(1), handler(), NOW);
-        failures.fail(closed(1));
-        assert_eq!(told.recv().await, Some(closed(1).reason));
+        failures.fail(stopped(1));
+        assert_eq!(told.recv().await, Some(stopped(1).reason));
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -247,14 +287,14 @@ mod tests {
         failures.watch(group(1));
         let wait = Handler::new(move |failure| {
             released.recv().unwrap();
-            blocking.due(failure);
+            blocking.due(&End::Failed(failure));
         });
         failures.register(group(1), wait, NOW);
         failures.register(group(1), handler(), NOW);
-        failures.fail(closed(1));
-        assert_eq!(told.recv().await, Some(closed(1).reason));
+        failures.fail(stopped(1));
+        assert_eq!(told.recv().await, Some(stopped(1).reason));
         release.send(()).unwrap();
-        assert_eq!(told.recv().await, Some(closed(1).reason));
+        assert_eq!(told.recv().await, Some(stopped(1).reason));
     }
 
     #[tokio::test]
@@ -268,18 +308,47 @@ mod tests {
             failures.register(group(1), Handler::Tell(waiter), NOW);
         }
         assert!(failures.alive[&group(1)].len() <= 8);
-        failures.fail(closed(1));
-        assert_eq!(failure.await.unwrap(), closed(1));
+        failures.fail(stopped(1));
+        assert_eq!(failure.await.unwrap(), End::Failed(stopped(1)));
     }
 
     #[tokio::test]
     async fn what_is_remembered_is_bounded() {
         let mut failures = Failures::default();
         for sequence in 0..=REMEMBERED as u64 {
-            failures.fail(closed(sequence));
+            failures.fail(stopped(sequence));
         }
-        assert_eq!(failures.failed.get(&group(0)), None);
-        assert_eq!(failures.failed.get(&group(1)), Some(&closed(1)));
-        assert_eq!(failures.failed.len(), REMEMBERED);
+        assert_eq!(failures.end(&group(0)), None);
+        assert_eq!(failures.end(&group(1)), Some(End::Failed(stopped(1))));
+        assert_eq!(failures.over.len(), REMEMBERED);
+    }
+
+    #[tokio::test]
+    async fn a_closed_group_runs_no_handler_and_ends_whoever_waits() {
+        let (handler, mut told) = reporter();
+        let mut failures = Failures::default();
+        failures.watch(group(1));
+        failures.register(group(1), handler(), NOW);
+        let (waiter, end) = oneshot::channel();
+        failures.register(group(1), Handler::Tell(waiter), NOW);
+        failures.ends(group(1), End::Closed);
+        failures.register(group(1), handler(), NOW);
+        drop(handler);
+        assert_eq!(end.await.unwrap(), End::Closed);
+        assert_eq!(told.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_group_that_was_left_may_be_joined_again() {
+        let (handler, mut told) = reporter();
+        let mut failures = Failures::default();
+        failures.watch(group(1));
+        failures.ends(group(1), End::Left);
+        failures.watch(group(1));
+        assert_eq!(failures.end(&group(1)), None);
+        failures.register(group(1), handler(), NOW);
+        failures.fail(stopped(1));
+        assert_eq!(told.recv().await, Some(stopped(1).reason));
+        assert_eq!(failures.order.len(), 1);
     }
 }

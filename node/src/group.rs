@@ -9,11 +9,11 @@ use fatebound_machine::overlay::PeerId;
 use tokio::sync::oneshot;
 
 use crate::application::CheckReport;
-use crate::error::{SignalError, Stopped};
-use crate::failures::{Failure, Handler};
+use crate::error::{LeaveGroupError, SignalError, Stopped};
+use crate::failures::{End, Failure, Handler};
 use crate::node::Node;
 
-/// A group as one of its members sees it. Dropping the handle changes nothing; the group lives until it fails.
+/// A group as one of its members sees it. Dropping the handle changes nothing; the group lives until it fails, is closed, or is left.
 #[derive(Clone, Debug)]
 pub struct Group {
     node: Node,
@@ -51,15 +51,42 @@ impl Group {
         self.node.on_failure(self.id, handler);
     }
 
-    /// Waits for the group's failure; returns at once if it has failed. When the node stops, its groups have failed.
+    /// Waits for the group's failure; returns at once if it has failed. When the node stops, its groups have failed. A group that is closed, or
+    /// that this node leaves, does not fail: then this waits for ever; see [`Group::ended`].
     pub async fn failed(&self) -> Failure {
-        let (sender, failure) = oneshot::channel();
+        match self.ended().await {
+            End::Failed(failure) => failure,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Waits until the group is over for this node: it has failed, was closed, or was left.
+    pub async fn ended(&self) -> End {
+        let (sender, end) = oneshot::channel();
         self.node.register(self.id, Handler::Tell(sender));
-        failure.await.unwrap_or_else(|_| Failure {
-            group: self.id,
-            reason: Reason::NotKnown,
-            time: SystemTime::now(),
+        end.await.unwrap_or_else(|_| {
+            End::Failed(Failure {
+                group: self.id,
+                reason: Reason::NotKnown,
+                time: SystemTime::now(),
+            })
         })
+    }
+
+    /// As [`Node::leave_group`].
+    ///
+    /// # Errors
+    /// See [`LeaveGroupError`].
+    pub async fn leave(&self) -> Result<(), LeaveGroupError> {
+        self.node.leave_group(self.id).await
+    }
+
+    /// As [`Node::close_group`].
+    ///
+    /// # Errors
+    /// See [`LeaveGroupError`].
+    pub async fn close(&self) -> Result<(), LeaveGroupError> {
+        self.node.close_group(self.id).await
     }
 
     /// As [`Node::check`].

@@ -43,6 +43,8 @@
 //!
 //! - [`Group::guard`] ties a group to an attempt of yours, [`Group::check`] asks every member now, [`Node::fall_silent`] lets a group
 //!   die of silence.
+//! - [`Node::join_group`] comes into a group by its id, [`Node::observe_group`] is only told of its end; [`CreateGroup::admit`] says who may.
+//!   [`Group::leave`] goes, and [`Group::close`] ends a group, without failing anybody.
 //! - [`Node::accept`] receives invitations by tag, with the creator's bytes.
 //! - [`Node::events`] is everything that happens, [`Node::status`], [`Node::peers`] and [`Node::routes`] are how things stand.
 //! - [`Builder::into_behaviour`] puts all this into a libp2p swarm of your own.
@@ -60,6 +62,7 @@ const _: () = assert!(
     "FATEBOUND_UNDO is set: it takes a rule out of the protocol"
 );
 
+mod admission;
 mod application;
 mod asks;
 mod behaviour;
@@ -75,26 +78,31 @@ mod group;
 mod handler;
 mod identity;
 mod invitation;
+mod join;
 mod node;
 mod queue;
 mod session;
 mod stack;
 mod transport;
 
+pub use admission::{Admission, AdmissionRequest, Admissions};
 pub use application::CheckReport;
 pub use behaviour::{Behaviour, Notice};
 pub use builder::Builder;
 pub use create::{CreateGroup, Member};
-pub use error::{CreateGroupError, SignalError, StartError, Stopped};
+pub use error::{CreateGroupError, JoinGroupError, LeaveGroupError, SignalError, StartError, Stopped};
 pub use event::{Event, EventKind, Events, Lagged};
-pub use failures::Failure;
-pub use fatebound_machine::fng::{CreateError, GroupId, GroupView, ParseGroupIdError, Reason, Refusal, Timings};
+pub use failures::{End, Failure, Fate};
+pub use fatebound_machine::fng::{
+    CreateError, GroupId, GroupView, JoinError, LeaveError, ParseGroupIdError, Reason, Refusal, Timings,
+};
 pub use fatebound_machine::overlay::{ConfigError, DownReason, Keypair, Multiaddr, PeerId};
 pub use fatebound_machine::tree::{Cause, PathId};
 pub use fatebound_machine::{Config, Counters, PeerView, Profile, RoutesView, Status};
 pub use group::Group;
 pub use identity::{DataDir, IdentityError};
 pub use invitation::{Invitation, Invitations};
+pub use join::JoinGroup;
 pub use node::Node;
 
 /// The README's example, run like any other.

@@ -9,14 +9,16 @@ use fatebound_machine::{Machine, PeerView, RoutesView, Status};
 use libp2p::multiaddr::Protocol;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::admission::Admissions;
 use crate::application::{CheckReport, Order};
 use crate::builder::Builder;
 use crate::create::{CreateGroup, Member};
-use crate::error::{SignalError, Stopped};
+use crate::error::{LeaveGroupError, SignalError, Stopped};
 use crate::event::{Event, Events};
-use crate::failures::{Failure, Handler, SharedFailures};
+use crate::failures::{Failure, Fate, Handler, SharedFailures};
 use crate::group::Group;
 use crate::invitation::Invitations;
+use crate::join::JoinGroup;
 
 /// Invitations that wait for one acceptor at most; a further one is declined.
 const OFFERS: usize = 64;
@@ -106,7 +108,8 @@ impl Node {
         self.0.failures.lock().register(group, handler, SystemTime::now());
     }
 
-    /// Fails a group that this node is a member of: every member is notified, this one included.
+    /// Fails a group that this node is a member of: every member is notified, this one included. Observers cannot, nor can a node that is about
+    /// to leave.
     ///
     /// # Errors
     /// See [`SignalError`]; nothing has changed then.
@@ -121,6 +124,73 @@ impl Node {
     /// See [`SignalError`]; nothing has changed then.
     pub async fn fall_silent(&self, group: GroupId) -> Result<(), SignalError> {
         self.ask(|reply| Order::FallSilent { group, reply }).await?
+    }
+
+    /// Comes into a group as a member: its root, whom the id names, is asked, and lets this node in or not. Await what this returns.
+    ///
+    /// ```no_run
+    /// # async fn example(node: fatebound::Node, id: fatebound::GroupId) -> Result<(), fatebound::JoinGroupError> {
+    /// let group = node.join_group(id).on_failure(|failure| println!("{failure}")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join_group(&self, group: GroupId) -> JoinGroup {
+        JoinGroup::new(self.clone(), group, false)
+    }
+
+    /// Comes into a group as an observer: this node is told of its end like a member, but if this node fails, the group goes on. An observer
+    /// that loses the root hears of a failure, though the group may live.
+    pub fn observe_group(&self, group: GroupId) -> JoinGroup {
+        JoinGroup::new(self.clone(), group, true)
+    }
+
+    /// Leaves a group, which goes on without this node; a root that leaves closes its group. This node stays a member until its root has
+    /// acknowledged, and hears of a failure that comes first; then no handler of the group runs any more.
+    ///
+    /// # Errors
+    /// The group was over before: it failed, was closed, or is not known here.
+    pub async fn leave_group(&self, group: GroupId) -> Result<(), LeaveGroupError> {
+        Ok(self.ask(|reply| Order::Leave { group, reply }).await??)
+    }
+
+    /// Closes a group of this node's own: all its members are told, and it is no failure for anybody.
+    ///
+    /// # Errors
+    /// This node is not its root; or the group was over before.
+    pub async fn close_group(&self, group: GroupId) -> Result<(), LeaveGroupError> {
+        if group.root != self.peer_id() {
+            return Err(LeaveGroupError::NotRoot);
+        }
+        self.leave_group(group).await
+    }
+
+    /// Peers that want to come into groups of this node whose [`Admission`](crate::Admission) is to ask: from now on they come out of this
+    /// stream, for as long as it lives. Among several readers the first with room is asked.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn admissions(&self) -> Result<Admissions, Stopped> {
+        let (wishes, wishes_out) = mpsc::channel(OFFERS);
+        self.ask(|reply| Order::Admissions { wishes, reply }).await?;
+        Ok(Admissions::new(self.clone(), wishes_out))
+    }
+
+    /// What became of a group, as far as this node knows.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn fate(&self, group: GroupId) -> Result<Fate, Stopped> {
+        {
+            let failures = self.0.failures.lock();
+            if failures.lives(&group) {
+                return Ok(Fate::Living);
+            }
+            if let Some(end) = failures.end(&group) {
+                return Ok(Fate::Over(end));
+            }
+        }
+        let carried = self.carries(group).await?;
+        Ok(if carried { Fate::Carried } else { Fate::Unknown })
     }
 
     /// Asks every other member, end to end, whether it lives and knows the group; at a member that is not the root, the root is asked. Who
@@ -239,6 +309,11 @@ impl Node {
     /// Gives an order, waiting for room.
     pub(crate) async fn order(&self, order: Order) -> Result<(), Stopped> {
         self.0.orders.send(order).await.map_err(|_| Stopped)
+    }
+
+    /// Gives an order if there is room for it now.
+    pub(crate) fn try_order(&self, order: Order) {
+        let _ = self.0.orders.try_send(order);
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {

@@ -74,6 +74,14 @@ pub enum MessageKind {
     Status,
     /// The answer to a one-shot `Fail`.
     Noted,
+    /// A peer wants to come into a group.
+    JoinGroup,
+    /// A member or an observer wants to leave.
+    LeaveGroup,
+    /// It may.
+    Left,
+    /// Who the members are now.
+    Members,
     /// Records of peers, in answer.
     Records,
 }
@@ -175,6 +183,9 @@ fn of_question(question: &OneShot, kinds: &mut Vec<MessageKind>) {
             GroupRequest::Probe { .. } => MessageKind::Probe,
             GroupRequest::NeedRepair { .. } => MessageKind::NeedRepair,
             GroupRequest::Fail(_) => MessageKind::Fail,
+            GroupRequest::Join { .. } => MessageKind::JoinGroup,
+            GroupRequest::Leave { .. } => MessageKind::LeaveGroup,
+            GroupRequest::Members { .. } => MessageKind::Members,
         }),
     };
     kinds.extend(kind);
@@ -189,6 +200,7 @@ fn of_answer(answer: &Answer, kinds: &mut Vec<MessageKind>) {
             GroupAnswer::Decline(_) => MessageKind::Decline,
             GroupAnswer::Status { .. } => MessageKind::Status,
             GroupAnswer::Noted => MessageKind::Noted,
+            GroupAnswer::Left => MessageKind::Left,
         }),
     };
     kinds.extend(kind);

@@ -344,6 +344,7 @@ impl Run<'_> {
             tag: None,
             state: Vec::new(),
             timeout: None,
+            admit: fatebound_machine::fng::Admit::default(),
         };
         self.world.command(root, Command::Group(create));
         true

@@ -364,6 +364,7 @@ impl World {
                 tag: None,
                 state: b"state".to_vec(),
                 timeout: None,
+                admit: fng::Admit::default(),
             }),
         );
         let limit = 2 * self.config.groups.create_timeout;

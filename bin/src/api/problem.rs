@@ -25,6 +25,12 @@ pub enum Kind {
     CreationFailed,
     /// The creation itself was refused: nothing has happened.
     CreationRefused,
+    /// This node may not do that with this group.
+    NotAllowed,
+    /// The root did not let this node in, or could not be asked.
+    NotAdmitted,
+    /// The group has failed, or is closed.
+    GroupOver,
     /// The node is stopping.
     Stopping,
 }
@@ -41,6 +47,9 @@ impl Kind {
             Kind::GroupAmbiguous => "group-ambiguous",
             Kind::CreationFailed => "creation-failed",
             Kind::CreationRefused => "creation-refused",
+            Kind::NotAllowed => "not-allowed",
+            Kind::NotAdmitted => "not-admitted",
+            Kind::GroupOver => "group-over",
             Kind::Stopping => "stopping",
         }
     }
@@ -51,6 +60,8 @@ impl Kind {
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::InvalidRequest => StatusCode::BAD_REQUEST,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::NotAllowed | Kind::NotAdmitted => StatusCode::FORBIDDEN,
+            Kind::GroupOver => StatusCode::GONE,
             Kind::GroupAmbiguous | Kind::CreationFailed => StatusCode::CONFLICT,
             Kind::CreationRefused => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -67,6 +78,9 @@ impl Kind {
             Kind::GroupAmbiguous => "Several groups begin like this",
             Kind::CreationFailed => "Not every member accepted",
             Kind::CreationRefused => "The creation was refused, nothing has happened",
+            Kind::NotAllowed => "This node may not do that with this group",
+            Kind::NotAdmitted => "This node was not let into the group",
+            Kind::GroupOver => "The group is over",
             Kind::Stopping => "The node is stopping",
         }
     }

@@ -94,6 +94,7 @@ impl Local {
             Ok(()) => false,
             Err(SignalError::NotKnown) => true,
             Err(SignalError::Stopped(stopped)) => return Err(stopping(stopped)),
+            Err(error) => return Err(Problem::new(Kind::NotAllowed, &error)),
         };
         Ok(Signalled {
             group: group.to_string(),

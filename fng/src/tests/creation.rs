@@ -301,6 +301,7 @@ fn what_is_out_of_bounds_is_refused_before_anything_happens() {
             tag: None,
             state: vec![0; state],
             timeout: None,
+            admit: Admit::Ask,
         };
         let events = world.events(0).len();
         world.command(0, command);
@@ -338,6 +339,7 @@ fn what_just_keeps_the_bounds_is_created() {
             tag: Some("t".repeat(tag)),
             state: vec![0; MAX_STATE],
             timeout: None,
+            admit: Admit::Ask,
         };
         world.command(0, command);
     };
@@ -508,7 +510,7 @@ fn words_beyond_their_limits_come_to_the_creator_as_a_wordless_refusal() {
         let mut world = World::new(2);
         world.create(0, &[1], None);
         let (post, from) = (PostId(world.peers[0].groups.next_post() - 1), id(1));
-        let answer = crate::message::Answer::Decline(refusal);
+        let answer = Answer::Decline(refusal);
         world.input(0, Input::Answered { post, from, answer });
         let text = String::new();
         assert_eq!(world.refusals(0), Some(&[(id(1), Refusal::Declined { text })][..]));

@@ -403,10 +403,7 @@ fn answer_about(world: &mut World, group: GroupId, from: usize, to: usize) -> Op
 
 #[test]
 fn unknown_does_not_overtake_the_word_that_says_why() {
-    let unknown = Some(Answer::Status {
-        alive: Vec::new(),
-        unknown: vec![0],
-    });
+    let unknown = Some(status(Vec::new(), vec![0]));
     for (teller, asker) in [(1, 0), (0, 1)] {
         // The word arrives; it is lost, and that is noticed; it is lost, and only time tells.
         for fate in ["arrives", "fails", "is lost"] {

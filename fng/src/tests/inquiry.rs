@@ -132,7 +132,7 @@ fn a_roots_patience_begins_anew_when_a_proof_arrives() {
     let asked = PostId(world.peers[0].groups.next_post() - 1);
     world.run(Duration::from_millis(1500));
     let (alive, unknown) = (vec![0], Vec::new());
-    let answer = Answer::Status { alive, unknown };
+    let answer = status(alive, unknown);
     let (post, from) = (asked, id(1));
     world.input(0, Input::Answered { post, from, answer });
     world.run(secs(10));
@@ -180,7 +180,7 @@ fn answers_of_an_older_repair_prove_nothing() {
     world.run(secs(1));
     for post in 0..3 {
         let (alive, unknown) = (vec![0], Vec::new());
-        let answer = Answer::Status { alive, unknown };
+        let answer = status(alive, unknown);
         let (post, from) = (PostId(post), id(1));
         world.input(0, Input::Answered { post, from, answer });
     }
@@ -218,7 +218,7 @@ fn an_answer_to_a_question_of_long_ago_proves_nothing() {
     world.deaf.extend([(0, 1), (1, 0)]);
     for _ in 0..20 {
         let (alive, unknown) = (vec![0], Vec::new());
-        let answer = Answer::Status { alive, unknown };
+        let answer = status(alive, unknown);
         let (post, from) = (old, id(1));
         world.input(0, Input::Answered { post, from, answer });
         world.run(Duration::from_millis(100));
@@ -238,7 +238,7 @@ fn a_members_patience_begins_with_the_question_that_was_answered() {
     world.break_paths(0, 1);
     world.run(Duration::from_millis(1700));
     let (alive, unknown) = (vec![0], Vec::new());
-    let answer = Answer::Status { alive, unknown };
+    let answer = status(alive, unknown);
     let (post, from) = (asked, id(0));
     world.input(1, Input::Answered { post, from, answer });
     world.run(secs(10));
@@ -258,7 +258,7 @@ fn an_answer_must_come_from_whom_was_asked() {
     world.run(LATENCY);
     for post in 0..100 {
         let (alive, unknown) = (Vec::new(), vec![0, 9, 9]);
-        let answer = Answer::Status { alive, unknown };
+        let answer = status(alive, unknown);
         let (post, from) = (PostId(post), id(2));
         world.input(0, Input::Answered { post, from, answer });
     }
@@ -298,7 +298,7 @@ fn run_unanswered(world: &mut World, time: Duration) {
             matches!(
                 input,
                 Input::Answered {
-                    answer: Answer::Status { .. },
+                    answer: Answer::Status(_),
                     ..
                 }
             )
@@ -325,7 +325,7 @@ fn a_groups_answer_does_not_speak_for_the_successor_in_its_slot() {
     let path = world.path(second, 1, 1);
     world.tree(0, fatebound_tree::Event::Suspected { path });
     let (alive, unknown) = (Vec::new(), vec![0]);
-    let answer = Answer::Status { alive, unknown };
+    let answer = status(alive, unknown);
     let (post, from) = (asked, id(1));
     world.input(0, Input::Answered { post, from, answer });
     assert_eq!(world.reason(0, second), None);

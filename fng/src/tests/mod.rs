@@ -16,8 +16,8 @@ use fatebound_tree::{Cause, GroupId, PathId, Via};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::io::{Command, Context, Event, Input, Output, Ticket};
-use crate::message::{Invitation, Request};
+use crate::io::{Admit, Command, Context, Event, Input, Output, Ticket};
+use crate::message::{Answer, Invitation, Request, Status};
 use crate::{Config, Groups, Reason, Refusal};
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -28,6 +28,14 @@ fn keypair(n: usize) -> Keypair {
 
 fn id(n: usize) -> PeerId {
     keypair(n).public().to_peer_id()
+}
+
+fn status(alive: Vec<u16>, unknown: Vec<u16>) -> Answer {
+    Answer::Status(Status {
+        alive,
+        unknown,
+        ..Status::default()
+    })
 }
 
 fn secs(secs: u64) -> Duration {
@@ -60,6 +68,8 @@ struct World {
     /// What each request is delivered as often as.
     copies: usize,
     round_trips: Option<Duration>,
+    /// Who may come into groups that are created from now on.
+    admit: Admit,
 }
 
 impl World {
@@ -88,6 +98,7 @@ impl World {
             constructs: Vec::new(),
             copies: 1,
             round_trips: Some(LATENCY),
+            admit: Admit::Ask,
         }
     }
 
@@ -110,6 +121,7 @@ impl World {
             tag: tag.map(str::to_owned),
             state: b"state".to_vec(),
             timeout: None,
+            admit: self.admit.clone(),
         };
         self.command(root, command);
         let creating = self.peers[root].events.iter().rev().find_map(|(_, event)| match event {

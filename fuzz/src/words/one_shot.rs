@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use fatebound_machine::fng::message::{Answer as GroupAnswer, Invitation, Notice, Request as GroupRequest};
+use fatebound_machine::fng::message::{
+    Answer as GroupAnswer, Asked, Invitation, Notice, Request as GroupRequest, Status,
+};
 use fatebound_machine::fng::{Reason, Refusal, Timings};
 use fatebound_machine::overlay::PeerId;
 use fatebound_machine::overlay::message::{Answer, OneShot};
@@ -31,10 +33,22 @@ pub enum Question {
         tag: Option<u8>,
         state: u8,
         timings: Times,
+        asked: Option<(u8, bool)>,
     },
     Probe(Vec<Group>),
     NeedRepair(Vec<(Group, Option<u8>)>),
     Fail(Word),
+    JoinGroup {
+        group: Group,
+        observe: bool,
+        number: u8,
+    },
+    LeaveGroup(Group),
+    Members {
+        group: Group,
+        list: u8,
+        members: Vec<Who>,
+    },
     Bytes(Vec<u8>),
 }
 
@@ -64,12 +78,18 @@ impl Question {
                 tag,
                 state,
                 timings,
+                asked,
             } => above(&GroupRequest::Invite(Box::new(Invitation {
                 group: group.of(seen),
                 members: peers(members),
                 tag: tag.map(|length| "t".repeat(usize::from(length) * 2)),
                 state: vec![0; usize::from(*state) * 128],
                 timings: timings.of(),
+                list: 0,
+                asked: asked.map(|(number, observe)| Asked {
+                    number: number.into(),
+                    observe,
+                }),
             }))),
             Question::Probe(groups) => above(&GroupRequest::Probe {
                 groups: groups.iter().map(|group| group.of(seen)).collect(),
@@ -84,6 +104,17 @@ impl Question {
                 Some(notice) => above(&GroupRequest::Fail(Box::new(notice))),
                 None => OneShot::Above(word.bytes(seen)),
             },
+            Question::JoinGroup { group, observe, number } => above(&GroupRequest::Join {
+                group: group.of(seen),
+                observe: *observe,
+                number: (*number).into(),
+            }),
+            Question::LeaveGroup(group) => above(&GroupRequest::Leave { group: group.of(seen) }),
+            Question::Members { group, list, members } => above(&GroupRequest::Members {
+                group: group.of(seen),
+                list: (*list).into(),
+                members: peers(members),
+            }),
             Question::Bytes(bytes) => OneShot::Above(bytes.clone()),
         }
     }
@@ -97,6 +128,8 @@ pub enum Reply {
     Accept,
     Decline(u8, u8),
     Status { alive: Vec<u16>, unknown: Vec<u16> },
+    NotTogether { closed: Vec<u16>, parted: Vec<u16> },
+    Left,
     AllAlive(u8),
     Noted,
     Bytes(Vec<u8>),
@@ -118,14 +151,21 @@ impl Reply {
             Reply::Nothing => Answer::Nothing,
             Reply::Accept => above(&GroupAnswer::Accept),
             Reply::Decline(number, text) => above(&GroupAnswer::Decline(refusal(*number, *text))),
-            Reply::Status { alive, unknown } => above(&GroupAnswer::Status {
+            Reply::Status { alive, unknown } => above(&GroupAnswer::Status(Status {
                 alive: alive.clone(),
                 unknown: unknown.clone(),
-            }),
-            Reply::AllAlive(count) => above(&GroupAnswer::Status {
+                ..Status::default()
+            })),
+            Reply::NotTogether { closed, parted } => above(&GroupAnswer::Status(Status {
+                closed: closed.clone(),
+                parted: parted.clone(),
+                ..Status::default()
+            })),
+            Reply::AllAlive(count) => above(&GroupAnswer::Status(Status {
                 alive: (0..u16::from(*count)).collect(),
-                unknown: Vec::new(),
-            }),
+                ..Status::default()
+            })),
+            Reply::Left => above(&GroupAnswer::Left),
             Reply::Noted => above(&GroupAnswer::Noted),
             Reply::Bytes(bytes) => Answer::Above(bytes.clone()),
         }

@@ -20,10 +20,19 @@ pub(super) struct Memory {
 fn about(event: &Of) -> Option<(GroupId, bool)> {
     match event {
         Of::Creating { group, .. } | Of::Invited { group, .. } => Some((*group, true)),
-        Of::Created { group, .. } | Of::Joined { group } | Of::Failed { group, .. } => Some((*group, false)),
+        Of::Created { group, .. }
+        | Of::Joined { group }
+        | Of::Observing { group }
+        | Of::Failed { group, .. }
+        | Of::Closed { group, .. }
+        | Of::Left { group }
+        | Of::Asked { group, .. }
+        | Of::CameIn { group, .. }
+        | Of::WentOut { group, .. }
+        | Of::Members { group, .. } => Some((*group, false)),
         Of::Repairing { path, .. } | Of::Repaired { path } => Some((path.group, false)),
         Of::CreateFailed { group, .. } => group.map(|group| (group, false)),
-        Of::Checked { .. } => None,
+        Of::Checked { .. } | Of::Admitted { .. } | Of::JoinFailed { .. } | Of::LeaveEnded { .. } => None,
     }
 }
 

@@ -171,6 +171,7 @@ impl<'a> Stage<'a> {
             tag: None,
             state: Vec::new(),
             timeout: None,
+            admit: fng::Admit::default(),
         };
         self.world.command(members[0], Command::Group(create));
         self.creating.insert(ticket, (self.world.now(), members));

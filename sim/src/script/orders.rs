@@ -56,6 +56,7 @@ impl Play {
             tag,
             state: Vec::new(),
             timeout: None,
+            admit: fng::Admit::default(),
         };
         self.world.command(root, Command::Group(create));
         Condition::Answered {

@@ -39,6 +39,56 @@ fn group_event(names: &mut Names, event: &fng::Event) -> Option<(Kind, String)> 
         fng::Event::Invited { decide: false, .. } => return None,
         fng::Event::Invited { group, .. } => (Kind::Told, format!("invited to {}, has to decide", names.group(group))),
         fng::Event::Joined { group } => (Kind::Told, format!("member of {}", names.group(group))),
+        fng::Event::Observing { group } => (Kind::Told, format!("observer of {}", names.group(group))),
+        // What succeeds is told by `Joined`, `Observing`, `Left` or `Closed`.
+        fng::Event::Admitted { .. } | fng::Event::LeaveEnded { error: None, .. } => return None,
+        fng::Event::JoinFailed { group, error, .. } => {
+            let group = names.group(group);
+            (
+                Kind::Told,
+                format!("{group} not joined: {}", names.rename(&error.to_string())),
+            )
+        }
+        fng::Event::LeaveEnded {
+            group,
+            error: Some(error),
+            ..
+        } => {
+            let group = names.group(group);
+            (
+                Kind::Told,
+                format!("{group} not left: {}", names.rename(&error.to_string())),
+            )
+        }
+        fng::Event::Asked { group, peer, observe } => {
+            let (what, group) = (if *observe { "observe" } else { "join" }, names.group(group));
+            (
+                Kind::Told,
+                format!("{} wants to {what} {group}, has to decide", names.peer(peer)),
+            )
+        }
+        fng::Event::CameIn { group, peer, observer } => {
+            let what = if *observer { "observes" } else { "has joined" };
+            (
+                Kind::Told,
+                format!("{} {what} {}", names.peer(peer), names.group(group)),
+            )
+        }
+        fng::Event::WentOut { group, peer, .. } => (
+            Kind::Told,
+            format!("{} is out of {}", names.peer(peer), names.group(group)),
+        ),
+        fng::Event::Members { group, members } => {
+            let group = names.group(group);
+            let members = if members.is_empty() {
+                "many".to_owned()
+            } else {
+                names.peers(members)
+            };
+            (Kind::Told, format!("{group} is now of {members}"))
+        }
+        fng::Event::Left { group } => (Kind::Told, format!("has left {}", names.group(group))),
+        fng::Event::Closed { group, .. } => (Kind::Told, format!("{} closed", names.group(group))),
         fng::Event::Failed { group, reason } => {
             let group = names.group(group);
             (
@@ -101,6 +151,15 @@ pub(super) fn command(names: &mut Names, command: &Command) -> String {
                 let word = if refusal.is_none() { "accepts" } else { "declines" };
                 format!("{word} {}", names.group(group))
             }
+            fng::Command::Join {
+                group, observe: false, ..
+            } => format!("joins {}", names.group(group)),
+            fng::Command::Join { group, .. } => format!("observes {}", names.group(group)),
+            fng::Command::Admit { group, peer, refusal } => {
+                let word = if refusal.is_none() { "lets in" } else { "keeps out" };
+                format!("{word} {} {}", names.peer(peer), names.group(group))
+            }
+            fng::Command::Leave { group, .. } => format!("leaves {}", names.group(group)),
             fng::Command::Shutdown => "gives up all groups".to_owned(),
         },
     }

@@ -216,6 +216,24 @@ fn group_question(names: &mut Names, (asker, asked): (PeerId, PeerId), request: 
             let reason = names.rename(&notice.reason.to_string());
             format!("Fail {group} ({}: {reason})", names.peer(&notice.originator))
         }
+        Request::Join { group, observe, .. } => {
+            names.remember_question(asker, asked, vec![*group]);
+            let what = if *observe { "Observe" } else { "Join" };
+            format!("{what} {}", names.group(group))
+        }
+        Request::Leave { group } => {
+            names.remember_question(asker, asked, vec![*group]);
+            format!("Leave {}", names.group(group))
+        }
+        Request::Members { group, list, members } => {
+            let group = names.group(group);
+            let members = if members.is_empty() {
+                "many".to_owned()
+            } else {
+                names.peers(members)
+            };
+            format!("Members {group} {list}: {members}")
+        }
     }
 }
 
@@ -232,9 +250,15 @@ fn reply(names: &mut Names, (asker, asked): (PeerId, PeerId), answer: &Answer) -
         Ok(GroupAnswer::Accept) => "Accept".to_owned(),
         Ok(GroupAnswer::Decline(refusal)) => format!("Decline ({})", names.rename(&refusal.to_string())),
         Ok(GroupAnswer::Noted) => "Noted".to_owned(),
-        Ok(GroupAnswer::Status { alive, unknown }) => {
+        Ok(GroupAnswer::Left) => "Left".to_owned(),
+        Ok(GroupAnswer::Status(status)) => {
             let mut parts = Vec::new();
-            for (word, places) in [("alive", alive), ("unknown", unknown)] {
+            for (word, places) in [
+                ("alive", status.alive),
+                ("unknown", status.unknown),
+                ("closed", status.closed),
+                ("parted", status.parted),
+            ] {
                 if !places.is_empty() {
                     parts.push(format!("{word} {}", names.places(asker, asked, &places)));
                 }

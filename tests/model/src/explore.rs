@@ -162,13 +162,17 @@ fn letter(letter: &Letter) -> String {
         postcard::from_bytes::<Answer>(&letter.body).map(|answer| match answer {
             Answer::Accept => "Accept".to_owned(),
             Answer::Decline(refusal) => format!("Decline: {refusal}"),
-            Answer::Status { alive, unknown } => format!("Status, alive {alive:?}, unknown {unknown:?}"),
+            Answer::Status(status) => format!("{status:?}"),
+            Answer::Left => "Left".to_owned(),
             Answer::Noted => "Noted".to_owned(),
         })
     } else {
         postcard::from_bytes::<Request>(&letter.body).map(|request| match request {
             Request::Invite(_) => "Invite".to_owned(),
             Request::Probe { .. } => "Probe".to_owned(),
+            Request::Join { .. } => "Join".to_owned(),
+            Request::Leave { .. } => "Leave".to_owned(),
+            Request::Members { list, .. } => format!("Members {list}"),
             Request::NeedRepair { groups } => {
                 let epochs: Vec<_> = groups.iter().map(|(_, epoch)| epoch).collect();
                 format!("NeedRepair {epochs:?}")

@@ -143,6 +143,7 @@ impl State {
             tag: None,
             state: Vec::new(),
             timeout: None,
+            admit: fatebound_fng::Admit::default(),
         };
         self.input(world, 0, vec![Work::Groups(Above::Command(create))]);
     }

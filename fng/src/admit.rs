@@ -1,0 +1,382 @@
+//! Somebody wants to come into a group of ours: the root's side of `join`.
+//!
+//! "The root's policy decides, set by `create`: *open*, *members*, *listed*, or *ask*, the default: the application says." "An admitted peer is
+//! invited like any other", and "counts from the arrival of its `Accept` on: until then its silence costs nobody anything" (protocol.md §6).
+//! Bounds: [`MAX_ASKING`] peers wait for the application's word, and the words on as many are remembered for repetitions; a group has so many
+//! places as it may have members, and those of former members are used again when all are taken; application state for those who come later is
+//! kept up to `max_kept_state`.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
+use fatebound_overlay::{PeerId, Time, Way, undone};
+use fatebound_tree::GroupId;
+use indexmap::IndexMap;
+
+use crate::branch::hash_map;
+use crate::groups::{Groups, Step, Timer};
+use crate::io::{Admit, Event, Output};
+use crate::member::decline;
+use crate::message::{Answer, Asked, Invitation, MAX_LISTED, Status};
+use crate::notice::cut_refusal;
+use crate::reason::Refusal;
+use crate::table::{Key, Standing};
+
+/// Peers that wait for the application's word: 1024. Further ones are declined as `Busy`.
+pub(crate) const MAX_ASKING: usize = 1024;
+/// Words on such peers that are remembered: 1024, then the oldest is forgotten, and its repetition is asked about again.
+pub(crate) const MAX_ANSWERED: usize = 1024;
+
+/// Who may come into one group, and what they are given.
+#[derive(Clone, Debug, Hash)]
+struct Door {
+    admit: Admit,
+    state: Box<[u8]>,
+}
+
+/// A peer that waits for the application's word.
+#[derive(Clone, Debug)]
+struct Asking {
+    /// For its timer.
+    number: u64,
+    /// How the latest repetition came.
+    way: Way,
+    asked: Asked,
+}
+
+/// Ways back are the overlay's own, and told apart by their words.
+impl Hash for Asking {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Asking { number, way, asked } = self;
+        (number, asked, format!("{way:?}")).hash(hasher);
+    }
+}
+
+/// An invitation under way to a peer that wants to come in.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Admission {
+    asked: Asked,
+    deadline: Time,
+}
+
+/// The doors of our groups, and who stands before them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Admissions {
+    /// By the group's place; those that nobody opens, and have nothing to give, are left out: they ask.
+    doors: HashMap<u32, Door>,
+    /// Bytes of state behind them.
+    kept: usize,
+    asking: IndexMap<(GroupId, PeerId), Asking>,
+    /// The application's last word on a peer, for repetitions of the same wish.
+    answered: IndexMap<(GroupId, PeerId), (Asked, Refusal)>,
+    under_way: HashMap<Key, Admission>,
+    newest: u64,
+}
+
+/// For `branch`.
+impl Hash for Admissions {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Admissions {
+            doors,
+            kept,
+            asking,
+            answered,
+            under_way,
+            newest,
+        } = self;
+        hash_map(doors, hasher);
+        asking.as_slice().hash(hasher);
+        answered.as_slice().hash(hasher);
+        hash_map(under_way, hasher);
+        (kept, newest).hash(hasher);
+    }
+}
+
+impl Admissions {
+    /// Bytes of application state kept for those who come later.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Peers that wait for the application, words that are remembered, and invitations under way.
+    pub(crate) fn sizes(&self) -> [usize; 3] {
+        [self.asking.len(), self.answered.len(), self.under_way.len()]
+    }
+
+    /// Doors that are kept.
+    pub(crate) fn doors(&self) -> usize {
+        self.doors.len()
+    }
+
+    /// A new group has a door.
+    pub(crate) fn hang(&mut self, slot: u32, admit: Admit, state: &[u8]) {
+        let state = if admit == Admit::Members { &[][..] } else { state };
+        if admit != Admit::Ask || !state.is_empty() {
+            self.kept += state.len();
+            let state = state.into();
+            self.doors.insert(slot, Door { admit, state });
+        }
+    }
+
+    fn policy(&self, slot: u32) -> &Admit {
+        self.doors.get(&slot).map_or(&Admit::Ask, |door| &door.admit)
+    }
+
+    fn state(&self, slot: u32) -> &[u8] {
+        self.doors.get(&slot).map_or(&[], |door| &door.state)
+    }
+
+    /// The group is over.
+    fn take_down(&mut self, slot: u32) {
+        if let Some(door) = self.doors.remove(&slot) {
+            self.kept -= door.state.len();
+        }
+    }
+
+    fn answer(&mut self, who: (GroupId, PeerId), asked: Asked, refusal: Refusal) {
+        if self.answered.len() >= MAX_ANSWERED {
+            self.answered.shift_remove_index(0);
+        }
+        self.answered.insert(who, (asked, refusal));
+    }
+}
+
+impl Groups {
+    /// A peer wants to come in.
+    pub(crate) fn on_asked_in(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, group: GroupId, asked: Asked) {
+        if group.root != self.us || from == self.us || self.silent.contains(&group) {
+            return;
+        }
+        let Some(slot) = self.table.find(&group) else {
+            return self.say_over(step, from, way, &group);
+        };
+        if self.creations.contains_key(&slot) {
+            // "A join is held while the group is being created": its repetition will be heard.
+            return;
+        }
+        match self.table.end_of(slot, &from).map(|key| (key, self.standing(key))) {
+            Some((key, Standing::Accepted)) => {
+                noted(step, way);
+                // "◆ A `Join` from a peer that counts already is a suspicion of that peer."
+                match undone("second-join-asks") {
+                    true => self.admit(step, slot, from, asked),
+                    false => self.suspect(step, key),
+                }
+            }
+            Some((key, Standing::Asked)) => {
+                noted(step, way);
+                self.renew(key, asked);
+            }
+            Some((_, Standing::Out)) => self.consider(step, slot, from, way, asked, true),
+            None => self.consider(step, slot, from, way, asked, false),
+        }
+    }
+
+    fn standing(&self, key: Key) -> Standing {
+        self.table.far(key).map_or(Standing::Out, |far| far.standing)
+    }
+
+    /// "To a group that has failed the answer is *unknown*, to a closed one *closed*."
+    pub(crate) fn say_over(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, group: &GroupId) {
+        let mut status = Status::default();
+        if self.closed.contains(step.now, group) && !undone("closed-is-remembered") {
+            status.closed.push(0);
+        } else if !self.told_soon(step.now, group, &from) {
+            status.unknown.push(0);
+        } else {
+            return;
+        }
+        let answer = Answer::Status(status);
+        step.push(Output::Reply { way, answer });
+    }
+
+    /// A peer that has restarted, or asks for another role, wants what it says now.
+    fn renew(&mut self, key: Key, asked: Asked) {
+        if let Some(admission) = self.admissions.under_way.get_mut(&key) {
+            admission.asked = asked;
+            if let Some(far) = self.table.far_mut(key) {
+                far.observer = asked.observe;
+            }
+        }
+    }
+
+    /// The policy decides about a peer that is not in the group.
+    fn consider(&mut self, step: &mut Step<'_>, slot: u32, from: PeerId, way: Way, asked: Asked, former: bool) {
+        if self.stopping {
+            return decline(step, way, Refusal::Stopping);
+        }
+        let open = match self.admissions.policy(slot) {
+            Admit::Open => true,
+            Admit::Members => former,
+            Admit::Listed(peers) => former || peers.contains(&from),
+            Admit::Ask => return self.ask_application(step, slot, from, way, asked),
+        };
+        match open {
+            true => self.let_in(step, slot, from, way, asked),
+            false => decline(step, way, Refusal::NotAdmitted),
+        }
+    }
+
+    fn ask_application(&mut self, step: &mut Step<'_>, slot: u32, peer: PeerId, way: Way, asked: Asked) {
+        let Some(group) = self.table.group(slot) else {
+            return;
+        };
+        let (group, timings) = (self.table.id(group), self.table.timings(group));
+        let until = step.now + 4 * timings.path_timeout;
+        let who = (group, peer);
+        if let Some((about, refusal)) = self.admissions.answered.get(&who)
+            && *about == asked
+        {
+            return decline(step, way, refusal.clone());
+        }
+        if let Some(asking) = self.admissions.asking.get_mut(&who) {
+            (asking.way, asking.asked) = (way, asked);
+            return self.timers.set(Timer::Asking(asking.number), until);
+        }
+        if self.admissions.asking.len() >= MAX_ASKING {
+            return decline(step, way, Refusal::Busy);
+        }
+        self.admissions.newest += 1;
+        let number = self.admissions.newest;
+        self.admissions.asking.insert(who, Asking { number, way, asked });
+        self.timers.set(Timer::Asking(number), until);
+        step.event(Event::Asked {
+            group,
+            peer,
+            observe: asked.observe,
+        });
+    }
+
+    /// The application's word on a peer that waits for it; on any other it is ignored.
+    pub(crate) fn on_admit(&mut self, step: &mut Step<'_>, group: &GroupId, peer: PeerId, refusal: Option<Refusal>) {
+        let Some(asking) = self.admissions.asking.shift_remove(&(*group, peer)) else {
+            return;
+        };
+        self.timers.cancel(Timer::Asking(asking.number));
+        let Some(slot) = self.table.find(group) else {
+            return;
+        };
+        match refusal.map(cut_refusal) {
+            None => self.let_in(step, slot, peer, asking.way, asking.asked),
+            Some(refusal) => {
+                self.admissions.answer((*group, peer), asking.asked, refusal.clone());
+                decline(step, asking.way, refusal);
+            }
+        }
+    }
+
+    /// The peer has not repeated its wish for long: it has given up.
+    pub(crate) fn on_asking_timer(&mut self, number: u64) {
+        self.admissions.asking.retain(|_, asking| asking.number != number);
+    }
+
+    fn let_in(&mut self, step: &mut Step<'_>, slot: u32, peer: PeerId, way: Way, asked: Asked) {
+        match self.table.place_for(slot, &peer, self.config.max_members - 1) {
+            Some(_) => {
+                noted(step, way);
+                self.admit(step, slot, peer, asked);
+            }
+            None => decline(step, way, Refusal::Full),
+        }
+    }
+
+    /// "An admitted peer is invited like any other."
+    fn admit(&mut self, step: &mut Step<'_>, slot: u32, peer: PeerId, asked: Asked) {
+        let Some(key) = self.table.end_of(slot, &peer) else {
+            return;
+        };
+        let Some(far) = self.table.far_mut(key) else {
+            return;
+        };
+        (far.standing, far.observer) = (Standing::Asked, asked.observe);
+        let deadline = step.now + self.config.create_timeout;
+        self.admissions.under_way.insert(key, Admission { asked, deadline });
+        self.invite(step, key);
+    }
+
+    /// What a peer that is being let in is invited with; `None` when it is not, or not any more.
+    pub(crate) fn admission_invitation(&self, now: Time, key: Key) -> Option<Box<Invitation>> {
+        let admission = self.admissions.under_way.get(&key)?;
+        let group = self.table.group(key.slot)?;
+        if now >= admission.deadline {
+            return None;
+        }
+        let mut members = self.member_list(key.slot);
+        if !admission.asked.observe && !members.is_empty() {
+            members.push(self.table.peer(key)?);
+            if members.len() > MAX_LISTED {
+                members.clear();
+            }
+        }
+        Some(Box::new(Invitation {
+            group: self.table.id(group),
+            members,
+            tag: group.tag.as_deref().map(str::to_owned),
+            state: self.admissions.state(key.slot).to_vec(),
+            timings: self.table.timings(group),
+            list: group.list,
+            asked: Some(admission.asked),
+        }))
+    }
+
+    /// A peer that was being let in has accepted: it counts from now on.
+    pub(crate) fn came_in(&mut self, step: &mut Step<'_>, key: Key) {
+        if self.admissions.under_way.remove(&key).is_none() {
+            return;
+        }
+        let (Some(group), Some(far)) = (self.table.group(key.slot), self.table.far(key)) else {
+            return;
+        };
+        let (group, observer) = (self.table.id(group), far.observer);
+        let peer = self.table.peers.get(far.peer);
+        self.counters.admitted += 1;
+        step.event(Event::CameIn { group, peer, observer });
+        if !observer {
+            self.list_changed(step, key.slot);
+        }
+    }
+
+    /// "Its admission ends at `create_timeout`", or with its refusal: nobody has lost anything.
+    pub(crate) fn end_admission(&mut self, key: Key) -> bool {
+        let ended = self.admissions.under_way.remove(&key).is_some();
+        if ended {
+            self.end_work(key);
+            self.put_out(key);
+        }
+        ended
+    }
+
+    /// The place is a former member's from now on.
+    pub(crate) fn put_out(&mut self, key: Key) {
+        if let Some(far) = self.table.far_mut(key) {
+            (far.standing, far.live, far.hops) = (Standing::Out, false, 0);
+            far.work = None;
+        }
+    }
+
+    /// An admission of this far end is forgotten with its work.
+    pub(crate) fn forget_admission(&mut self, key: Key) {
+        self.admissions.under_way.remove(&key);
+    }
+
+    /// The group is over: so is its door, and who stands before it will hear so when it repeats itself.
+    pub(crate) fn close_door(&mut self, slot: u32, group: &GroupId) {
+        self.admissions.take_down(slot);
+        let numbers: Vec<u64> = self
+            .admissions
+            .asking
+            .iter()
+            .filter(|((other, _), _)| other == group)
+            .map(|(_, asking)| asking.number)
+            .collect();
+        for number in numbers {
+            self.timers.cancel(Timer::Asking(number));
+            self.on_asking_timer(number);
+        }
+    }
+}
+
+fn noted(step: &mut Step<'_>, way: Way) {
+    let answer = Answer::Noted;
+    step.push(Output::Reply { way, answer });
+}
