@@ -385,7 +385,6 @@ impl Table {
             let mut far = std::mem::take(&mut group.far).into_vec();
             far.push(new);
             group.far = far.into_boxed_slice();
-            group.large |= group.members().count() + 1 >= MAX_LISTED;
             return Some(Key { slot, index });
         }
         let out = far.iter().position(|far| far.standing == Standing::Out)?;

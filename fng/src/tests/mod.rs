@@ -6,6 +6,7 @@
 mod creation;
 mod failure;
 mod inquiry;
+mod joining;
 mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
