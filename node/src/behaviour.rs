@@ -135,7 +135,8 @@ impl Behaviour {
 
     fn order(&mut self, order: Order) {
         if matches!(order, Order::Shutdown) {
-            return self.shutdown();
+            self.shutdown();
+            return;
         }
         let mut commands = Vec::new();
         self.application.order(order, &self.machine, &mut commands);
@@ -144,23 +145,31 @@ impl Behaviour {
         }
     }
 
-    fn shutdown(&mut self) {
-        if matches!(self.stopping, Stopping::No) {
+    /// Begins to stop; says whether that is news.
+    fn shutdown(&mut self) -> bool {
+        let running = matches!(self.stopping, Stopping::No);
+        if running {
             self.stopping = Stopping::Machine(Box::pin(tokio::time::sleep(STOP_LIMIT)));
             self.feed(Input::Command(Command::Shutdown));
         }
+        running
     }
 
-    /// Takes some orders; the last handle gone is an order to stop.
-    fn poll_orders(&mut self, cx: &mut Context<'_>) {
-        for _ in 0..ORDERS_PER_POLL {
-            match self.orders.poll_recv(cx) {
-                Poll::Ready(Some(order)) => self.order(order),
-                Poll::Ready(None) => return self.shutdown(),
-                Poll::Pending => return,
+    /// Takes an order, if this poll may take one more and there is one; the last handle gone is an order to stop. Says whether anything has changed.
+    fn poll_order(&mut self, cx: &mut Context<'_>, left: &mut usize) -> bool {
+        let Some(fewer) = left.checked_sub(1) else {
+            cx.waker().wake_by_ref();
+            return false;
+        };
+        match self.orders.poll_recv(cx) {
+            Poll::Ready(Some(order)) => {
+                *left = fewer;
+                self.order(order);
+                true
             }
+            Poll::Ready(None) => self.shutdown(),
+            Poll::Pending => false,
         }
-        cx.waker().wake_by_ref();
     }
 
     /// Wakes the machine if its deadline has come; says whether it had.
@@ -246,7 +255,10 @@ impl NetworkBehaviour for Behaviour {
         self.carrier.on_connection_handler_event(peer, connection, event);
     }
 
+    /// Whatever has been fed may have left something anywhere below: an action here, a question in the exchanges, another deadline. None of these
+    /// wakes anybody by itself. So after everything that was taken all are polled once more, and only a round that took nothing is the last.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Notice, THandlerInEvent<Self>>> {
+        let mut orders = ORDERS_PER_POLL;
         loop {
             match self.carrier.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(input)) => {
@@ -257,20 +269,13 @@ impl NetworkBehaviour for Behaviour {
                 Poll::Ready(action) => return Poll::Ready(action.map_out(|_| Notice::Stopped)),
                 Poll::Pending => {}
             }
-            if self.poll_wake(cx) {
-                continue;
-            }
-            self.poll_orders(cx);
-            if self.carrier.has_work() {
+            if self.poll_wake(cx) || self.poll_order(cx, &mut orders) {
                 continue;
             }
             if self.poll_stopped(cx) {
                 return Poll::Ready(ToSwarm::GenerateEvent(Notice::Stopped));
             }
-            // Orders may have moved the deadline.
-            if !self.poll_wake(cx) {
-                return Poll::Pending;
-            }
+            return Poll::Pending;
         }
     }
 }
@@ -291,3 +296,6 @@ impl fmt::Debug for Behaviour {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

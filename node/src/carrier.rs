@@ -155,11 +155,6 @@ impl Carrier {
         self.closing.is_empty()
     }
 
-    /// Whether a poll would yield something at once.
-    pub(crate) fn has_work(&self) -> bool {
-        !self.actions.is_empty()
-    }
-
     fn tell(&mut self, input: Input) {
         self.actions.push_back(ToSwarm::GenerateEvent(input));
     }
