@@ -164,20 +164,36 @@ fn transport_cause(error: &TransportError<io::Error>) -> DialFailure {
 
 /// Looks through the whole chain of sources for what the operating system said.
 fn io_cause(error: &io::Error) -> DialFailure {
-    let mut link: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = link {
-        let Some(io) = error.downcast_ref::<io::Error>() else {
-            link = error.source();
-            continue;
-        };
-        match io.kind() {
-            io::ErrorKind::ConnectionRefused => return DialFailure::Refused,
-            io::ErrorKind::TimedOut => return DialFailure::Timeout,
+    let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>());
+    let causes = io.filter_map(|io| match io.kind() {
+        io::ErrorKind::ConnectionRefused => Some(DialFailure::Refused),
+        io::ErrorKind::TimedOut => Some(DialFailure::Timeout),
+        _ => None,
+    });
+    causes.into_iter().next().unwrap_or(DialFailure::Other)
+}
+
+/// An error and what it comes from, the innermost last.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
+        match error.downcast_ref::<io::Error>() {
             // `source` of a wrapping `io::Error` skips the error that it wraps.
-            _ => link = io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// The error that all others are wrapped around, most often the operating system's.
+pub(crate) fn innermost(error: io::Error) -> io::Error {
+    let (mut kind, mut text) = (error.kind(), String::new());
+    for link in chain(&error) {
+        text = link.to_string();
+        if let Some(io) = link.downcast_ref::<io::Error>() {
+            kind = io.kind();
         }
     }
-    DialFailure::Other
+    io::Error::new(kind, text)
 }
 
 /// The address without a `/p2p/…` at its end, for comparisons: who lives there is said apart.

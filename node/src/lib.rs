@@ -68,6 +68,7 @@ mod asks;
 mod behaviour;
 mod builder;
 mod carrier;
+mod claim;
 mod create;
 mod dials;
 mod error;

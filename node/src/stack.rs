@@ -1,6 +1,6 @@
 //! The swarm of a stand-alone node: Fatebound, identify so that other libp2p software can tell what it talks to, and a limit to connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use libp2p::{Swarm, connection_limits, identify};
 use tokio::sync::watch;
 
 use crate::behaviour::{Behaviour, Notice};
+use crate::claim::claim;
+use crate::dials::innermost;
 use crate::error::StartError;
 use crate::transport;
 
@@ -61,18 +63,19 @@ fn limits() -> connection_limits::ConnectionLimits {
         .with_max_established_per_peer(Some(MAX_PER_PEER))
 }
 
-/// Listens on all of these, and waits until each has an address.
+/// Listens on all of these, each once and as the only one who does, and waits until each has an address.
 ///
 /// # Errors
 /// The first that does not work.
-pub(crate) async fn listen(swarm: &mut Swarm<Stack>, addresses: Vec<Multiaddr>) -> Result<(), StartError> {
+pub(crate) async fn listen(swarm: &mut Swarm<Stack>, mut addresses: Vec<Multiaddr>) -> Result<(), StartError> {
     let mut waiting: HashMap<ListenerId, Multiaddr> = HashMap::new();
+    let mut seen = HashSet::new();
+    addresses.retain(|address| seen.insert(address.clone()));
     for address in addresses {
-        let listener = swarm.listen_on(address.clone()).map_err(|error| StartError::Listen {
-            address: address.clone(),
-            source: cause(error),
-        })?;
-        waiting.insert(listener, address);
+        match listen_alone(swarm, &address) {
+            Ok(listener) => waiting.insert(listener, address),
+            Err(source) => return Err(StartError::Listen { address, source }),
+        };
     }
     while !waiting.is_empty() {
         match swarm.select_next_some().await {
@@ -93,12 +96,17 @@ pub(crate) async fn listen(swarm: &mut Swarm<Stack>, addresses: Vec<Multiaddr>) 
     Ok(())
 }
 
+fn listen_alone(swarm: &mut Swarm<Stack>, address: &Multiaddr) -> io::Result<ListenerId> {
+    let _claim = claim(address)?;
+    swarm.listen_on(address.clone()).map_err(cause)
+}
+
 fn cause(error: TransportError<io::Error>) -> io::Error {
     match error {
         TransportError::MultiaddrNotSupported(_) => {
             io::Error::new(io::ErrorKind::Unsupported, "this kind of address is not supported")
         }
-        TransportError::Other(error) => error,
+        TransportError::Other(error) => innermost(error),
     }
 }
 
