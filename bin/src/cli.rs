@@ -118,11 +118,12 @@ pub struct NodeArgs {
         env = "FATEBOUND_LISTEN",
         value_name = "MULTIADDR",
         value_delimiter = ',',
+        value_parser = parse_address,
         default_value = "/ip4/0.0.0.0/tcp/0"
     )]
     pub listen: Vec<Multiaddr>,
     /// Join the overlay through this peer; may be given several times; without any, be the first
-    #[arg(long, env = "FATEBOUND_BOOTSTRAP", value_name = "MULTIADDR", value_delimiter = ',')]
+    #[arg(long, env = "FATEBOUND_BOOTSTRAP", value_name = "MULTIADDR", value_delimiter = ',', value_parser = parse_address)]
     pub bootstrap: Vec<Multiaddr>,
     /// The overlay's name: peers of other networks are refused
     #[arg(long, env = "FATEBOUND_NETWORK", value_name = "NAME")]
@@ -325,6 +326,15 @@ pub fn parse_api(text: &str) -> Result<PathBuf, String> {
         Some(path) => Ok(PathBuf::from(path)),
         None => Err("expected unix:PATH".to_owned()),
     }
+}
+
+/// A multiaddress; an empty one, as between two commas, is a slip.
+pub fn parse_address(text: &str) -> Result<Multiaddr, String> {
+    if text.trim().is_empty() {
+        return Err("an address is missing".to_owned());
+    }
+    text.parse()
+        .map_err(|error: multiaddr::Error| format!("{error} (as in /ip4/192.0.2.1/tcp/7101)"))
 }
 
 /// A number of threads.

@@ -194,6 +194,15 @@ pub enum Event {
         /// Where; empty if nobody knows.
         addresses: Vec<Multiaddr>,
     },
+    /// Somebody whom we met belongs to another network. Told whenever it happens.
+    OtherNetwork {
+        /// Who.
+        peer: PeerId,
+        /// What its network is called, in its own words: any text of any length.
+        network: String,
+        /// Where we dialled it, if we did.
+        address: Option<Multiaddr>,
+    },
     /// About groups.
     Group(fatebound_fng::Event),
     /// The machine has stopped: nothing more will come.

@@ -131,6 +131,21 @@ impl Machine {
         self.peer
     }
 
+    /// What its overlay is called.
+    pub fn network(&self) -> &str {
+        &self.config.overlay.network
+    }
+
+    /// Whether it has joined the overlay.
+    pub fn joined(&self) -> bool {
+        self.overlay.joined()
+    }
+
+    /// Whether it has a place and nobody beside it, although there were others or bootstrap addresses name some.
+    pub fn isolated(&self) -> bool {
+        self.overlay.is_isolated()
+    }
+
     /// The peer at a glance.
     pub fn status(&self) -> Status {
         let (links_alive, links_doubtful) = self.overlay.link_counts();
@@ -138,7 +153,8 @@ impl Machine {
         Status {
             peer: self.peer,
             incarnation: self.incarnation,
-            joined: self.overlay.joined(),
+            joined: self.joined(),
+            isolated: self.isolated(),
             links_alive,
             links_doubtful,
             groups_as_root: self.groups.as_root(),
@@ -451,6 +467,9 @@ impl Machine {
                 self.groups_input(fatebound_fng::Input::PostFailed { post, unknown });
             }
             From::Located { peer, addresses } => out.push(Output::Event(Event::Located { peer, addresses })),
+            From::OtherNetwork { peer, network, address } => {
+                out.push(Output::Event(Event::OtherNetwork { peer, network, address }));
+            }
             From::Stopped => out.push(Output::Event(Event::Stopped)),
         }
     }

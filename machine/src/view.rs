@@ -15,6 +15,8 @@ pub struct Status {
     pub incarnation: u64,
     /// Whether it has joined the overlay.
     pub joined: bool,
+    /// Whether it has no neighbour left although there were some, or bootstrap addresses name some: it has a place, and nobody beside it.
+    pub isolated: bool,
     /// Links that are up and alive.
     pub links_alive: usize,
     /// Links that are up and doubtful.

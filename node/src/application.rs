@@ -271,7 +271,7 @@ impl Application {
     }
 
     /// Takes an event of the machine; what the machine has to do for it goes to `commands`.
-    pub(crate) fn event(&mut self, event: MachineEvent, commands: &mut Vec<Command>) {
+    pub(crate) fn event(&mut self, event: MachineEvent, machine: &Machine, commands: &mut Vec<Command>) {
         match event {
             MachineEvent::Joined => {
                 if let Some(joined) = &self.joined {
@@ -288,8 +288,8 @@ impl Application {
                     let _ = reply.send(addresses.clone());
                 }
             }
-            MachineEvent::Group(event) => self.group_event(event, commands),
-            MachineEvent::Stopped => {}
+            MachineEvent::Group(event) => self.group_event(event, machine, commands),
+            MachineEvent::OtherNetwork { .. } | MachineEvent::Stopped => {}
         }
     }
 
@@ -297,7 +297,7 @@ impl Application {
         self.log.push(kind, SystemTime::now());
     }
 
-    fn group_event(&mut self, event: fng::Event, commands: &mut Vec<Command>) {
+    fn group_event(&mut self, event: fng::Event, machine: &Machine, commands: &mut Vec<Command>) {
         match event {
             fng::Event::Creating { ticket, group } => self.creating(ticket, group),
             fng::Event::Created { ticket, group } => self.created(ticket, group, commands),
@@ -307,7 +307,8 @@ impl Application {
                 refusals,
                 error,
             } => {
-                self.create_failed(ticket, group, refusals, error);
+                let alone = !machine.joined() || machine.isolated();
+                self.create_failed(ticket, group, (refusals, alone), error);
             }
             fng::Event::Invited {
                 group,
@@ -393,7 +394,7 @@ impl Application {
         &mut self,
         ticket: Ticket,
         group: Option<GroupId>,
-        refusals: Vec<(PeerId, Refusal)>,
+        (refusals, alone): (Vec<(PeerId, Refusal)>, bool),
         error: Option<fng::CreateError>,
     ) {
         let Some((_, reply)) = self.creations.remove(&ticket) else {
@@ -401,7 +402,7 @@ impl Application {
         };
         let error = match (error, group) {
             (Some(error), _) => CreateGroupError::Refused(error),
-            (None, Some(group)) => CreateGroupError::Incomplete { group, refusals },
+            (None, Some(group)) => CreateGroupError::Incomplete { group, refusals, alone },
             (None, None) => CreateGroupError::Stopped(Stopped),
         };
         let _ = reply.send(Err(error));

@@ -25,11 +25,14 @@ use tokio::time::Sleep;
 use crate::application::{Application, Order};
 use crate::carrier::Carrier;
 use crate::identity::DataDir;
+use crate::rarely::Rarely;
 
 /// Orders taken in one poll at most, so that a busy application does not keep the swarm from its connections.
 const ORDERS_PER_POLL: usize = 32;
 /// How long an orderly stop may take before it is one without order.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Characters of a foreign network's name that are logged at most; none of ours is longer.
+const MAX_NETWORK: usize = 64;
 /// How long the last frames may take to leave.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -52,6 +55,8 @@ pub struct Behaviour {
     start: Instant,
     wake: Option<Pin<Box<Sleep>>>,
     stopping: Stopping,
+    /// What others make us say.
+    rarely: Rarely,
     output: Vec<Output>,
     /// Held until the peer has stopped.
     keep: Option<Keep>,
@@ -93,6 +98,7 @@ impl Behaviour {
             start: Instant::now(),
             wake: None,
             stopping: Stopping::No,
+            rarely: Rarely::default(),
             output: Vec::new(),
             keep: Some(keep),
         }
@@ -128,12 +134,34 @@ impl Behaviour {
             Output::Event(MachineEvent::Stopped) => {
                 self.stopping = Stopping::Flushing(Box::pin(tokio::time::sleep(FLUSH_LIMIT)));
             }
-            Output::Event(event) => self.application.event(event, commands),
+            Output::Event(MachineEvent::OtherNetwork { peer, network, address }) => {
+                self.met_foreigner(peer, &network, address.as_ref());
+            }
+            Output::Event(event) => self.application.event(event, &self.machine, commands),
             output => self.carrier.execute(output),
         }
     }
 
+    /// Says it at once and then rarely; its name for its network may be anything.
+    fn met_foreigner(&mut self, peer: PeerId, network: &str, address: Option<&Multiaddr>) {
+        let network: String = network.chars().take(MAX_NETWORK).collect();
+        let ours = self.machine.network();
+        match address {
+            Some(address) => self
+                .carrier
+                .bootstraps()
+                .failed(address, &format!("its network is {network:?}, not {ours:?}")),
+            None if self.rarely.says(&format!("{peer} {network}"), Instant::now()) => {
+                tracing::warn!(%peer, ?network, ?ours, "a peer of another network is refused");
+            }
+            None => {}
+        }
+    }
+
     fn order(&mut self, order: Order) {
+        if let Order::Join { bootstrap } = &order {
+            self.carrier.bootstraps().add(bootstrap);
+        }
         if matches!(order, Order::Shutdown) {
             self.shutdown();
             return;

@@ -184,6 +184,7 @@ impl Limits {
 fn connect(machine: Machine, carrier: Carrier, keep: Keep, done: watch::Receiver<()>) -> (Behaviour, Node) {
     let peer = machine.peer();
     let failures = SharedFailures::default();
+    let bootstraps = carrier.bootstraps().clone();
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (listening, listening_out) = watch::channel(Vec::new());
     let (joined, joined_out) = watch::channel(false);
@@ -194,6 +195,7 @@ fn connect(machine: Machine, carrier: Carrier, keep: Keep, done: watch::Receiver
         failures: failures.clone(),
         listening: listening_out,
         joined: joined_out,
+        bootstraps,
         events: events.downgrade(),
         done,
     });

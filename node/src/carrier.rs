@@ -26,6 +26,7 @@ use libp2p::swarm::{
 };
 
 use crate::asks::{Asks, asks};
+use crate::bootstraps::Bootstraps;
 use crate::dials::{Dial, Purpose, bare};
 use crate::handler::{Handler, HandlerEvent, OpenId};
 use crate::queue::SendQueue;
@@ -52,6 +53,7 @@ pub struct Carrier {
     asking: HashMap<PeerId, Asking>,
     answers: HashMap<RequestId, (InboundRequestId, ResponseChannel<Vec<u8>>)>,
     listening: Listening,
+    bootstraps: Bootstraps,
     actions: VecDeque<Action>,
 }
 
@@ -123,6 +125,7 @@ impl Carrier {
             asking: HashMap::new(),
             answers: HashMap::new(),
             listening: Listening::Found(Vec::new()),
+            bootstraps: Bootstraps::default(),
             actions: VecDeque::new(),
         };
         if !announce.is_empty() {
@@ -148,6 +151,11 @@ impl Carrier {
             Output::Respond { request, body } => self.respond(request, body),
             Output::Event(_) => {}
         }
+    }
+
+    /// What is known of the bootstrap addresses, for whoever gives and reads them.
+    pub(crate) fn bootstraps(&self) -> &Bootstraps {
+        &self.bootstraps
     }
 
     /// Whether everything that was sent on sessions that we closed has left.
@@ -225,10 +233,13 @@ impl Carrier {
     }
 
     /// A session could not be opened: dials if there is somewhere left to dial, else says so.
-    fn open_failed(&mut self, order: OpenId) {
+    fn open_failed(&mut self, order: OpenId, reason: &str) {
         let Some(open) = self.opens.remove(&order) else {
             return;
         };
+        for address in &open.dialled {
+            self.bootstraps.failed(address, reason);
+        }
         let mut dial = Dial::new(Some(open.peer), open.addresses, Purpose::Session(order));
         dial.failures = open
             .dialled
@@ -250,6 +261,9 @@ impl Carrier {
         };
         if let Some(order) = order {
             self.opens.remove(&order);
+        }
+        if let Some(address) = dialled {
+            self.bootstraps.succeeded(address);
         }
         self.sessions.insert(session, Live { connection, queue });
         self.tell(input);
@@ -315,7 +329,7 @@ impl Carrier {
             self.lose(session, DisconnectCause::Lost);
         }
         for order in of_connection(&self.opens, |open| open.connection == connection) {
-            self.open_failed(order);
+            self.open_failed(order, "the connection was closed");
         }
     }
 
@@ -404,7 +418,7 @@ impl NetworkBehaviour for Carrier {
             }
             Either::Left(HandlerEvent::OpenFailed { order, reason }) => {
                 tracing::debug!(%peer, reason, "a session could not be opened");
-                self.open_failed(order);
+                self.open_failed(order, &format!("who lives there opens no session: {reason}"));
             }
             Either::Left(HandlerEvent::Frame { session, frame }) => {
                 if self.sessions.contains_key(&session) {

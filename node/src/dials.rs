@@ -8,6 +8,7 @@ use std::io;
 
 use fatebound_machine::overlay::{DialFailure, Multiaddr, PeerId, RequestId};
 use libp2p::core::transport::TransportError;
+use libp2p::dns;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -196,6 +197,47 @@ pub(crate) fn innermost(error: io::Error) -> io::Error {
     io::Error::new(kind, text)
 }
 
+/// What `error` says about `address`, for people; `None`: nothing.
+pub(crate) fn reason(error: &DialError, address: &Multiaddr) -> Option<String> {
+    let met = |wrong: &Multiaddr| bare(wrong) == bare(address);
+    match error {
+        DialError::WrongPeerId { obtained, address } => {
+            met(address).then(|| format!("another peer lives there, {obtained}"))
+        }
+        DialError::LocalPeerId { address } => met(address).then(|| "this node itself lives there".to_owned()),
+        DialError::Transport(errors) => {
+            let (_, error) = errors.iter().find(|(tried, _)| met(tried))?;
+            Some(match error {
+                TransportError::MultiaddrNotSupported(_) => UNSUPPORTED.to_owned(),
+                TransportError::Other(error) => words(error),
+            })
+        }
+        other => Some(other.to_string()),
+    }
+}
+
+/// What there is to say about an address like `/ip4/192.0.2.1/tcp/80/ws`.
+const UNSUPPORTED: &str = "addresses of this kind cannot be dialled";
+
+/// The innermost words of an error, in one line. Every dial goes through the resolver of names, which may have tried several addresses.
+fn words(error: &(dyn Error + 'static)) -> String {
+    let resolver = chain(error).find_map(|error| error.downcast_ref::<dns::Error<io::Error>>());
+    match resolver {
+        Some(error) => words_of_resolver(error),
+        None => chain(error).last().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+fn words_of_resolver(error: &dns::Error<io::Error>) -> String {
+    match error {
+        dns::Error::Transport(error) => words(error),
+        dns::Error::ResolveError(error) => format!("the name cannot be resolved: {error}"),
+        dns::Error::MultiaddrNotSupported(_) => UNSUPPORTED.to_owned(),
+        dns::Error::TooManyLookups => "the name leads to too many others".to_owned(),
+        dns::Error::Dial(errors) => errors.iter().map(words_of_resolver).collect::<Vec<_>>().join("; "),
+    }
+}
+
 /// The address without a `/p2p/…` at its end, for comparisons: who lives there is said apart.
 pub(crate) fn bare(address: &Multiaddr) -> Multiaddr {
     let mut bare = address.clone();
@@ -237,6 +279,41 @@ mod tests {
         let timeout = io::Error::other(io::Error::from(io::ErrorKind::TimedOut));
         assert_eq!(io_cause(&timeout), DialFailure::Timeout);
         assert_eq!(io_cause(&io::Error::other("handshake failed")), DialFailure::Other);
+    }
+
+    #[test]
+    fn a_reason_is_one_line_about_its_own_address() {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let resolver = |error| TransportError::Other(io::Error::other(io::Error::other(dns::Error::Dial(error))));
+        let error = DialError::Transport(vec![
+            (
+                address(1).with(Protocol::P2p(peer(1))),
+                resolver(vec![
+                    dns::Error::Transport(io::Error::other(refused())),
+                    dns::Error::TooManyLookups,
+                ]),
+            ),
+            (
+                address(2),
+                resolver(vec![dns::Error::MultiaddrNotSupported(address(2))]),
+            ),
+        ]);
+        let of = |port: u16| reason(&error, &address(port));
+        assert_eq!(
+            of(1).as_deref(),
+            Some("connection refused; the name leads to too many others")
+        );
+        assert_eq!(of(2).as_deref(), Some(UNSUPPORTED));
+        assert_eq!(of(3), None);
+        let wrong = DialError::WrongPeerId {
+            obtained: peer(2),
+            address: address(1).with(Protocol::P2p(peer(1))),
+        };
+        assert_eq!(
+            reason(&wrong, &address(1)),
+            Some(format!("another peer lives there, {}", peer(2)))
+        );
+        assert_eq!(reason(&wrong, &address(2)), None);
     }
 
     #[test]

@@ -48,24 +48,31 @@ pub enum CreateGroupError {
     #[error(transparent)]
     Refused(#[from] CreateError),
     /// Not all members accepted in time. The group has failed: its handlers run, and everybody who had heard of it is notified.
-    #[error("{}", incomplete(refusals))]
+    #[error("{}", incomplete(refusals, *alone))]
     Incomplete {
         /// The failed group.
         group: GroupId,
         /// Who did not accept, and why.
         refusals: Vec<(PeerId, Refusal)>,
+        /// Whether this node has nobody to ask: it has not joined its overlay, or has lost everybody there. Then it is no fault of the others.
+        alone: bool,
     },
     /// The node has stopped, before or during the creation; if the group was begun, it fails.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
-fn incomplete(refusals: &[(PeerId, Refusal)]) -> String {
+fn incomplete(refusals: &[(PeerId, Refusal)], alone: bool) -> String {
     let each: Vec<_> = refusals
         .iter()
         .map(|(peer, refusal)| format!("{peer} {refusal}"))
         .collect();
-    format!("the group could not be created: {}", each.join("; "))
+    let alone = if alone {
+        "this node is connected to nobody of its overlay; "
+    } else {
+        ""
+    };
+    format!("the group could not be created: {alone}{}", each.join("; "))
 }
 
 /// A group that was not joined. This node is not in it, or as it was before.

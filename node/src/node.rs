@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::admission::Admissions;
 use crate::application::{CheckReport, Order};
+use crate::bootstraps::Bootstraps;
 use crate::builder::Builder;
 use crate::create::{CreateGroup, Member};
 use crate::error::{LeaveGroupError, SignalError, Stopped};
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) failures: SharedFailures,
     pub(crate) listening: watch::Receiver<Vec<Multiaddr>>,
     pub(crate) joined: watch::Receiver<bool>,
+    pub(crate) bootstraps: Bootstraps,
     pub(crate) events: broadcast::WeakSender<Event>,
     pub(crate) done: watch::Receiver<()>,
 }
@@ -69,6 +71,11 @@ impl Node {
     /// The node has stopped.
     pub async fn join(&self, bootstrap: Vec<Multiaddr>) -> Result<(), Stopped> {
         self.order(Order::Join { bootstrap }).await
+    }
+
+    /// The bootstrap addresses where the last dial led to nobody, and why. The same is logged, at once and then rarely.
+    pub fn bootstrap_problems(&self) -> Vec<(Multiaddr, String)> {
+        self.0.bootstraps.problems()
     }
 
     /// Waits until this node has joined its overlay. It tries for as long as it takes, so put a time limit around this where you need one.

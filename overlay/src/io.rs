@@ -406,6 +406,15 @@ pub enum Event {
         /// Where; empty if nobody knew.
         addresses: Vec<Multiaddr>,
     },
+    /// Whoever opened a session with us, or let us open one, belongs to another network. Told whenever it happens.
+    OtherNetwork {
+        /// Who.
+        peer: PeerId,
+        /// What its network is called, in its own words: any text of any length.
+        network: String,
+        /// Where we dialled it, if we did.
+        address: Option<Multiaddr>,
+    },
     /// Shutdown is complete; nothing will come any more.
     Stopped,
 }

@@ -71,12 +71,19 @@ pub(crate) struct Join {
     /// A bootstrap address was dialled, and nobody has come up since.
     dialled: bool,
     joined_at: Time,
+    /// There has been a neighbour.
+    met: bool,
 }
 
 impl Join {
     /// Whether this peer has a place on the ring.
     pub(crate) fn is_joined(&self) -> bool {
         self.phase == Phase::Joined
+    }
+
+    /// Whether there are, or were, others in this overlay as far as we know.
+    pub(crate) fn is_not_alone(&self) -> bool {
+        self.met || !self.bootstrap.is_empty()
     }
 
     /// Neighbours wanted for joining only.
@@ -315,6 +322,7 @@ impl Overlay {
     /// A link came up: while we seek, whoever it is may tell us our place. Later only a bootstrap peer that we had to dial, or the first
     /// neighbour after we had lost all, can tell us of a part of the ring that we do not know.
     pub(crate) fn join_over(&mut self, link: LinkId, peer: &PeerId, alone: bool) {
+        self.join.met = true;
         // The address of a connection may be another than the one that was dialled (names are resolved), so nobody may be known to live there.
         let unasked = std::mem::take(&mut self.join.dialled) && !self.is_wanted(peer);
         let bootstrap = unasked || self.join.is_bootstrap(peer);

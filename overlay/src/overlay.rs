@@ -345,6 +345,11 @@ impl Overlay {
         self.join.is_joined()
     }
 
+    /// Whether this peer has a place and nobody beside it, though there were others, or should be.
+    pub fn is_isolated(&self) -> bool {
+        self.joined() && self.links.iter().next().is_none() && self.join.is_not_alone()
+    }
+
     /// Who this is.
     pub fn peer(&self) -> PeerId {
         self.peer

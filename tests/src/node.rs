@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -82,6 +82,14 @@ impl Node {
         Node::start_as(command, "/ip4/127.0.0.1/tcp/0", directory, bootstrap, more)
     }
 
+    /// Starts a node in this directory and waits only until it listens: it may never join.
+    #[track_caller]
+    pub fn start_unjoined(directory: &Path, bootstrap: &[&str], more: &[&str]) -> Node {
+        let program = vec![program().display().to_string()];
+        let command = Node::command(program, "/ip4/127.0.0.1/tcp/0", directory, bootstrap, more);
+        Node::launched(command, directory, Until::Listening)
+    }
+
     #[track_caller]
     pub(crate) fn start_as(
         command: Vec<String>,
@@ -90,10 +98,16 @@ impl Node {
         bootstrap: &[&str],
         more: &[&str],
     ) -> Node {
+        let command = Node::command(command, listen, directory, bootstrap, more);
+        Node::launched(command, directory, Until::Ready)
+    }
+
+    /// The whole command line of a node that lives in this directory.
+    fn command(program: Vec<String>, listen: &str, directory: &Path, bootstrap: &[&str], more: &[&str]) -> Vec<String> {
         std::fs::create_dir_all(directory).expect("a directory for the node");
         let api = format!("unix:{}", directory.join("api.sock").display());
         let data = directory.display().to_string();
-        let mut command = command;
+        let mut command = program;
         command.extend(["node", "--data-dir", &data, "--api", &api].map(String::from));
         // What a test says for itself comes instead.
         for (flag, value) in [("--profile", "local"), ("--listen", listen)] {
@@ -105,7 +119,13 @@ impl Node {
             command.extend(["--bootstrap".into(), (*address).into()]);
         }
         command.extend(more.iter().map(|&arg| arg.into()));
-        let (child, address) = launch(&command, directory);
+        command
+    }
+
+    #[track_caller]
+    fn launched(command: Vec<String>, directory: &Path, until: Until) -> Node {
+        let (child, address) = launch(&command, directory, until);
+        let api = format!("unix:{}", directory.join("api.sock").display());
         let peer = address.rsplit('/').next().expect("…/p2p/<PeerId>").to_string();
         Node {
             child,
@@ -178,7 +198,7 @@ impl Node {
 
     /// Starts a killed node again: the same data directory, so the same identity.
     pub fn restart(&mut self) {
-        let (child, address) = launch(&self.command, &self.directory);
+        let (child, address) = launch(&self.command, &self.directory, Until::Ready);
         self.child = child;
         self.address = address;
     }
@@ -186,6 +206,21 @@ impl Node {
     /// What it has logged so far, in all its lives.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join(LOG)).unwrap_or_default()
+    }
+
+    /// Waits until it has logged all of these words, in one line.
+    #[track_caller]
+    pub fn logs(&self, words: &[&str]) -> String {
+        let until = Instant::now() + JOIN_LIMIT;
+        loop {
+            let log = self.log();
+            let said = |line: &&str| words.iter().all(|word| line.contains(word));
+            if let Some(line) = log.lines().find(said) {
+                return line.to_string();
+            }
+            assert!(Instant::now() < until, "nothing about {words:?} in:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Its process id.
@@ -205,9 +240,16 @@ impl Drop for Node {
     }
 }
 
-/// Starts a node and reads its first lines: returns its address when it says `ready`.
+/// What a start is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Listening,
+    Ready,
+}
+
+/// Starts a node and reads its first lines: returns its first address when it has come so far.
 #[track_caller]
-fn launch(command: &[String], directory: &Path) -> (Child, String) {
+fn launch(command: &[String], directory: &Path, until: Until) -> (Child, String) {
     let log = File::options()
         .create(true)
         .append(true)
@@ -234,6 +276,7 @@ fn launch(command: &[String], directory: &Path) -> (Child, String) {
             .recv_timeout(JOIN_LIMIT)
             .unwrap_or_else(|error| panic!("no `ready` from {command:?}: {error}"));
         match line.strip_prefix("listening ") {
+            Some(listening) if until == Until::Listening => return (child, listening.to_string()),
             Some(listening) if address.is_empty() => address = listening.to_string(),
             _ if line == "ready" => return (child, address),
             _ => {}

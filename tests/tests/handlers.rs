@@ -106,7 +106,7 @@ async fn the_handler_of_a_creation_that_fails_runs() {
         .on_failure(teller(&told))
         .await
         .expect_err("nobody knows the stranger");
-    let CreateGroupError::Incomplete { group, refusals } = error else {
+    let CreateGroupError::Incomplete { group, refusals, .. } = error else {
         panic!("{error}");
     };
     assert_eq!(refusals.iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [stranger]);

@@ -25,8 +25,14 @@ pub struct NodeInfo {
     pub listen: Vec<String>,
     /// Since when it runs.
     pub uptime_ms: f64,
-    /// Whether it has joined the overlay.
+    /// Whether it is part of its overlay: it has joined, and has not lost everybody there since.
     pub joined: bool,
+    /// Whether it has joined and is connected to nobody, although there were others or bootstrap addresses name some.
+    #[serde(default)]
+    pub isolated: bool,
+    /// The bootstrap addresses that led to nobody when they were last dialled.
+    #[serde(default)]
+    pub bootstrap_problems: Vec<BootstrapProblem>,
     /// Its links.
     pub links: Links,
     /// Its groups.
@@ -37,6 +43,15 @@ pub struct NodeInfo {
     pub notification_bound_ms: f64,
     /// Counts since its start.
     pub counters: Counters,
+}
+
+/// A bootstrap address that leads to nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootstrapProblem {
+    /// Which.
+    pub address: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Links by state.

@@ -1,6 +1,6 @@
 //! `status`, `info`, `peers`, `routes`: what the node sees.
 
-use crate::api::model::{NodeInfo, Peers, RouteEntry, Routes};
+use crate::api::model::{BootstrapProblem, NodeInfo, Peers, RouteEntry, Routes};
 use crate::cli::ClientArgs;
 use crate::client::Api;
 use crate::exit::{Exit, Failure, Outcome, complain};
@@ -12,14 +12,22 @@ pub async fn status(args: &ClientArgs) -> Outcome {
     if output.is_json() {
         return output.object(&node).map(|()| Exit::Done);
     }
-    let joined = if node.joined {
-        Cell::styled(Style::Green, "joined")
+    let state = match (node.joined, node.isolated) {
+        (true, _) => Cell::styled(Style::Green, "joined"),
+        (false, true) => Cell::styled(Style::Red, "isolated: connected to nobody of its overlay"),
+        (false, false) => Cell::styled(Style::Yellow, "joining: not part of its overlay yet"),
+    };
+    let problems = if node.joined {
+        Vec::new()
     } else {
-        Cell::styled(Style::Yellow, "joining")
+        node.bootstrap_problems
     };
     let mut table = Table::new(&[]);
     table.row([label("peer"), node.peer.into()]);
-    table.row([label("state"), joined]);
+    table.row([label("state"), state]);
+    for BootstrapProblem { address, reason } in problems {
+        table.row([label("bootstrap"), format!("{address}: {reason}").into()]);
+    }
     table.row([
         label("links"),
         format!("{} alive, {} doubtful", node.links.alive, node.links.doubtful).into(),

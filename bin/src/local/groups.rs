@@ -214,8 +214,8 @@ fn bare(group: String, root: String, state: GroupState) -> GroupInfo {
 
 fn refused(error: &CreateGroupError) -> Problem {
     match error {
-        CreateGroupError::Incomplete { group, refusals } => {
-            Problem::new(Kind::CreationFailed, &incomplete(refusals.len())).with(More {
+        CreateGroupError::Incomplete { group, refusals, alone } => {
+            Problem::new(Kind::CreationFailed, &incomplete(refusals.len(), *alone)).with(More {
                 group: Some(group.to_string()),
                 refusals: refusals.iter().map(refusal).collect(),
                 ..More::default()
@@ -227,8 +227,9 @@ fn refused(error: &CreateGroupError) -> Problem {
     }
 }
 
-fn incomplete(refusals: usize) -> String {
+fn incomplete(refusals: usize, alone: bool) -> String {
     match refusals {
+        _ if alone => "the group was not created: this node is connected to nobody of its overlay".to_owned(),
         1 => "the group was not created: one member did not accept".to_owned(),
         more => format!("the group was not created: {more} members did not accept"),
     }

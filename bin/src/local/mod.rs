@@ -13,7 +13,7 @@ use fatebound::{Config, Events, Multiaddr, Node, Profile, Stopped};
 pub use groups::Found;
 
 use crate::api::log::EventLog;
-use crate::api::model::{NodeInfo, PeerInfo, Routes};
+use crate::api::model::{BootstrapProblem, NodeInfo, PeerInfo, Routes};
 use crate::api::problem::{Kind, Problem};
 use crate::exit::Failure;
 
@@ -112,6 +112,12 @@ impl Local {
         info.network = Some(self.config.overlay.network.clone());
         info.profile = self.profile.to_string();
         info.listen = self.listening();
+        let problems = self.node.bootstrap_problems();
+        let of = |(address, reason): (Multiaddr, String)| BootstrapProblem {
+            address: address.to_string(),
+            reason,
+        };
+        info.bootstrap_problems = problems.into_iter().map(of).collect();
         info.uptime_ms = crate::output::as_ms(self.started.elapsed());
         Ok(info)
     }

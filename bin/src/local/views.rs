@@ -23,7 +23,9 @@ pub fn node(status: &Status) -> NodeInfo {
         profile: String::new(),
         listen: Vec::new(),
         uptime_ms: 0.0,
-        joined: status.joined,
+        joined: status.joined && !status.isolated,
+        isolated: status.isolated,
+        bootstrap_problems: Vec::new(),
         links: Links {
             alive: status.links_alive,
             doubtful: status.links_doubtful,

@@ -5,7 +5,7 @@ use fatebound_machine::overlay::{Multiaddr, PeerId};
 use libp2p::swarm::{ConnectionId, DialError, ToSwarm};
 
 use super::{Carrier, Connection, Open};
-use crate::dials::{Dial, Purpose, bare};
+use crate::dials::{Dial, Purpose, bare, reason};
 
 impl Carrier {
     /// Makes a dial, if need be when others have ended.
@@ -46,6 +46,11 @@ impl Carrier {
     pub(super) fn dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
         if let Some(mut dial) = self.take_dial(connection) {
             tracing::debug!(addresses = ?dial.trying, %error, "a dial failed");
+            for address in &dial.trying {
+                if let Some(reason) = reason(error, address) {
+                    self.bootstraps.failed(address, &reason);
+                }
+            }
             dial.fail(error);
             self.try_next(dial);
         }

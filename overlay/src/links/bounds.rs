@@ -3,7 +3,6 @@
 use libp2p_identity::PeerId;
 
 use super::dialing::Remote;
-use super::ending::MAX_FOREIGN;
 use super::meeting::{MAX_LISTED, MAX_SESSIONS};
 use super::session::OpenSession;
 use super::{Link, Links, MAX_NEIGHBOURS};
@@ -20,7 +19,6 @@ impl Links {
                 self.all_remotes().filter(left).count(),
                 0,
             ),
-            Bounded::new("peers of other networks", self.foreign.len(), MAX_FOREIGN),
             // Two for all links, one for each session, four for each link.
             Bounded::new(
                 "timers of links",

@@ -11,9 +11,6 @@ use crate::{DeathProof, DownReason, Event, LinkId, Session, Time, slim, undone};
 /// After a farewell that will most likely be repeated, dials pause as if so many had failed.
 const HOPELESS: u32 = 6;
 
-/// Peers of other networks that are remembered as such; beyond it the first is forgotten, and may be logged again.
-pub(super) const MAX_FOREIGN: usize = 256;
-
 impl Links {
     /// Ends a link from this end: says goodbye and closes all sessions with its peer.
     pub(super) fn take_down(
@@ -61,17 +58,11 @@ impl Links {
         self.settle(now, peer, out);
     }
 
-    /// It belongs to another network: said once, and dialled as rarely as one that has failed often.
+    /// It belongs to another network: dialled as rarely as one that has failed often.
     pub(super) fn hopeless(&mut self, peer: PeerId) {
         if let Some(remote) = self.remotes.get_mut(&peer) {
             let tries = if undone("hopeless-dials") { 1 } else { HOPELESS };
             remote.tries = remote.tries.max(tries);
-        }
-        if self.foreign.insert(peer) {
-            tracing::warn!(%peer, "a peer belongs to another network");
-        }
-        if self.foreign.len() > MAX_FOREIGN {
-            self.foreign.shift_remove_index(0);
         }
     }
 

@@ -158,6 +158,8 @@ impl Links {
         }
         if hello.network != self.config.network {
             self.hopeless(peer);
+            let network = hello.network;
+            out.push(Output::Event(Event::OtherNetwork { peer, network, address }));
             return self.turn_away(now, session, Farewell::WrongNetwork, out);
         }
         if !hello.record.verify() || !self.acceptable(&peer, &hello) {

@@ -37,7 +37,7 @@ mod tests;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use rand::RngExt;
@@ -75,8 +75,6 @@ pub(crate) struct Links {
     /// Peers that are linked, wanted, dialled, or have sessions.
     remotes: HashMap<PeerId, Box<Remote>>,
     contacts: Contacts,
-    /// Peers of other networks that have been logged as such, the first ones first.
-    foreign: IndexSet<PeerId>,
     links: IndexMap<LinkId, Box<Link>>,
     by_peer: HashMap<PeerId, LinkId>,
     last_link: u32,
@@ -146,7 +144,6 @@ impl Links {
             sessions: IndexMap::new(),
             remotes: HashMap::new(),
             contacts: Contacts::new(config.max_addresses),
-            foreign: IndexSet::new(),
             rng,
             links: IndexMap::new(),
             by_peer: HashMap::new(),

@@ -20,6 +20,7 @@ pub(super) fn event(names: &mut Names, event: &Event) -> Option<(Kind, String)> 
             let found = if addresses.is_empty() { "nowhere" } else { "located" };
             Some((Kind::Upkeep, format!("{} {found}", names.peer(peer))))
         }
+        Event::OtherNetwork { peer, .. } => link(names, peer, "refused: another network"),
         Event::Group(event) => group_event(names, event),
         Event::Stopped => Some((Kind::Links, "stopped".to_owned())),
     }

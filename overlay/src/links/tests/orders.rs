@@ -311,7 +311,6 @@ fn everything_about_links_has_a_bound() {
     let always = [
         "links",
         "peers with nothing left to do",
-        "peers of other networks",
         "timers of links",
         "dials to come",
         "sessions",
