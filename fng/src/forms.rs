@@ -39,6 +39,7 @@ enum WireRefusal {
     Overtaken,
     NotAdmitted,
     Full,
+    OtherNetwork { network: String, asked: String },
 }
 
 impl Serialize for Reason {
@@ -105,6 +106,10 @@ mod tests {
             Refusal::Overtaken,
             Refusal::NotAdmitted,
             Refusal::Full,
+            Refusal::OtherNetwork {
+                network: text.clone(),
+                asked: text.clone(),
+            },
         ];
         for refusal in refusals {
             let answer = Answer::Decline(refusal.clone());

@@ -5,7 +5,7 @@
 //! these are its words.
 
 use fatebound_overlay::signatures::{sign, verify};
-use fatebound_overlay::{Keypair, PeerId};
+use fatebound_overlay::{Keypair, MAX_NETWORK, PeerId};
 use fatebound_tree::GroupId;
 
 use crate::message::{MAX_TAG, MAX_TEXT, Notice};
@@ -66,6 +66,7 @@ pub(crate) fn refusal_within_limits(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::Declined { text } => text.len() <= MAX_TEXT,
         Refusal::NobodyWaits { tag } => tag.len() <= MAX_TAG,
+        Refusal::OtherNetwork { network, asked } => network.len().max(asked.len()) <= MAX_NETWORK,
         _ => true,
     }
 }

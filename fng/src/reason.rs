@@ -114,6 +114,14 @@ pub enum Refusal {
     /// It has seen this group id before: the group is over there.
     #[error("declined: the group is already over there")]
     AlreadyOver,
+    /// It belongs to another network.
+    #[error("belongs to another network: {network:?}, not {asked:?}")]
+    OtherNetwork {
+        /// What its own is called.
+        network: String,
+        /// What that of the question is called.
+        asked: String,
+    },
     /// It stops.
     #[error("declined: it is stopping")]
     Stopping,

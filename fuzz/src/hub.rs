@@ -515,7 +515,7 @@ impl Hub {
         let question = question.unwrap_or_else(|error| panic!("an honest question does not decode: {error}"));
         match cast::index_of(peer) {
             Some(other) if other < self.lives.len() => self.ask(other, at, Some(request), body),
-            Some(to) => self.asked_hostile(at, to, request, &question),
+            Some(to) => self.asked_hostile(at, to, request, &question.body),
             None => {
                 let failures = Vec::new();
                 self.queue.push_back((at, Input::RequestFailed { request, failures }));

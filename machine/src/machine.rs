@@ -6,16 +6,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use fatebound_fng::{Context, GroupView, Groups};
-use fatebound_overlay::message::Message;
-use fatebound_overlay::{ConfigError, DisconnectCause, Keypair, Overlay, PeerId, Routes, Session, Time};
+use fatebound_fng::{Context, GroupView, Groups, Refusal};
+use fatebound_overlay::message::{Answer, Message, OneShot};
+use fatebound_overlay::{ConfigError, DisconnectCause, Keypair, Overlay, PeerId, Routes, Session, Time, undone};
 use fatebound_tree::{GroupId, Tree};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tracing::debug;
 
 use crate::view::{Counters, PeerView, RoutesView, Status};
-use crate::wire::{self, encode};
+use crate::wire::{self, Question, encode};
 use crate::{Command, Config, Event, Input, Output};
 
 /// Room that the worklist keeps from one input to the next: a burst must not cost memory for ever.
@@ -260,7 +260,10 @@ impl Machine {
     /// A malformed question gets an empty answer, which decodes to nothing: its asker need not wait for it.
     fn on_request(&mut self, request: fatebound_overlay::RequestId, peer: PeerId, body: &[u8], out: &mut Vec<Output>) {
         match wire::decode_question(body) {
-            Ok(body) => self.overlay(fatebound_overlay::Input::Request { request, peer, body }),
+            Ok(question) if question.network != self.network() && !undone("bound-questions") => {
+                self.on_foreign_request(request, peer, question, out);
+            }
+            Ok(Question { body, .. }) => self.overlay(fatebound_overlay::Input::Request { request, peer, body }),
             Err(error) => {
                 self.sent.garbage += 1;
                 tracing::warn!(%peer, %error, "refusing a malformed question");
@@ -270,6 +273,35 @@ impl Machine {
                 });
             }
         }
+    }
+
+    /// "Who is asked from another network takes nothing of the question, and declines with the names of both" (protocol.md §3).
+    fn on_foreign_request(
+        &mut self,
+        request: fatebound_overlay::RequestId,
+        peer: PeerId,
+        question: Question,
+        out: &mut Vec<Output>,
+    ) {
+        let (network, asked) = (self.network().to_owned(), question.network);
+        let answer = match question.body {
+            OneShot::Above(_) => Answer::Above(encode(&fatebound_fng::message::Answer::Decline(
+                Refusal::OtherNetwork {
+                    network,
+                    asked: asked.clone(),
+                },
+            ))),
+            _ => Answer::Nothing,
+        };
+        out.push(Output::Respond {
+            request,
+            body: encode(&answer),
+        });
+        out.push(Output::Event(Event::OtherNetwork {
+            peer,
+            network: asked,
+            address: None,
+        }));
     }
 
     fn on_response(&mut self, request: fatebound_overlay::RequestId, body: &[u8]) {
@@ -369,7 +401,7 @@ impl Machine {
                 peer,
                 addresses,
                 body,
-            } => match self.bounded(encode(&body)) {
+            } => match self.bounded(encode(&(self.network(), &body))) {
                 Some(body) => out.push(Output::Request {
                     request,
                     peer,

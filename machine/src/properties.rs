@@ -13,7 +13,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use crate::wire::{WireError, decode_answer, decode_frame, decode_question, encode};
+use crate::wire::{Question, WireError, decode_answer, decode_frame, decode_question, encode};
 use crate::{Config, Profile};
 
 /// Few cases, always the same, so that tests stay quick and repeatable; `PROPTEST_CASES` asks for more, drawn anew each time.
@@ -147,6 +147,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::IncompatibleTimings),
         ".{0,20}".prop_map(|text| Refusal::Declined { text }),
         ".{0,20}".prop_map(|tag| Refusal::NobodyWaits { tag }),
+        (".{0,20}", ".{0,20}").prop_map(|(network, asked)| Refusal::OtherNetwork { network, asked }),
     ]
 }
 
@@ -313,6 +314,7 @@ proptest! {
 
     #[test]
     fn a_question_and_its_answer_come_back(question in question(), answer in answer()) {
+        let question = Question { network: "net".to_owned(), body: question };
         prop_assert_eq!(decode_question(&encode(&question)), Ok(question));
         prop_assert_eq!(decode_answer(&encode(&answer)), Ok(answer));
     }

@@ -354,6 +354,42 @@ fn an_introduced_peer_is_located() {
     assert!(net.events[0].iter().any(located), "{:?}", net.events[0]);
 }
 
+/// "Who is asked from another network takes nothing of the question, and declines with the names of both" (protocol.md §3).
+#[test]
+fn a_question_of_another_network_is_declined() {
+    let mut net = Net::new(2);
+    let mut other = Config::preset(Profile::Lan);
+    other.overlay.network = "theirs".into();
+    net.machines[1] = Machine::new(&other, &keypair(1), [1; 32]).expect("a valid configuration");
+    for at in 0..2 {
+        net.command(at, Command::Join { bootstrap: Vec::new() });
+    }
+    let (peer, addresses) = (id(1), vec![address(1)]);
+    net.command(0, Command::Introduce { peer, addresses });
+    let create = fng::Command::Create {
+        ticket: Ticket(7),
+        members: vec![peer],
+        tag: None,
+        state: Vec::new(),
+        timeout: None,
+    };
+    net.command(0, Command::Group(create));
+    net.run(Duration::from_secs(20));
+    let refused = |event: &Event| match event {
+        Event::Group(fng::Event::CreateFailed { refusals, .. }) => Some(refusals.clone()),
+        _ => None,
+    };
+    let (network, asked) = ("theirs".to_owned(), "fatebound".to_owned());
+    let refusal = fng::Refusal::OtherNetwork { network, asked };
+    assert_eq!(net.events[0].iter().find_map(refused), Some(vec![(peer, refusal)]));
+    let foreigner = Event::OtherNetwork {
+        peer: id(0),
+        network: "fatebound".to_owned(),
+        address: None,
+    };
+    assert_eq!(net.events[1], [Event::Joined, foreigner]);
+}
+
 #[test]
 fn a_rule_that_any_layer_broke_is_refused() {
     let broken: [fn(&mut Config); 3] = [

@@ -3,9 +3,10 @@
 //! A frame is one overlay [`Message`]; some of them carry words of the layers above as opaque bytes. Everything is decoded to the bottom
 //! here, so that malformed bytes die at the door and no layer ever sees half a message.
 
+use fatebound_overlay::MAX_NETWORK;
 use fatebound_overlay::message::{Answer, Message, OneShot};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Bytes of a frame or a one-shot body at most, without the length prefix (protocol.md §7).
@@ -65,13 +66,25 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Message, WireError> {
     Ok(message)
 }
 
+/// What is asked directly, without a link: a connection does not say which network it is for, so each question does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// What the asker's network is called.
+    pub network: String,
+    /// What is asked.
+    pub body: OneShot,
+}
+
 /// A one-shot question, with everything inside it.
 ///
 /// # Errors
-/// As [`decode_frame`].
-pub fn decode_question(bytes: &[u8]) -> Result<OneShot, WireError> {
-    let question = decode(bytes)?;
-    check_question(&question)?;
+/// As [`decode_frame`], and when its network has a name that none can have.
+pub fn decode_question(bytes: &[u8]) -> Result<Question, WireError> {
+    let question: Question = decode(bytes)?;
+    check_question(&question.body)?;
+    if question.network.len() > MAX_NETWORK {
+        return Err(WireError::MalformedInside);
+    }
     Ok(question)
 }
 
@@ -162,8 +175,16 @@ mod tests {
         assert!(decode_frame(&tell).is_ok());
         let tell = encode(&Message::Tell(vec![9, 9]));
         assert_eq!(decode_frame(&tell), Err(WireError::MalformedInside));
+        let question = |network: String, body| encode(&Question { network, body });
+        let garbage = OneShot::Above(vec![9, 9]);
         assert_eq!(
-            decode_question(&encode(&OneShot::Above(vec![9, 9]))),
+            decode_question(&question("a".into(), garbage)),
+            Err(WireError::MalformedInside)
+        );
+        let longest = "a".repeat(MAX_NETWORK);
+        assert!(decode_question(&question(longest.clone(), OneShot::Row(0))).is_ok());
+        assert_eq!(
+            decode_question(&question(longest + "a", OneShot::Row(0))),
             Err(WireError::MalformedInside)
         );
         assert_eq!(

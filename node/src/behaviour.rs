@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use fatebound_machine::overlay::{Multiaddr, PeerId, Time};
+use fatebound_machine::overlay::{MAX_NETWORK, Multiaddr, PeerId, Time};
 use fatebound_machine::{Command, Event as MachineEvent, Input, Machine, Output};
 use futures::FutureExt;
 use libp2p::core::Endpoint;
@@ -31,8 +31,6 @@ use crate::rarely::Rarely;
 const ORDERS_PER_POLL: usize = 32;
 /// How long an orderly stop may take before it is one without order.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// Characters of a foreign network's name that are logged at most; none of ours is longer.
-const MAX_NETWORK: usize = 64;
 /// How long the last frames may take to leave.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 

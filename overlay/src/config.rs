@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// Bytes of a network's name at most.
+pub const MAX_NETWORK: usize = 64;
+
 /// No time is shorter than this: a peer that waits for nothing would do nothing else.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// No time is longer than this: nobody would live to see it, and sums of times stay within what can be counted.
@@ -158,7 +161,7 @@ impl Config {
             "first retry_pause ≤ last retry_pause",
         )?;
         rule(
-            !self.network.is_empty() && self.network.len() <= 64,
+            !self.network.is_empty() && self.network.len() <= MAX_NETWORK,
             "1 ≤ bytes of network ≤ 64",
         )
     }

@@ -36,7 +36,7 @@ mod upkeep;
 mod view;
 
 pub use bounded::Bounded;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, MAX_NETWORK};
 pub use deadlines::Deadlines;
 pub use io::*;
 pub use key::{Distance, Key, Tag};

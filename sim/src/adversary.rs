@@ -121,7 +121,7 @@ pub fn kinds_of(words: &Words) -> Vec<MessageKind> {
         }
         Words::Request(body) => {
             if let Ok(question) = wire::decode_question(body) {
-                of_question(&question, &mut kinds);
+                of_question(&question.body, &mut kinds);
             }
         }
         Words::Response(body) => {

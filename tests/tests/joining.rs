@@ -58,6 +58,27 @@ fn each_bootstrap_address_that_is_of_no_use_is_named_with_its_reason() {
 }
 
 #[test]
+fn a_group_across_two_networks_is_refused_with_both_names() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let start = |network: &str| Node::start(&directory.path().join(network), &[], &["--network", network]);
+    let (ours, theirs) = (start("ours"), start("theirs"));
+    let created = ours.run(&["group", "create", &theirs.address, "--json"]);
+    assert_eq!(created.code, 4, "{created:?}");
+    let refusals = created.json()["refusals"].clone();
+    assert_eq!(refusals[0]["kind"], "other_network", "{refusals}");
+    assert_eq!(
+        (&refusals[0]["network"], &refusals[0]["asked"]),
+        (&"theirs".into(), &"ours".into())
+    );
+    theirs.logs(&["WARN", &ours.peer, "ours", "theirs"]);
+    assert_eq!(
+        theirs.run(&["group", "list", "--all", "--json"]).stdout,
+        "",
+        "it has heard of no group"
+    );
+}
+
+#[test]
 fn a_node_that_has_lost_everybody_does_not_say_that_it_has_joined() {
     let mut cluster = Cluster::start(2);
     assert_eq!(cluster.nodes[1].json(&["status"])["joined"], true);

@@ -52,12 +52,15 @@ pub enum Question {
     Bytes(Vec<u8>),
 }
 
+/// The network of all peers here.
+const NETWORK: &str = "fatebound";
+
 impl Question {
     /// The question's bytes.
     pub fn bytes(&self, speaker: usize, seen: &Seen) -> Vec<u8> {
         match self {
             Question::Bytes(bytes) => bytes.clone(),
-            question => encode(&question.of(speaker, seen)),
+            question => encode(&(NETWORK, question.of(speaker, seen))),
         }
     }
 

@@ -31,7 +31,7 @@ fn about_groups(words: &Words) -> Option<&'static str> {
             },
             _ => None,
         },
-        Words::Request(body) => match wire::decode::<OneShot>(body).ok()? {
+        Words::Request(body) => match wire::decode_question(body).ok()?.body {
             OneShot::Above(_) => Some("a question about groups"),
             _ => None,
         },

@@ -56,7 +56,7 @@ pub(super) fn frame(names: &mut Names, from: PeerIndex, bytes: &[u8]) -> (Kind, 
 /// A one-shot question over a direct connection.
 pub(super) fn question(names: &mut Names, (asker, asked): (PeerIndex, PeerIndex), bytes: &[u8]) -> (Kind, String) {
     match (wire::decode_question(bytes), names.id(asker), names.id(asked)) {
-        (Ok(question), Some(asker), Some(asked)) => one_shot(names, (asker, asked), &question),
+        (Ok(question), Some(asker), Some(asked)) => one_shot(names, (asker, asked), &question.body),
         (Err(error), ..) => (Kind::Sessions, format!("garbage: {error}")),
         _ => (Kind::Sessions, "a question of strangers".to_owned()),
     }
