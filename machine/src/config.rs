@@ -64,7 +64,23 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.overlay.validate()?;
         self.tree.validate()?;
-        self.groups.validate()
+        self.groups.validate()?;
+        if self.has_time_for_a_fresh_connection() {
+            Ok(())
+        } else {
+            Err(ConfigError(
+                "¾ · patience_floor ≥ probe_delay + ping_floor + 6 · expected round trip",
+            ))
+        }
+    }
+}
+
+impl Config {
+    /// "So that a fresh connection beside a silent one comes in time" (protocol.md §7).
+    fn has_time_for_a_fresh_connection(&self) -> bool {
+        let groups = &self.groups;
+        let needed = groups.timings.probe_delay + self.overlay.ping_floor + groups.expected_round_trip * 6;
+        groups.exempt || groups.timings.patience_floor * 3 / 4 >= needed
     }
 }
 

@@ -146,6 +146,8 @@ pub enum Output {
         peer: PeerId,
         /// Where to dial if no connection is up; empty: only over an existing connection.
         addresses: Vec<Multiaddr>,
+        /// Dial although a connection is up, for an earlier question there got no answer; without one, fail at once.
+        fresh: bool,
         /// At most `wire::MAX_FRAME` bytes.
         body: Vec<u8>,
     },

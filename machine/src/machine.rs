@@ -400,12 +400,14 @@ impl Machine {
                 request,
                 peer,
                 addresses,
+                fresh,
                 body,
             } => match self.bounded(encode(&(self.network(), &body))) {
                 Some(body) => out.push(Output::Request {
                     request,
                     peer,
                     addresses,
+                    fresh,
                     body,
                 }),
                 None => self.overlay(fatebound_overlay::Input::RequestFailed {
@@ -611,6 +613,7 @@ mod tests {
             request,
             peer: machine.peer,
             addresses: Vec::new(),
+            fresh: false,
             body: OneShot::Above(long.clone()),
         };
         machine.lift_overlay(ask, &mut out);

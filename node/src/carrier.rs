@@ -67,6 +67,8 @@ struct Connection {
     dialled: Option<Multiaddr>,
     /// Where we have dialled this peer since, to see who lives there.
     verified: Option<Multiaddr>,
+    /// Nothing has been heard on it since another one was dialled beside it.
+    silent: bool,
 }
 
 /// A session that the machine knows.
@@ -146,8 +148,9 @@ impl Carrier {
                 request,
                 peer,
                 addresses,
+                fresh,
                 body,
-            } => self.request(request, peer, addresses, body),
+            } => self.request(request, peer, (addresses, fresh), body),
             Output::Respond { request, body } => self.respond(request, body),
             Output::Event(_) => {}
         }
@@ -184,6 +187,7 @@ impl Carrier {
         if let Some(live) = self.sessions.remove(&session) {
             live.queue.finish();
             self.closing.insert(session, live.connection);
+            self.leave_silent(live.connection);
         }
     }
 
@@ -200,6 +204,9 @@ impl Carrier {
         match up {
             Some((peer, connection)) => self.open_on(peer, connection, addresses),
             None => {
+                if let Some(peer) = &peer {
+                    self.distrust(peer);
+                }
                 let order = self.new_open();
                 self.dial(Dial::new(peer, addresses, Purpose::Session(order)));
             }
@@ -296,6 +303,35 @@ impl Carrier {
 
     // ---- connections
 
+    /// A connection is dialled beside those that are up: one that says nothing meanwhile may have died without a word.
+    fn distrust(&mut self, peer: &PeerId) {
+        for connection in self.peers.get(peer).into_iter().flatten() {
+            if let Some(connection) = self.connections.get_mut(connection) {
+                connection.silent = true;
+            }
+        }
+    }
+
+    fn heard(&mut self, connection: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.silent = false;
+        }
+    }
+
+    /// Closes a connection that is silent, carries no session, and is not the newest: one-shot exchanges would take it in its turn.
+    fn leave_silent(&mut self, connection: ConnectionId) {
+        let Some(Connection { peer, silent: true, .. }) = self.connections.get(&connection) else {
+            return;
+        };
+        let carries = self.sessions.values().any(|live| live.connection == connection);
+        if !carries && self.newest(peer) != Some(connection) {
+            self.actions.push_back(ToSwarm::CloseConnection {
+                peer_id: *peer,
+                connection: CloseConnection::One(connection),
+            });
+        }
+    }
+
     fn established(&mut self, event: &ConnectionEstablished<'_>) {
         let (peer, connection) = (event.peer_id, event.connection_id);
         let dial = self.take_dial(connection);
@@ -307,9 +343,13 @@ impl Carrier {
                 peer,
                 dialled: dialled.clone(),
                 verified: None,
+                silent: false,
             },
         );
         self.peers.entry(peer).or_default().push(connection);
+        for other in self.peers.get(&peer).cloned().unwrap_or_default() {
+            self.leave_silent(other);
+        }
         if let (Some(dial), Some(address)) = (dial, dialled) {
             self.dial_succeeded(connection, peer, dial, address);
         }
@@ -411,6 +451,9 @@ impl NetworkBehaviour for Carrier {
     }
 
     fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        if let Either::Left(HandlerEvent::Opened { .. } | HandlerEvent::Frame { .. }) = event {
+            self.heard(connection);
+        }
         match event {
             Either::Right(event) => self.asks.on_connection_handler_event(peer, connection, event),
             Either::Left(HandlerEvent::Opened { session, order, queue }) => {

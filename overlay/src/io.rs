@@ -292,6 +292,8 @@ pub enum Output {
         peer: PeerId,
         /// Where to dial if no connection is up; empty: do not dial.
         addresses: Vec<Multiaddr>,
+        /// Dial although a connection is up, for an earlier question there got no answer; without one, fail at once.
+        fresh: bool,
         /// What to ask.
         body: crate::message::OneShot,
     },

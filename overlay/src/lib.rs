@@ -31,6 +31,7 @@ mod routing_table;
 pub mod signatures;
 mod slim;
 mod time;
+mod unanswered;
 mod undone;
 mod upkeep;
 mod view;

@@ -14,6 +14,7 @@ use multiaddr::Multiaddr;
 use crate::locate::{Outcome, Waiter};
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
+use crate::unanswered::Unanswered;
 use crate::{
     Bounded, Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed, slim, undone,
 };
@@ -47,8 +48,8 @@ struct Post {
     to: PeerId,
     body: Vec<u8>,
     ways: Ways,
-    /// A direct request is under way.
-    direct: bool,
+    /// Direct requests under way: one, and one beside a connection that is silent.
+    direct: u8,
     /// The target is being located.
     locating: bool,
     located: bool,
@@ -62,7 +63,8 @@ struct Post {
 #[derive(Debug)]
 pub(crate) struct Mail {
     posts: HashMap<PostId, Box<Post>>,
-    requests: HashMap<RequestId, Question>,
+    requests: HashMap<RequestId, (PeerId, Question)>,
+    pub(crate) unanswered: Unanswered,
     numbers: HashMap<u64, Question>,
     /// In the order of their ends: all last equally long.
     ends: VecDeque<(Time, Open)>,
@@ -78,6 +80,7 @@ impl Mail {
         Mail {
             posts: HashMap::new(),
             requests: HashMap::new(),
+            unanswered: Unanswered::new(config),
             numbers: HashMap::new(),
             ends: VecDeque::new(),
             max_posts: config.max_posts,
@@ -87,13 +90,28 @@ impl Mail {
         }
     }
 
-    /// Opens a direct request.
-    fn open_request(&mut self, now: Time, question: Question) -> RequestId {
+    /// Opens a direct request to this peer.
+    fn open_request(&mut self, now: Time, peer: PeerId, question: Question) -> RequestId {
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        self.requests.insert(request, question);
+        self.requests.insert(request, (peer, question));
+        self.unanswered.ask(now, peer);
         self.ends.push_back((now + self.lifetime, Open::Request(request)));
         request
+    }
+
+    /// A direct request is over without an answer.
+    fn close_request(&mut self, request: RequestId) -> Option<Question> {
+        let (peer, question) = self.requests.remove(&request)?;
+        self.unanswered.over(&peer);
+        Some(question)
+    }
+
+    /// A direct request was answered.
+    fn request_answered(&mut self, now: Time, request: RequestId) -> Option<Question> {
+        let (peer, question) = self.requests.remove(&request)?;
+        self.unanswered.answered(now, &peer, request);
+        Some(question)
     }
 
     /// A number for a routed question.
@@ -130,9 +148,9 @@ impl Mail {
 }
 
 impl Mail {
-    /// What may be open in all: a posting has at most four ends, itself, two requests and a number.
+    /// What may be open in all: a posting has at most six ends, itself, two requests, each with another one beside it, and a number.
     fn limit(&self) -> usize {
-        self.max_posts.saturating_mul(4)
+        self.max_posts.saturating_mul(6)
     }
 
     /// Whether more is open than may be.
@@ -140,12 +158,13 @@ impl Mail {
         self.posts.len() > self.max_posts || self.ends.len() > self.limit()
     }
 
-    pub(crate) fn bounds(&self) -> [Bounded; 4] {
+    pub(crate) fn bounds(&self) -> [Bounded; 5] {
         [
             Bounded::new("postings", self.posts.len(), self.max_posts),
             Bounded::new("ends of questions", self.ends.len(), self.limit()),
             Bounded::new("requests", self.requests.len(), self.ends.len()),
             Bounded::new("numbered questions", self.numbers.len(), self.ends.len()),
+            self.unanswered.bounds(self.requests.len()),
         ]
     }
 }
@@ -157,7 +176,7 @@ impl Overlay {
             to,
             body,
             ways,
-            direct: false,
+            direct: 0,
             locating: false,
             located: false,
             routed: false,
@@ -190,9 +209,29 @@ impl Overlay {
         let Some(state) = self.mail.posts.get_mut(&post) else {
             return;
         };
-        state.direct = true;
         let (to, body) = (state.to, OneShot::Above(state.body.clone()));
-        self.request(to, addresses, body, Question::Post(post));
+        let request = self.request(to, addresses.clone(), body.clone(), Question::Post(post));
+        let round_trips = self.links.round_trips();
+        let fresh = !addresses.is_empty() && self.mail.unanswered.distrusts(self.now, &to, request, round_trips);
+        if fresh {
+            self.request_beside(to, addresses, body, Question::Post(post));
+        }
+        if let Some(state) = self.mail.posts.get_mut(&post) {
+            state.direct += 1 + u8::from(fresh);
+        }
+    }
+
+    /// "◆ A question to a peer that has not answered the one before also takes a fresh connection", and its link is pinged: it may be as silent.
+    fn request_beside(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, body: OneShot, question: Question) {
+        self.tell_links(links::Input::Unanswered { peer });
+        let request = self.mail.open_request(self.now, peer, question);
+        self.out.push(Output::Request {
+            request,
+            peer,
+            addresses,
+            fresh: true,
+            body,
+        });
     }
 
     /// Sends copies through the overlay; a posting is signed once, whatever the number of its copies.
@@ -220,14 +259,22 @@ impl Overlay {
     }
 
     /// Makes a direct exchange.
-    pub(crate) fn request(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, body: OneShot, question: Question) {
-        let request = self.mail.open_request(self.now, question);
+    pub(crate) fn request(
+        &mut self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        body: OneShot,
+        question: Question,
+    ) -> RequestId {
+        let request = self.mail.open_request(self.now, peer, question);
         self.out.push(Output::Request {
             request,
             peer,
             addresses,
+            fresh: false,
             body,
         });
+        request
     }
 
     /// Signs a question under a new number; without `question` no answer is expected.
@@ -238,10 +285,10 @@ impl Overlay {
 
     /// A direct exchange was answered: the peer lives.
     pub(crate) fn on_response(&mut self, request: RequestId, body: Answer) {
-        match (self.mail.requests.remove(&request), body) {
+        match (self.mail.request_answered(self.now, request), body) {
             (Some(Question::Post(post)), Answer::Above(body)) => {
                 if let Some(state) = self.mail.posts.get_mut(&post) {
-                    state.direct = false;
+                    state.direct = state.direct.saturating_sub(1);
                     let from = state.to;
                     self.answered(post, from, body);
                 }
@@ -266,7 +313,7 @@ impl Overlay {
 
     /// A direct exchange failed. Whether a refused dial proves a death is for the links to say.
     pub(crate) fn on_request_failed(&mut self, request: RequestId, failures: Vec<(Multiaddr, DialFailure)>) {
-        let question = self.mail.requests.remove(&request);
+        let question = self.mail.close_request(request);
         let peer = match question {
             Some(Question::Post(post)) => self.mail.posts.get(&post).map(|state| state.to),
             Some(Question::Records(peer) | Question::Nearby(peer)) => Some(peer),
@@ -286,10 +333,12 @@ impl Overlay {
         let Some(state) = self.mail.posts.get_mut(&post) else {
             return;
         };
-        state.direct = false;
+        state.direct = state.direct.saturating_sub(1);
+        // One over a connection that may be silent is no better than none, once a dial beside it has failed.
+        let waits = state.direct > 0 && failures.is_empty();
         let (to, ways, located, routed) = (state.to, state.ways, state.located, state.routed);
         let known = self.ring.records.get(&to).is_some() || !failures.is_empty();
-        if ways != Ways::Connected && !state.answered {
+        if !waits && ways != Ways::Connected && !state.answered {
             if known && !routed && !undone("copies-without-connection") {
                 self.post_routed(post);
             }
@@ -323,7 +372,7 @@ impl Overlay {
         if !found && addresses.is_empty() {
             return self.post_failed(post, outcome == Outcome::Unknown);
         }
-        if found && !direct && !addresses.is_empty() {
+        if found && direct == 0 && !addresses.is_empty() {
             self.post_directly(post, addresses);
         } else if !routed {
             self.post_routed(post);
@@ -350,7 +399,7 @@ impl Overlay {
         let Some(state) = self.mail.posts.get(&post) else {
             return;
         };
-        if state.direct || state.locating || state.routed {
+        if state.direct > 0 || state.locating || state.routed {
             return;
         }
         if state.answered {
@@ -373,7 +422,7 @@ impl Overlay {
             match open {
                 Open::Post(post) => self.post_failed(post, false),
                 Open::Request(request) => {
-                    self.mail.requests.remove(&request);
+                    self.mail.close_request(request);
                 }
                 Open::Number(number) => {
                     self.mail.numbers.remove(&number);

@@ -262,9 +262,7 @@ impl Overlay {
     fn on_report(&mut self, report: links::Output) {
         match report {
             links::Output::Send { session, message } => self.out.push(Output::Send { session, message }),
-            links::Output::Connect { peer, addresses, fresh } => {
-                self.out.push(Output::Connect { peer, addresses, fresh });
-            }
+            links::Output::Connect { peer, addresses, fresh } => self.connect(peer, addresses, fresh),
             links::Output::Verify { peer, address } => self.out.push(Output::Verify { peer, address }),
             links::Output::Disconnect { session } => self.out.push(Output::Disconnect { session }),
             links::Output::Event(event) => self.on_link_event(event),
@@ -276,6 +274,14 @@ impl Overlay {
             links::Output::Unreachable { peer } => self.lose(&peer, self.long_bar()),
             links::Output::BootstrapFailed { failures } => self.on_bootstrap_failed(None, &failures),
         }
+    }
+
+    /// A session is not opened on a connection where a question gets no answer.
+    fn connect(&mut self, peer: Option<PeerId>, addresses: Vec<Multiaddr>, fresh: bool) {
+        let round_trips = self.links.round_trips();
+        let silent = |peer: &PeerId| self.mail.unanswered.misses(self.now, peer, round_trips);
+        let fresh = fresh || (!addresses.is_empty() && peer.as_ref().is_some_and(silent));
+        self.out.push(Output::Connect { peer, addresses, fresh });
     }
 
     fn on_link_event(&mut self, event: Event) {

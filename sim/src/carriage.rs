@@ -60,8 +60,9 @@ impl World {
                 request,
                 peer,
                 addresses,
+                fresh,
                 body,
-            } => self.request(index, request, peer, addresses, body),
+            } => self.request(index, request, peer, (addresses, fresh), body),
             Output::Respond { request, body } => self.respond(index, request, body),
             Output::Event(event) => {
                 self.saw(|| Observation::Told {

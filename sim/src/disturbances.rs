@@ -134,6 +134,14 @@ impl World {
         }
     }
 
+    /// Every connection of a host goes silent, as when a NAT forgets them or a firewall's table is lost: neither end notices. New ones work.
+    pub fn silence_host(&mut self, peer: PeerIndex) {
+        self.network_changes();
+        for (_, connection) in self.peers[peer.0].host.connections.clone() {
+            self.deaden(connection);
+        }
+    }
+
     /// How many regions there are: see [`World::region_of`].
     pub fn regions(&self) -> usize {
         REGIONS

@@ -15,9 +15,10 @@
 //! | `loss 0.25`, `loss 1>4 0.25` | packets are lost, everywhere or in one direction |
 //! | `delay 1>4 0.300s`, `rate 1>4 10000` | packets take longer; so many bytes pass per second (`any`: as many as come) |
 //! | `break 1 4`, `break-at 1 4`, `deaden 1 4` | every session between two peers breaks, and both notice, or the first, or nobody |
+//! | `deaden 3` | every connection of a host goes silent, as when a NAT forgets them: nobody notices, new ones work |
 //! | `slow 3 0.020s`, `starve 3 2.000s` | the process takes so long for each thing that reaches it; it gets no processor for so long |
 //! | `drift 3 1.05`, `jump 3 10.000s` | the host's clock runs by this factor; it jumps ahead |
-//! | `move 3` | the host gets another address |
+//! | `move 3` | the host gets another address; its connections hang |
 //! | `adversary fail 0.9 break` | whenever such a message is sent, with this probability: `break`, `deaden`, `cut 2.000s`, `delay 0.500s`; `dismiss` ends it |
 //! | `calm` | everything that can be mended is mended: wires, firewalls, adversaries, paused and slow processes |
 
@@ -90,6 +91,8 @@ pub enum Fault {
     BreakAt(PeerIndex, PeerIndex),
     /// Nobody notices.
     Deaden(PeerIndex, PeerIndex),
+    /// Every connection of a host goes silent, and nobody notices; new ones work.
+    DeadenHost(PeerIndex),
     /// The process takes so long for each thing that reaches it.
     Slow(PeerIndex, Duration),
     /// The process gets no processor for so long.
@@ -98,7 +101,7 @@ pub enum Fault {
     Drift(PeerIndex, f64),
     /// The host's clock jumps ahead.
     Jump(PeerIndex, Duration),
-    /// The host gets another address.
+    /// The host gets another address; its connections hang.
     Move(PeerIndex),
     /// From now on something happens whenever such a message is sent.
     Adversary(Adversary),
@@ -132,7 +135,7 @@ impl Fault {
             Fault::Rate(..) => "rate",
             Fault::Break(..) => "break",
             Fault::BreakAt(..) => "break-at",
-            Fault::Deaden(..) => "deaden",
+            Fault::Deaden(..) | Fault::DeadenHost(_) => "deaden",
             Fault::Slow(..) => "slow",
             Fault::Starve(..) => "starve",
             Fault::Drift(..) => "drift",
@@ -150,7 +153,7 @@ impl Fault {
             Fault::Create { root, members, .. } => members.iter().chain([root]).max().copied(),
             Fault::Signal(peer, _) | Fault::Silent(peer, _) | Fault::Check(peer, _) => Some(*peer),
             Fault::Crash(peer) | Fault::Vanish(peer) | Fault::Stop(peer) | Fault::Restart(peer) => Some(*peer),
-            Fault::Pause(peer) | Fault::Resume(peer) | Fault::Move(peer) => Some(*peer),
+            Fault::Pause(peer) | Fault::Resume(peer) | Fault::Move(peer) | Fault::DeadenHost(peer) => Some(*peer),
             Fault::Slow(peer, _) | Fault::Starve(peer, _) | Fault::Drift(peer, _) | Fault::Jump(peer, _) => Some(*peer),
             Fault::Cut(a, b) | Fault::CutOneWay(a, b) | Fault::Refuse(a, b) | Fault::Swallow(a, b) => Some(*a.max(b)),
             Fault::Break(a, b) | Fault::BreakAt(a, b) | Fault::Deaden(a, b) => Some(*a.max(b)),
@@ -193,6 +196,7 @@ impl fmt::Display for Fault {
             | Fault::Restart(peer)
             | Fault::Pause(peer)
             | Fault::Move(peer)
+            | Fault::DeadenHost(peer)
             | Fault::Resume(peer) => write!(f, "{kind} {}", peer.0),
             Fault::Cut(a, b) | Fault::Break(a, b) | Fault::BreakAt(a, b) | Fault::Deaden(a, b) => {
                 write!(f, "{kind} {} {}", a.0, b.0)
@@ -348,7 +352,7 @@ const SHAPES: [(&str, &str); 29] = [
     ("rate", "rate 1>4 10000` or `rate 1>4 any"),
     ("break", "break 1 4"),
     ("break-at", "break-at 1 4"),
-    ("deaden", "deaden 1 4"),
+    ("deaden", "deaden 1 4` or `deaden 3"),
     ("slow", "slow 3 0.020s"),
     ("starve", "starve 3 2.000s"),
     ("drift", "drift 3 1.05"),
@@ -422,6 +426,7 @@ fn network_fault(words: &[&str]) -> Result<Fault, ParseFaultError> {
         ["break", one, other] => Fault::Break(peer(one)?, peer(other)?),
         ["break-at", one, other] => Fault::BreakAt(peer(one)?, peer(other)?),
         ["deaden", one, other] => Fault::Deaden(peer(one)?, peer(other)?),
+        ["deaden", who] => Fault::DeadenHost(peer(who)?),
         ["slow", who, each] => Fault::Slow(peer(who)?, time(each)?),
         ["starve", who, how_long] => Fault::Starve(peer(who)?, time(how_long)?),
         ["drift", who, factor] => Fault::Drift(peer(who)?, number(factor, &(0.5..=2.0))?),

@@ -49,12 +49,14 @@ pub enum Family {
     Churn,
     /// Applications signal, check, let groups fail in silence, and peers shut down.
     Signal,
+    /// All connections of a host, or between two, go silent, and new ones work; hosts move. Nothing else is wrong.
+    Silent,
     /// Somebody vanishes or signals while an adversary meets every word about it: the failure has to travel hop by hop, over time limits.
     Hunted,
 }
 
 /// All families, with their names.
-pub const FAMILIES: [(Family, &str); 14] = [
+pub const FAMILIES: [(Family, &str); 15] = [
     (Family::Mixed, "mixed"),
     (Family::Crash, "crash"),
     (Family::Restart, "restart"),
@@ -69,10 +71,14 @@ pub const FAMILIES: [(Family, &str); 14] = [
     (Family::Churn, "churn"),
     (Family::Signal, "signal"),
     (Family::Hunted, "hunted"),
+    (Family::Silent, "silent"),
 ];
 
 /// Of these, the families that are drawn. One that came later is played when it is asked for: else it would change what every seed means.
 const DRAWN: std::ops::RangeInclusive<usize> = 1..=12;
+
+/// Seeds from here on mean more: `silent` is drawn as well.
+const NEWER: u64 = 20_000_000;
 
 /// What is asked of a random scenario; what is `None` is drawn.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +113,7 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
         link_lifetime: setting.config().overlay.link_lifetime(),
         span: whole(bound.mul_f64(rng.random_range(1.0..1.2))),
         peers,
+        newer: seed >= NEWER,
         rng,
         groups: Vec::new(),
         faults: Vec::new(),
@@ -148,6 +155,8 @@ struct Planned {
 /// A scenario in the making.
 struct Draw {
     rng: StdRng,
+    /// Whether its seed is one of those that mean more.
+    newer: bool,
     peers: usize,
     /// Faults begin within this time.
     span: Duration,
@@ -191,7 +200,12 @@ impl Draw {
     }
 
     fn pure_family(&mut self) -> Family {
-        FAMILIES[self.rng.random_range(DRAWN)].0
+        let last = *DRAWN.end();
+        let more = usize::from(self.newer);
+        match self.rng.random_range(*DRAWN.start()..=last + more) {
+            drawn if drawn > last => Family::Silent,
+            drawn => FAMILIES[drawn].0,
+        }
     }
 
     fn episodes(&mut self, family: Family, least: usize) {
@@ -287,6 +301,7 @@ impl Draw {
             Family::Region => self.region(at),
             Family::Churn => self.churn(),
             Family::Signal => self.signal(at),
+            Family::Silent => self.silent(at),
         }
     }
 
@@ -482,6 +497,16 @@ impl Draw {
             at += self.exponential(self.span / 8);
             self.push(at, Fault::Restart(peer));
         }
+    }
+
+    fn silent(&mut self, at: Duration) {
+        let (a, b) = self.pair();
+        let fault = match self.rng.random_range(0..6) {
+            0 => Fault::Deaden(a, b),
+            1 => Fault::Move(b),
+            _ => Fault::DeadenHost(b),
+        };
+        self.push(at, fault);
     }
 
     fn exponential(&mut self, mean: Duration) -> Duration {

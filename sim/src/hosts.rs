@@ -91,7 +91,8 @@ impl World {
         (native.host.number == host).then_some(PeerIndex(host as usize))
     }
 
-    /// The peer gets another address, and its connections break. Nobody answers at the old one. What the peer's bootstrap list says stays as it is.
+    /// The peer gets another address. Its connections hang: nobody is told, and what is sent gets nowhere. Nobody answers at the old address. What
+    /// the peer's bootstrap list says stays as it is.
     pub fn move_address(&mut self, peer: PeerIndex) {
         self.hosts_used += 1;
         self.move_to(peer, MOVED + self.hosts_used);
@@ -111,7 +112,7 @@ impl World {
         let left = self.peers[peer.0].host.number;
         self.moved.remove(&left);
         self.moved.insert(host, peer);
-        self.close_all(peer, false);
+        self.silence_host(peer);
         self.peers[peer.0].host.number = host;
         self.input(peer, Input::Listening(vec![address_of(host)]));
     }

@@ -30,14 +30,16 @@ impl World {
         index: PeerIndex,
         request: RequestId,
         peer: PeerId,
-        addresses: Vec<Multiaddr>,
+        (addresses, fresh): (Vec<Multiaddr>, bool),
         body: Vec<u8>,
     ) {
         let from = self.end_of(index, request.0);
         let target = self.by_id.get(&peer).copied();
-        match target.and_then(|target| self.newest_connection(index, target)) {
+        let up = target.and_then(|target| self.newest_connection(index, target));
+        match up.filter(|_| !fresh) {
             Some(at) => self.ask(from, at, body),
-            None if addresses.is_empty() => {
+            // Beside nothing there is nothing to dial for: another request does.
+            None if addresses.is_empty() || (fresh && up.is_none()) => {
                 let failures = Vec::new();
                 self.input(index, Input::RequestFailed { request, failures });
             }

@@ -264,10 +264,8 @@ impl Run<'_> {
             Fault::Swallow(from, to) => self.between(from, to, World::black_hole),
             Fault::Break(a, b) => self.between(a, b, World::break_sessions),
             Fault::BreakAt(a, b) => self.between(a, b, World::break_sessions_at),
-            Fault::Deaden(a, b) => {
-                self.checkers.book.deadened.push((a, b));
-                self.between(a, b, World::silence_sessions)
-            }
+            Fault::Deaden(a, b) => self.between(a, b, World::silence_sessions),
+            Fault::DeadenHost(peer) => self.does(|world| world.silence_host(peer)),
             Fault::Loss(share) => self.does(|world| world.set_loss_everywhere(share)),
             Fault::LossOn(from, to, share) => self.between(from, to, |world, from, to| world.set_loss(from, to, share)),
             Fault::Delay(from, to, extra) => self.between(from, to, |world, from, to| world.set_delay(from, to, extra)),

@@ -307,6 +307,83 @@ fn a_link_between_root_and_member_that_dies_silently_fails_no_group() {
     }
 }
 
+/// What becomes of the connections of one host.
+#[derive(Clone, Copy, Debug)]
+enum Silence {
+    /// A table is lost somewhere: everybody can dial everybody.
+    Forgotten,
+    /// A NAT forgets them: nobody can dial the host behind it.
+    Behind,
+    /// They belong to an address that is gone; nobody knows the new one.
+    Moved,
+}
+
+/// Scenario 34: all connections of a member's host go silent, new ones work at once. Twice, for each time all is made anew.
+fn a_host_goes_silent(profile: Profile, silence: Silence, count: usize, seed: u64) {
+    let mut world = World::new(seed, profile);
+    let peers = world.spawn_overlay(count);
+    let silent = peers[seed as usize % count];
+    let others: Vec<PeerIndex> = peers.iter().copied().filter(|&peer| peer != silent).collect();
+    let mut all = Vec::new();
+    for &other in others.iter().take(6) {
+        for (root, member) in [(other, silent), (silent, other)] {
+            let group = world.create(root, &[member]).expect("everybody accepts");
+            all.push((group, [root, member]));
+        }
+    }
+    if matches!(silence, Silence::Behind) {
+        others.iter().for_each(|&other| world.black_hole(other, silent));
+    }
+    world.run_for(SECOND + Duration::from_millis(97 * seed));
+    for _ in 0..2 {
+        match silence {
+            Silence::Forgotten | Silence::Behind => world.silence_host(silent),
+            Silence::Moved => world.move_address(silent),
+        }
+        world.run_for(bound(profile));
+        for (group, members) in &all {
+            let told: Vec<_> = members.iter().map(|&member| world.notified(member, group)).collect();
+            assert!(
+                told.iter().all(|words| words.is_empty()),
+                "{profile} {silence:?}, {count} peers, seed {seed}: {members:?} {told:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_host_whose_connections_go_silent_fails_no_group() {
+    for profile in [Profile::Local, Profile::Lan, Profile::Wan] {
+        for (count, seeds) in [(2, 6), (3, 4), (8, 4), (24, 2)] {
+            for seed in 0..seeds {
+                a_host_goes_silent(profile, Silence::Forgotten, count, seed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_host_behind_a_nat_that_forgets_fails_no_group() {
+    for profile in [Profile::Local, Profile::Lan, Profile::Wan] {
+        for (count, seeds) in [(2, 6), (3, 4), (8, 6), (24, 4)] {
+            for seed in 0..seeds {
+                a_host_goes_silent(profile, Silence::Behind, count, seed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_host_that_moves_fails_no_group() {
+    for profile in [Profile::Local, Profile::Lan, Profile::Wan] {
+        for (count, seeds) in [(2, 6), (3, 4), (8, 4), (24, 2)] {
+            for seed in 0..seeds {
+                a_host_goes_silent(profile, Silence::Moved, count, seed);
+            }
+        }
+    }
+}
+
 /// P4 at the far ends of the world: a new path of many hops takes long, and so do the direct way's dial and question, when nobody is connected.
 #[test]
 fn a_delegate_that_vanishes_between_far_ends_fails_no_group() {

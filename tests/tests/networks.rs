@@ -249,6 +249,41 @@ fn a_connection_that_dies_in_silence_harms_nobody() {
     still_works(&cluster, &mut watches, &[0, 1], &group);
 }
 
+/// Scenario 34: every connection of a host goes silent, as when a NAT forgets them; new ones work at once. No group fails, with `wan` either.
+#[test]
+fn a_host_whose_connections_go_silent_loses_no_group() {
+    for profile in ["lan", "wan"] {
+        let Some(hosts) = Hosts::new(6) else { return };
+        let cluster = Cluster::start_on(&hosts, 6, &["--profile", profile]);
+        let groups = [[0, 1], [0, 2], [3, 0], [4, 0]].map(|members| (members, create(&cluster, &members)));
+        let mut watches = watch(&cluster, &[0, 1, 2, 3, 4]);
+        for other in 1..6 {
+            hosts.silence_connections(0, other);
+        }
+        all_answer(&cluster, &groups);
+        for (_, group) in &groups {
+            nobody_was_told(&mut watches, group);
+        }
+        still_works(&cluster, &mut watches[..2], &[0, 1], &groups[0].1);
+    }
+}
+
+/// Everybody has noticed that something was wrong, and asks the far end of its groups: who answers has not been given up.
+#[track_caller]
+fn all_answer(cluster: &Cluster, groups: &[([usize; 2], String)]) {
+    let end = Instant::now() + cluster.nodes[0].bound();
+    let missed = || cluster.nodes[0].json(&["status"])["counters"]["pings_missed"].as_u64();
+    while missed() == Some(0) {
+        assert!(Instant::now() < end, "nobody missed anything: the test shows nothing");
+    }
+    for (members, group) in groups {
+        for &member in members {
+            alive(&cluster.nodes[member], group);
+            repaired(&cluster.nodes[member], group);
+        }
+    }
+}
+
 /// Scenario 31: a session breaks five times in a row, each time noticed by one end only. The link and its paths survive.
 #[test]
 fn five_breaks_that_one_end_notices_cost_no_link() {
@@ -290,7 +325,8 @@ fn one_moves(mut hosts: Hosts) {
     let group = create(&cluster, &[0, 1, 2]);
     let mut watches = watch(&cluster, &[0, 1]);
     hosts.move_to(2, Ipv4Addr::new(10, 77, 0, 200));
-    // Whether its groups outlive the move depends on how fast it is found; whoever is told is told once, and the peer is a peer again.
+    all_answer(&cluster, &[([0, 2], group.clone())]);
+    nobody_was_told(&mut watches, &group);
     let again = create_in_time(&cluster, &[0, 2]);
     let mut both = watch(&cluster, &[0, 2]);
     still_works(&cluster, &mut both, &[0, 2], &again);

@@ -9,15 +9,25 @@ use crate::asks::MAX_ASKED;
 use crate::dials::{Dial, MAX_WAITING, Purpose};
 
 impl Carrier {
-    pub(super) fn request(&mut self, request: RequestId, peer: PeerId, addresses: Vec<Multiaddr>, body: Vec<u8>) {
-        if self.peers.contains_key(&peer) {
+    /// `fresh`: beside a connection that is up and not trusted, for an earlier question there got no answer.
+    pub(super) fn request(
+        &mut self,
+        request: RequestId,
+        peer: PeerId,
+        (addresses, fresh): (Vec<Multiaddr>, bool),
+        body: Vec<u8>,
+    ) {
+        let up = self.peers.contains_key(&peer);
+        if up && !fresh {
             self.ask(request, &peer, body);
-        } else if addresses.is_empty() {
+        // Beside nothing there is nothing to dial for: another request does.
+        } else if addresses.is_empty() || (fresh && !up) {
             self.tell(Input::RequestFailed {
                 request,
                 failures: Vec::new(),
             });
         } else {
+            self.distrust(&peer);
             self.request_by_dial(request, peer, addresses, body);
         }
     }
@@ -84,7 +94,14 @@ impl Carrier {
 
     pub(super) fn on_exchange(&mut self, event: exchange::Event<Vec<u8>, Vec<u8>>) {
         match event {
-            exchange::Event::Message { peer, message, .. } => self.on_message(peer, message),
+            exchange::Event::Message {
+                peer,
+                connection_id,
+                message,
+            } => {
+                self.heard(connection_id);
+                self.on_message(peer, message);
+            }
             exchange::Event::OutboundFailure { request_id, error, .. } => {
                 if let Some(request) = self.over(request_id) {
                     tracing::debug!(%error, "a request failed");

@@ -74,6 +74,7 @@ impl Peer {
             request: RequestId(7),
             peer,
             addresses,
+            fresh: false,
             body,
         });
     }

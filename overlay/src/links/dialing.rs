@@ -10,7 +10,7 @@ use multiaddr::Multiaddr;
 use rand::RngExt;
 
 use super::contacts::bare;
-use super::{Due, Link, Links, Output};
+use super::{Due, Links, Output};
 use crate::message::Farewell;
 use crate::{DeathProof, DialFailure, DownReason, Event, LinkId, Session, Time, slim, undone};
 
@@ -110,12 +110,17 @@ impl Links {
         }
     }
 
-    /// ◆ A session that does not answer twice in a row is replaced: another one is opened, and once that is there the old one is closed.
-    /// (Otherwise, when streams break for one end each, both ends may be left with one that is dead at the other, and wait for `L`.)
+    /// ◆ A session that misses an answer is replaced: another one is opened, and once that is there the old one is closed. (Otherwise, when
+    /// streams break for one end each, both ends may be left with one that is dead at the other, and wait for `L`.) Once in a `ping_timeout`:
+    /// should each new one be silent too, it is no storm.
     pub(super) fn dial_beside(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
-        let Some(peer) = self.by_id(id).map(Link::peer) else {
+        let pause = self.config.ping_timeout;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if link.beside.is_some_and(|at| now.since(at) < pause) {
             return;
-        };
+        }
+        link.beside = Some(now);
+        let peer = link.peer;
         let expected = |session: &Session| self.sessions.get(session).is_some_and(|open| open.theirs.is_none());
         let remote = self.remotes.get(&peer);
         if remote.is_some_and(|remote| !remote.sessions.iter().any(expected)) {

@@ -87,6 +87,10 @@ pub(crate) enum Input {
         from: PeerId,
         peer: PeerId,
     },
+    /// This peer has not answered a question: ping it at once, if it is a neighbour.
+    Unanswered {
+        peer: PeerId,
+    },
     Shutdown,
     Wake,
 }

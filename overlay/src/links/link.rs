@@ -9,7 +9,7 @@ use super::peer_list::PeerList;
 use super::pings::Pings;
 use super::round_trip::RoundTrip;
 use crate::message::LinkInstance;
-use crate::{JointSet, Key, LinkId, Session, Tag, Time};
+use crate::{JointSet, Key, LinkId, Session, Tag, Time, undone};
 
 /// The monitored stream to one neighbour, as this end sees it.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct Link {
     pub(super) shared_at: Option<Time>,
     /// Pings sent since the link became doubtful.
     pub(super) retries: u32,
+    /// When a session was last dialled beside a silent one.
+    pub(super) beside: Option<Time>,
     pub(super) joined: bool,
     pub(super) wanted_by_us: bool,
     pub(super) wanted_by_them: bool,
@@ -73,6 +75,7 @@ impl Link {
             shared: false,
             shared_at: None,
             retries: 0,
+            beside: None,
             joined: false,
             wanted_by_us: founding.wanted_by_us,
             wanted_by_them: false,
@@ -148,9 +151,10 @@ impl Link {
         self.incarnation
     }
 
-    /// Whether its session has not answered twice in a row: it may be one that only this end still holds open.
+    /// Whether its session has missed an answer, and is doubted: it may be dead although nobody was told.
     pub(super) fn stuck(&self) -> bool {
-        self.session.is_some() && self.doubtful && self.retries >= 2
+        let missed = if undone("silent-at-first-miss") { 2 } else { 1 };
+        self.session.is_some() && self.doubtful && self.retries >= missed
     }
 
     /// Whether nothing holds the link: no ring wants it, no path runs over it, nothing waits on it.

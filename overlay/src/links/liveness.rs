@@ -8,6 +8,7 @@ use rand::RngExt;
 use super::rota::{announced, period};
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, Message, Ping, Pong};
+use crate::record::SignedRecord;
 use crate::{DownReason, Event, LinkId, Time, undone};
 
 /// Neighbours of a suspect that are told at most, the first ones that it listed.
@@ -208,6 +209,43 @@ impl Links {
         let Some(link) = self.link_of(peer) else { return };
         link.told |= link.neighbours.contains(from);
         let id = link.id;
+        if self.deadlines.get(Due::Answer(id)).is_none() {
+            self.send_ping(now, id, out);
+        }
+    }
+
+    /// "◆ Sessions go silent together": who has replaced a silent one, or hears that one was closed and it was not told, pings all other links at
+    /// once, not when it is their turn. Loss makes a session silent for a moment, too: so there is a pause.
+    pub(super) fn look_round(&mut self, now: Time, out: &mut Vec<Output>) {
+        let pause = self.config.ping_timeout * 4;
+        if self.looked.is_none_or(|at| now.since(at) >= pause) && !undone("silent-together") {
+            self.looked = Some(now);
+            self.ping_all(now, out);
+        }
+    }
+
+    fn ping_all(&mut self, now: Time, out: &mut Vec<Output>) {
+        let waits = |id: &LinkId| self.deadlines.get(Due::Answer(*id)).is_some();
+        let others: Vec<LinkId> = self.links.keys().filter(|id| !waits(id)).copied().collect();
+        for id in others {
+            self.send_ping(now, id, out);
+        }
+    }
+
+    /// Our record has changed. Connections from an address that is gone hang, and nobody tells us.
+    pub(super) fn on_record(&mut self, now: Time, record: SignedRecord, out: &mut Vec<Output>) {
+        let old = std::mem::replace(&mut self.record, record);
+        let new = &self.record.record().addresses;
+        if old.record().addresses.iter().any(|address| !new.contains(address)) {
+            self.ping_all(now, out);
+        }
+    }
+
+    /// It has not answered a question, so it may not answer pings either.
+    pub(super) fn on_unanswered(&mut self, now: Time, peer: &PeerId, out: &mut Vec<Output>) {
+        let Some(id) = self.by_peer(peer).map(Link::id) else {
+            return;
+        };
         if self.deadlines.get(Due::Answer(id)).is_none() {
             self.send_ping(now, id, out);
         }

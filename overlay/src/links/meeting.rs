@@ -243,6 +243,8 @@ impl Links {
             })
             .map(|(session, _)| session)
             .collect();
+        // Closed there, and we were not told.
+        self.silent_together |= !closed.is_empty();
         for session in closed {
             self.close(session, out);
         }

@@ -81,6 +81,10 @@ pub(crate) struct Links {
     rota: Rota,
     /// When an answer last came after all that had been missed.
     hasty: Option<Time>,
+    /// A session was silent: all others are to be looked at.
+    silent_together: bool,
+    /// When all links were last pinged at once.
+    looked: Option<Time>,
     /// Grows with each link that comes or goes.
     neighbours: u64,
     deadlines: Deadlines<Due>,
@@ -150,6 +154,8 @@ impl Links {
             last_link: 0,
             rota: Rota::default(),
             hasty: None,
+            silent_together: false,
+            looked: None,
             neighbours: 0,
             deadlines: Deadlines::default(),
             redials: Deadlines::default(),
@@ -179,7 +185,7 @@ impl Links {
             Input::Unwant { peer } => self.on_unwant(now, &peer, out),
             Input::Link { peer, addresses } => self.on_link(now, peer, &addresses, out),
             Input::ProveAddress { peer, addresses } => self.prove_anew(now, peer, &addresses, out),
-            Input::Record(record) => self.record = record,
+            Input::Record(record) => self.on_record(now, record, out),
             Input::Joined(joined) => self.on_joined(now, joined, out),
             Input::Operate { link, body } => self.on_operate(now, link, body, out),
             Input::Tell { link, body } => self.send_on(link, Message::Tell(body), out),
@@ -188,8 +194,12 @@ impl Links {
             Input::GiveUp { link } => self.on_silent(now, link, out),
             Input::Pass { link, message } => self.send_on(link, message, out),
             Input::Suspected { from, peer } => self.on_suspected(now, &from, &peer, out),
+            Input::Unanswered { peer } => self.on_unanswered(now, &peer, out),
             Input::Shutdown => self.on_shutdown(out),
             Input::Wake => self.on_wake(now, out),
+        }
+        if std::mem::take(&mut self.silent_together) {
+            self.look_round(now, out);
         }
     }
 

@@ -122,7 +122,7 @@ impl Links {
         }
         link.neighbours_told = open.neighbours;
         link.pings.forget();
-        link.retries = 0;
+        self.silent_together |= std::mem::take(&mut link.retries) > 0;
         let told_all = link.neighbours_told == self.neighbours;
         self.deadlines.cancel(Due::Answer(id));
         // What it counted of another link says nothing about this one.

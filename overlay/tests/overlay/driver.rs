@@ -313,6 +313,7 @@ pub fn question(output: &Output) -> Option<Question> {
             peer,
             addresses,
             body,
+            ..
         } => Some(Question {
             request: *request,
             to: number(peer),

@@ -364,6 +364,7 @@ impl Net {
                 peer,
                 addresses,
                 body,
+                ..
             } => self.request(at, request, peer, &addresses, body),
             Output::Respond { request, body } => {
                 self.bytes += encoded_len(&body);

@@ -112,8 +112,6 @@ pub struct Book {
     pub create_timeout: Duration,
     /// The last fault, or whatever else disturbed the world.
     pub disturbed: Time,
-    /// Pairs whose connections have died unnoticed, until somebody takes note.
-    pub deadened: Vec<(PeerIndex, PeerIndex)>,
     /// Peers that have shut down, until somebody ends their processes.
     pub stopped: Vec<PeerIndex>,
     ids: BTreeMap<PeerId, PeerIndex>,
@@ -141,7 +139,6 @@ impl Book {
             link_interval: config.overlay.link_interval,
             create_timeout: config.groups.create_timeout,
             disturbed: world.now(),
-            deadened: Vec::new(),
             stopped: Vec::new(),
             ids: world.by_id.clone(),
             orders: BTreeMap::new(),

@@ -123,7 +123,6 @@ impl Checkers {
         for checker in &mut self.all {
             checker.look(world, &self.book, &mut self.report);
         }
-        self.book.deadened.clear();
     }
 
     /// Lets every checker have its last word.

@@ -6,6 +6,8 @@
 //! group up, or root and some member had, at some moment of this time, neither a working direct connection nor one common neighbour who
 //! had a working connection to both. (Someone who is neighbour of both for the whole of that time counts; a relay of several is none.)
 //!
+//! Connections that go silent are no excuse, as long as new ones work; nor is a host that has moved.
+//!
 //! A firewall that refuses dials between root and member is excused: a refusal at a proven address proves a death (protocol.md §4), and this is
 //! a failure between two members, not one of a stranger.
 
@@ -109,11 +111,10 @@ impl Checker for Stranger {
         let was_bad = std::mem::take(&mut self.bad);
         let linked = links(world, book);
         let meddled = !world.adversaries.is_empty();
-        let deadened: BTreeSet<Pair> = book.deadened.iter().map(|(a, b)| pair(*a, *b)).collect();
         for b in (0..book.peers.len()).map(PeerIndex) {
             for a in (0..b.0).map(PeerIndex) {
                 let bad = !works(world, a, b);
-                if bad || meddled || deadened.contains(&(a, b)) || was_bad.contains(&(a, b)) {
+                if bad || meddled || was_bad.contains(&(a, b)) {
                     self.cut.insert((a, b), book.now);
                 }
                 if bad || meddled {

@@ -28,7 +28,7 @@ pub(super) fn carry_out(
         "refuse" => words.wire().map(|(from, to)| world.refuse(from, to)),
         "swallow" => words.wire().map(|(from, to)| world.black_hole(from, to)),
         "admit" => words.wire().map(|(from, to)| world.admit(from, to)),
-        "deaden" => words.pair().map(|(a, b)| world.silence_sessions(a, b)),
+        "deaden" => deaden(world, words),
         "calm" => {
             world.calm_network();
             Ok(())
@@ -90,6 +90,17 @@ fn bandwidth(world: &mut World, words: &mut Words<'_>) -> Result<(), String> {
 
 fn timed(words: &mut Words<'_>) -> Result<(PeerIndex, Duration), String> {
     Ok((words.peer()?, words.duration()?))
+}
+
+/// `deaden 0 3`: all connections between two hosts; `deaden 3`: all of one host.
+fn deaden(world: &mut World, words: &mut Words<'_>) -> Result<(), String> {
+    let one = words.peer()?;
+    if words.is_empty() {
+        world.silence_host(one);
+    } else {
+        world.silence_sessions(one, words.peer()?);
+    }
+    Ok(())
 }
 
 /// `drift 3 1.01`.

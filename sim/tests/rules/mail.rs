@@ -3,7 +3,9 @@
 use fatebound_machine::fng::{self, Ticket};
 use fatebound_machine::overlay::message::Message;
 use fatebound_machine::{Command, wire};
-use fatebound_sim::{Adversary, MessageKind, Observation, Observe, PeerIndex, Profile, Reaction, Words, World};
+use fatebound_sim::{
+    Adversary, Config, Latency, MessageKind, Observation, Observe, PeerIndex, Profile, Reaction, Words, World,
+};
 
 use crate::common::{MILLI, SECOND, assert_lives, is_whole, joined, order, ordered, overlay, strangers};
 
@@ -133,5 +135,28 @@ fn accepted_again() {
         world.run_for(10 * SECOND);
         assert_lives(&world, &group, &[root, member]);
         assert!(is_whole(&world, root, &group), "seed {seed}");
+    }
+}
+
+/// Root and member are no neighbours and can talk directly alone, and nothing comes through the connection that they have; a new one works.
+#[test]
+fn fresh_question() {
+    for (profile, latency) in [(Profile::Lan, Latency::RACK), (Profile::Wan, Latency::INTERNET)] {
+        for seed in 0..4 {
+            let mut config = Config::preset(profile);
+            (config.overlay.leaves_per_side, config.overlay.digit_bits) = (1, 1);
+            let mut world = World::with_config(seed, config, latency);
+            let peers = world.spawn_overlay(16);
+            let (root, member) = strangers(&world, &peers);
+            let group = world.create(root, &[member]).expect("it accepts");
+            world.run_for(SECOND);
+            world.silence_sessions(root, member);
+            for &other in peers.iter().filter(|&&other| other != root && other != member) {
+                world.cut(root, other);
+            }
+            world.run_for(60 * SECOND);
+            assert_lives(&world, &group, &[root, member]);
+            assert!(is_whole(&world, root, &group), "{profile}, seed {seed}");
+        }
     }
 }

@@ -1,10 +1,13 @@
-//! "At the second missed answer in a row an end opens another session beside the silent one; once that is there it closes the silent one,
-//! and only then sends its `Hello`."
+//! "An end opens another session, on a fresh connection, beside one that is silent; once that is there it closes the silent one, and only then
+//! sends its `Hello`." "It does so at the first missed answer that raises a doubt." "Sessions go silent together."
 
-use super::super::Output;
-use super::by_hand::{closed, connected, dials, hello, wake};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::super::{Link, Output};
+use super::by_hand::{closed, connected, dials, failed, hello, wake};
 use super::harness::Net;
-use crate::{Opener, Session};
+use crate::{Config, DialFailure, Opener, Session};
 
 /// What host 0, whom nobody answers, makes of its next missed answer.
 fn miss(net: &mut Net) -> Vec<Output> {
@@ -25,19 +28,71 @@ fn carrying(net: &Net) -> Session {
 }
 
 #[test]
-fn the_second_missed_answer_in_a_row_opens_another_session_and_the_first_does_not() {
+fn the_first_missed_answer_opens_another_session() {
     let mut net = Net::pair();
     let (_, addresses) = net.place(1);
-    assert_eq!(dials(&miss(&mut net)), []);
     assert_eq!(dials(&miss(&mut net)), [(addresses, true)]);
     assert_eq!(dials(&miss(&mut net)), [], "it is being dialled");
+}
+
+/// "Once in a `ping_timeout`", whatever becomes of the sessions that are opened.
+#[test]
+fn new_sessions_that_are_silent_too_are_no_storm() {
+    let mut net = Net::pair();
+    let (_, addresses) = net.place(1);
+    let begin = net.now;
+    let mut dialled = Vec::new();
+    for _ in 0..4 {
+        let out = miss(&mut net);
+        dialled.extend(dials(&out).iter().map(|_| net.now));
+        let failed = failed(&net, 1, DialFailure::Timeout);
+        net.outputs(0, failed);
+    }
+    assert!(dialled.len() >= 2 && net.now.since(begin) > Config::lan().ping_timeout);
+    assert!(
+        dialled
+            .windows(2)
+            .all(|two| two[1].since(two[0]) >= Config::lan().ping_timeout),
+        "{dialled:?} {addresses:?}"
+    );
+}
+
+/// Host 0 has three neighbours. What it says to its links when the session with host 1 is replaced: it pings the two others.
+#[test]
+fn who_has_replaced_a_silent_session_pings_all_others_at_once() {
+    let mut net = Net::new(4, Config::lan());
+    for other in 1..4 {
+        net.want(0, other);
+    }
+    net.run(Duration::from_secs(3));
+    net.cut.extend([(0, 1), (1, 0)]);
+    let doubtful = |net: &Net| net.link(0, 1).is_some_and(Link::doubtful);
+    while !doubtful(&net) {
+        net.run(Duration::from_millis(10));
+    }
+    net.heal();
+    let before = net.hosts[0].pings.len();
+    let replaced = |net: &Net| net.link(0, 1).is_some_and(|link| !link.doubtful());
+    for _ in 0..200 {
+        if !replaced(&net) {
+            net.run(Duration::from_millis(1));
+        }
+    }
+    let pinged: BTreeSet<Session> = net.hosts[0].pings[before..]
+        .iter()
+        .map(|(_, session)| *session)
+        .collect();
+    let carrying = |other: usize| net.link(0, other).and_then(|link| link.session).expect("a session");
+    assert!(
+        [1, 2, 3].map(carrying).iter().all(|session| pinged.contains(session)),
+        "{pinged:?}"
+    );
 }
 
 #[test]
 fn the_session_that_we_open_in_place_of_a_silent_one_closes_that_before_its_hello() {
     let mut net = Net::pair();
     let silent = carrying(&net);
-    miss(&mut net);
     miss(&mut net);
     let out = net.outputs(0, connected(&net, Session(900), 1, Opener::Us));
     assert!(
@@ -53,21 +108,15 @@ fn the_session_that_we_open_in_place_of_a_silent_one_closes_that_before_its_hell
 fn a_session_that_the_other_end_opens_beside_a_silent_one_closes_nothing() {
     let mut net = Net::pair();
     miss(&mut net);
-    miss(&mut net);
     let out = net.outputs(0, connected(&net, Session(900), 1, Opener::Them));
     assert_eq!(closed(&out), []);
     assert_eq!(hello(&out).expect("a Hello").open.len(), 1);
 }
 
 #[test]
-fn a_session_that_we_open_beside_one_that_answers_or_missed_once_closes_nothing() {
-    for misses in [0, 1] {
-        let mut net = Net::pair();
-        for _ in 0..misses {
-            miss(&mut net);
-        }
-        let out = net.outputs(0, connected(&net, Session(900), 1, Opener::Us));
-        assert_eq!(closed(&out), [], "{misses} missed");
-        assert_eq!(hello(&out).expect("a Hello").open.len(), 1, "{misses} missed");
-    }
+fn a_session_that_we_open_beside_one_that_answers_closes_nothing() {
+    let mut net = Net::pair();
+    let out = net.outputs(0, connected(&net, Session(900), 1, Opener::Us));
+    assert_eq!(closed(&out), []);
+    assert_eq!(hello(&out).expect("a Hello").open.len(), 1);
 }
