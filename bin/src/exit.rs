@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::shown::shown;
+
 /// The exit codes of the program. Scripts rely on them; they are never reused for anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -68,9 +70,10 @@ impl Failure {
     }
 }
 
-/// Says something on standard error. Nobody may be listening, which is no reason to panic as `eprintln!` does.
+/// Says one line on standard error, foreign words in it made visible. Nobody may be listening, which is no reason to panic as `eprintln!`
+/// does.
 pub fn complain(line: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", shown(&line.to_string()));
 }
 
 /// Messages from below may have several lines; a log or a script wants one.

@@ -23,7 +23,7 @@ pub fn large(args: &SimArgs, peers: usize) -> Outcome {
     if args.json {
         output.object(&object(&report))?;
     } else {
-        output.line(&report.to_string())?;
+        output.lines(&report.to_string())?;
         let kib = peak_memory() / 1024 / peers as u64;
         output.line(&format!("{kib} KiB of memory per peer at the peak"))?;
     }

@@ -15,6 +15,7 @@ mod node;
 mod output;
 mod paths;
 mod run;
+mod shown;
 mod signals;
 mod sim;
 
@@ -23,5 +24,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    run::run(cli::Cli::parse())
+    match cli::Cli::try_parse() {
+        Ok(cli) => run::run(cli),
+        Err(error) => run::misread(&error),
+    }
 }

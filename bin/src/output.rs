@@ -1,7 +1,7 @@
 //! What goes to standard output: aligned tables for people, one JSON object per line for programs.
 //!
 //! Results go to standard output and nothing else does. A reader that has had enough (`| head -1`) is no error: writing then
-//! says so, and the command ends quietly.
+//! says so, and the command ends quietly. Every text that goes out for people goes through [`shown`]; colours are added afterwards.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::exit::Failure;
+use crate::shown::{self, shown};
 
 /// A colour of the terminal's own palette.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,8 +66,8 @@ impl Output {
         self.json
     }
 
-    /// `text` in this style, if colours are wanted.
-    pub fn paint(&self, style: Style, text: &str) -> String {
+    /// `text`, which is shown already, in this style, if colours are wanted.
+    fn paint(self, style: Style, text: &str) -> String {
         if !self.colour || style == Style::Plain {
             return text.to_owned();
         }
@@ -75,18 +76,28 @@ impl Output {
 
     /// One line of text.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
-        write_out(&format!("{text}\n"))
+        write_out(&format!("{}\n", shown(text)))
+    }
+
+    /// Several lines of our own making.
+    pub fn lines(&self, text: &str) -> Result<(), Failure> {
+        text.lines().try_for_each(|line| self.line(line))
+    }
+
+    /// One line of cells in columns of these widths: a row of a table that has no end.
+    pub fn row(&self, cells: &[Cell], widths: &[usize]) -> Result<(), Failure> {
+        write_out(&render_line(cells, widths, *self))
     }
 
     /// One JSON object on one line.
     pub fn object<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
         let line = serde_json::to_string(value).map_err(Failure::error)?;
-        write_out(&format!("{line}\n"))
+        write_out(&format!("{}\n", shown::json(&line)))
     }
 
     /// A table, aligned.
     pub fn table(&self, table: &Table) -> Result<(), Failure> {
-        write_out(&table.render(self))
+        write_out(&table.render(*self))
     }
 }
 
@@ -111,7 +122,7 @@ impl Cell {
     /// A cell in this style.
     pub fn styled(style: Style, text: impl Into<String>) -> Cell {
         Cell {
-            text: text.into(),
+            text: shown(&text.into()).into_owned(),
             style,
             right: false,
         }
@@ -120,9 +131,8 @@ impl Cell {
     /// A number: aligned to the right.
     pub fn number(text: impl Into<String>) -> Cell {
         Cell {
-            text: text.into(),
-            style: Style::Plain,
             right: true,
+            ..Cell::styled(Style::Plain, text)
         }
     }
 }
@@ -159,7 +169,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    fn render(&self, output: &Output) -> String {
+    fn render(&self, output: Output) -> String {
         let right: Vec<bool> = self
             .rows
             .first()
@@ -192,10 +202,10 @@ fn widths(lines: &[&Vec<Cell>]) -> Vec<usize> {
     (0..columns).map(|column| width(column).unwrap_or(0)).collect()
 }
 
-fn render_line(cells: &[Cell], widths: &[usize], output: &Output) -> String {
+fn render_line(cells: &[Cell], widths: &[usize], output: Output) -> String {
     let mut line = String::new();
     for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let gap = " ".repeat(width - cell.text.chars().count());
+        let gap = " ".repeat(width.saturating_sub(cell.text.chars().count()));
         let painted = output.paint(cell.style, &cell.text);
         let last = at + 1 == cells.len();
         let _ = match (cell.right, last) {
@@ -261,7 +271,7 @@ mod tests {
         table.row(["b".into(), Cell::number("")]);
         table.row(["long name".into(), Cell::number("12")]);
         assert_eq!(
-            table.render(&PLAIN),
+            table.render(PLAIN),
             "PEER       PATHS\na              7\nb\nlong name     12\n"
         );
     }
@@ -275,7 +285,17 @@ mod tests {
             json: false,
             colour: true,
         };
-        assert_eq!(table.render(&coloured), "\x1b[31mx\x1b[0m     y\nlong  y\n");
+        assert_eq!(table.render(coloured), "\x1b[31mx\x1b[0m     y\nlong  y\n");
+    }
+
+    #[test]
+    fn foreign_text_in_a_cell_is_shown_and_takes_the_room_that_it_takes() {
+        let mut table = Table::new(&[]);
+        table.row([Cell::styled(Style::Red, "\u{1b}[2J"), "y".into()]);
+        table.row(["a name".into(), "y\r\n".into()]);
+        assert_eq!(table.render(PLAIN), "\\u{1b}[2J  y\na name     y\\r\\n\n");
+        let line = render_line(&["\u{9b}m".into(), "b".into()], &[3, 1], PLAIN);
+        assert_eq!(line, "\\u{9b}m  b\n");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command, DemoArgs, GroupCommand};
 use crate::client::{groups, status, watch};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, complain};
+use crate::shown::shown;
 use crate::{demo, id, logging, node, sim};
 
 /// Runs what the command line says.
@@ -42,6 +43,17 @@ pub fn run(cli: Cli) -> ExitCode {
         }
     };
     outcome.map_or_else(Failure::report, ExitCode::from)
+}
+
+/// Shows the help that was asked for, or what the command line gets wrong. Scripts put foreign words on a command line, and the parser repeats
+/// them: then the message comes without colours, line by line as everything that people see.
+pub fn misread(error: &clap::Error) -> ExitCode {
+    let plain = error.render().to_string();
+    if !error.use_stderr() || plain.lines().all(|line| shown(line) == line) {
+        error.exit();
+    }
+    plain.lines().for_each(|line| complain(line));
+    Exit::Usage.into()
 }
 
 async fn client(command: Command) -> Outcome {

@@ -245,7 +245,7 @@ impl Tally {
             object["failing_seed"] = json!(self.failing.as_ref().map(|(seed, _)| seed));
             self.output.object(&object)?;
         } else {
-            self.output.line(&self.statistics.to_string())?;
+            self.output.lines(&self.statistics.to_string())?;
             self.output.line(&format!("{:.1} runs per second", self.rate()))?;
         }
         match self.failing {

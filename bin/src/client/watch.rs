@@ -13,7 +13,10 @@ use crate::api::log::{FAILED, GAP};
 use crate::api::model::Event;
 use crate::cli::WatchArgs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Output, Style, short, short_peer};
+use crate::output::{Cell, Output, Style, short, short_peer};
+
+/// Columns of time, event, group, and what it is about.
+const WIDTHS: [usize; 4] = [24, 13, 12, 0];
 
 /// `fatebound group watch`
 pub async fn watch(args: &WatchArgs) -> Outcome {
@@ -97,24 +100,27 @@ fn show(output: Output, event: &Event) -> Result<(), Failure> {
     if output.is_json() {
         return output.object(event);
     }
-    output.line(&line(output, event))
+    output.row(&cells(event), &WIDTHS)
 }
 
-fn line(output: Output, event: &Event) -> String {
+fn cells(event: &Event) -> [Cell; 4] {
     let style = match event.event.as_str() {
         FAILED => Style::Red,
         GAP => Style::Yellow,
         _ => Style::Green,
     };
-    let name = output.paint(style, &format!("{:<13}", event.event));
     let group = event.group.as_deref().map_or("", short);
     let about = match (&event.message, &event.peer) {
         (Some(message), _) => message.as_str(),
         (None, Some(peer)) => short_peer(peer),
         (None, None) => "",
     };
-    let time = output.paint(Style::Dim, &event.time);
-    format!("{time}  {name} {group:<12}  {about}").trim_end().to_owned()
+    [
+        Cell::styled(Style::Dim, event.time.as_str()),
+        Cell::styled(style, event.event.as_str()),
+        group.into(),
+        about.into(),
+    ]
 }
 
 #[cfg(test)]
@@ -127,10 +133,14 @@ mod tests {
     fn a_line_says_what_to_whom_and_why() {
         let news = News::named(FAILED).group("7xKabcdefghijkl").message("member x died");
         let event = stamped(news, 1, SystemTime::UNIX_EPOCH);
-        let line = line(Output::new(true), &event);
         assert_eq!(
-            line,
-            "1970-01-01T00:00:00.000Z  failed        7xKabcdefghi  member x died"
+            cells(&event),
+            [
+                Cell::styled(Style::Dim, "1970-01-01T00:00:00.000Z"),
+                Cell::styled(Style::Red, FAILED),
+                "7xKabcdefghi".into(),
+                "member x died".into()
+            ]
         );
     }
 }

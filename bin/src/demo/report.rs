@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::verdict::{Record, median};
 use crate::exit::{Failure, complain};
 use crate::output::{Cell, Output, Style, Table, as_ms, counted, millis, short};
+use crate::shown::shown;
 
 /// Rows of the table at most: more say nothing more.
 const MAX_ROWS: usize = 40;
@@ -44,7 +45,7 @@ impl Report {
 
     /// What is going on at the moment.
     pub fn progress(&self, text: String) {
-        self.bar.set_message(text);
+        self.bar.set_message(shown(&text).into_owned());
         self.bar.tick();
     }
 

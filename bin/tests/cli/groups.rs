@@ -9,14 +9,14 @@ use crate::home::{Home, Running, code, error};
 const STRANGER: &str = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
 
 /// Two nodes that have joined each other. Each has a home of its own.
-struct Pair {
-    root: Home,
-    member: Home,
+pub struct Pair {
+    pub root: Home,
+    pub member: Home,
     running: [Running; 2],
 }
 
 impl Pair {
-    fn new() -> Pair {
+    pub fn new() -> Pair {
         let (root, member) = (Home::new(), Home::new());
         let mut first = root.node("");
         first.ready();
@@ -29,7 +29,7 @@ impl Pair {
         }
     }
 
-    fn member_id(&self) -> String {
+    pub fn member_id(&self) -> String {
         text(&self.member.run("id"))
     }
 
@@ -41,11 +41,11 @@ impl Pair {
     }
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
 }
 
-fn json(output: &Output) -> Value {
+pub fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}{}", text(output), error(output)))
 }
 

@@ -1,6 +1,10 @@
 //! The built program, run as users and scripts run it.
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod home;
