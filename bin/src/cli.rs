@@ -98,6 +98,9 @@ pub struct ClientArgs {
     /// The node's API socket [default: unix:$XDG_RUNTIME_DIR/fatebound.sock, else unix:/run/fatebound.sock]
     #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH", value_parser = parse_api)]
     pub api: Option<PathBuf>,
+    /// Give up, with exit code 5, when the node has not answered for this long (beyond what the command itself may take)
+    #[arg(long, env = "FATEBOUND_API_TIMEOUT", value_name = "DUR", value_parser = parse_duration, default_value = "10s")]
+    pub api_timeout: Duration,
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -412,6 +415,24 @@ mod tests {
         };
         assert_eq!(args.listen.len(), 2);
         assert_eq!(args.api, Some(PathBuf::from("/tmp/x.sock")));
+    }
+
+    #[test]
+    fn every_client_has_a_time_limit() {
+        for line in [
+            "status",
+            "peers",
+            "routes",
+            "info",
+            "group list",
+            "group watch",
+            "group show abcd",
+        ] {
+            let line = format!("fatebound {line} --api-timeout 2s");
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_ok(), "{line}");
+        }
+        assert!(parse("status --api-timeout 0s").is_err());
+        assert!(matches!(parse("status"), Ok(Command::Status(args)) if args.api_timeout == Duration::from_secs(10)));
     }
 
     #[test]

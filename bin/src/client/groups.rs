@@ -1,16 +1,14 @@
 //! `group create | signal | check | list | show`.
 
 use std::io::Read;
-use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use serde::Serialize;
 
+use super::creating::{attempts, longest};
 use super::status::label;
 use super::{Api, CallError};
-use crate::api::model::{
-    Checked, CreateRequest, Created, GroupInfo, GroupState, Groups, RefusalInfo, SignalRequest, Signalled,
-};
+use crate::api::model::{Checked, CreateRequest, GroupInfo, GroupState, Groups, RefusalInfo, SignalRequest, Signalled};
 use crate::api::problem::{Kind, Problem};
 use crate::cli::{ClientArgs, CreateArgs, OneGroupArgs};
 use crate::exit::{Exit, Failure, Outcome, complain};
@@ -18,15 +16,13 @@ use crate::output::{Cell, Output, Style, Table, millis, short, short_peer};
 
 /// Bytes of state that are read at most: a little more than any node takes, so that the node can say so.
 const MAX_STATE: u64 = 64 * 1024;
-/// Between two attempts of a creation that waits.
-const RETRY: Duration = Duration::from_millis(250);
 
 /// `fatebound group create`
 pub async fn create(args: &CreateArgs) -> Outcome {
     let output = Output::new(args.client.json);
     let api = Api::of(&args.client)?;
     let request = request(args)?;
-    match attempts(&api, &request, args.wait).await {
+    match attempts(&api, request, args).await {
         Ok(created) if output.is_json() => output.object(&created).map(|()| Exit::Done),
         Ok(created) => output.line(&created.group).map(|()| Exit::Done),
         Err(CallError::Problem(problem)) if is_creation(&problem) => report_refused(output, &problem),
@@ -47,7 +43,7 @@ fn request(args: &CreateArgs) -> Result<CreateRequest, Failure> {
         tag: args.tag.clone(),
         state,
         state_base64,
-        timeout_ms: args.timeout.map(whole_ms),
+        timeout_ms: None,
     })
 }
 
@@ -64,33 +60,6 @@ fn read_state(text: &str) -> Result<Vec<u8>, Failure> {
             .and_then(|mut file| read(&mut file))
             .map_err(|error| Failure::error(format!("cannot read the state from {file}: {error}"))),
         None => Ok(text.as_bytes().to_vec()),
-    }
-}
-
-/// At least one millisecond: zero would mean the default.
-fn whole_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-/// One attempt, or with `wait` as many as it takes until all accept.
-async fn attempts(api: &Api, request: &CreateRequest, wait: Option<Duration>) -> Result<Created, CallError> {
-    // Longer than the clock can count is for ever.
-    let until = wait.map(|wait| Instant::now().checked_add(wait));
-    loop {
-        let error = match api.post("/v1/groups", request).await {
-            Ok(created) => return Ok(created),
-            Err(error) => error,
-        };
-        let again = matches!(&error, CallError::Problem(problem) if problem.is(Kind::CreationFailed));
-        let over = match until {
-            None => true,
-            Some(None) => false,
-            Some(Some(until)) => Instant::now() + RETRY >= until,
-        };
-        if !again || over {
-            return Err(error);
-        }
-        tokio::time::sleep(RETRY).await;
     }
 }
 
@@ -146,7 +115,8 @@ pub async fn signal(group: &str, reason: &str, args: &ClientArgs) -> Outcome {
 pub async fn check(args: &OneGroupArgs) -> Outcome {
     let output = Output::new(args.client.json);
     let path = format!("{}/check", path(&args.group)?);
-    let checked: Checked = Api::of(&args.client)?.post(&path, &serde_json::json!({})).await?;
+    let api = Api::of(&args.client)?.busy_for(longest());
+    let checked: Checked = api.post(&path, &serde_json::json!({})).await?;
     let exit = if checked.alive { Exit::Done } else { Exit::GroupFailed };
     if output.is_json() {
         return output.object(&checked).map(|()| exit);
@@ -322,11 +292,5 @@ mod tests {
             serde_json::to_string(&refused).unwrap(),
             r#"{"error":"1 of 2 members did not accept","refusals":[{"peer":"p","kind":"unreachable","message":"could not be reached in time"}]}"#
         );
-    }
-
-    #[test]
-    fn a_timeout_is_never_nothing() {
-        assert_eq!(whole_ms(Duration::from_micros(1)), 1);
-        assert_eq!(whole_ms(Duration::from_millis(1500)), 1500);
     }
 }

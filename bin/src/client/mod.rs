@@ -1,5 +1,9 @@
 //! The commands that talk to a running node.
+//!
+//! A node that is stopped, hangs or is far too busy takes connections all the same, because the system does that for it. So every call
+//! has a time limit, from connecting to the last byte of the answer; a stream has one until it begins.
 
+mod creating;
 pub mod groups;
 pub mod sse;
 pub mod status;
@@ -7,6 +11,7 @@ pub mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
@@ -22,12 +27,14 @@ use crate::paths;
 pub struct Api {
     http: reqwest::Client,
     socket: PathBuf,
+    /// How long the node may be silent.
+    patience: Duration,
 }
 
 /// Why a call has no result.
 #[derive(Debug)]
 pub enum CallError {
-    /// No node answers there, or it went away before it had answered.
+    /// No node answers there, or not in time, or it went away before it had answered.
     Unreachable(String),
     /// The node said no.
     Problem(Problem),
@@ -38,16 +45,28 @@ pub enum CallError {
 impl Api {
     /// The node that these arguments mean. Nothing is sent yet.
     pub fn of(args: &ClientArgs) -> Result<Api, Failure> {
-        Api::at(&args.api.clone().unwrap_or_else(paths::default_socket))
+        Api::at(
+            &args.api.clone().unwrap_or_else(paths::default_socket),
+            args.api_timeout,
+        )
     }
 
-    /// The node that serves here. Nothing is sent yet.
-    pub fn at(socket: &Path) -> Result<Api, Failure> {
+    /// The node that serves here, and may be silent for this long. Nothing is sent yet.
+    pub fn at(socket: &Path, patience: Duration) -> Result<Api, Failure> {
         let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build();
         Ok(Api {
             http: client.map_err(|error| Failure::error(format!("no HTTP client: {error}")))?,
             socket: socket.to_owned(),
+            patience,
         })
+    }
+
+    /// The same node, which needs this long for what it is asked and may be silent only then.
+    pub fn busy_for(&self, work: Duration) -> Api {
+        Api {
+            patience: self.patience.saturating_add(work),
+            ..self.clone()
+        }
     }
 
     /// `GET`.
@@ -62,14 +81,21 @@ impl Api {
 
     /// Opens an event stream; once this returns, no later event is missed.
     pub async fn events(&self, path: &str) -> Result<sse::Events, CallError> {
-        let response = self.send(self.http.get(url(path))).await?;
+        let response = self.in_time(self.send(self.http.get(url(path)))).await?;
         Ok(sse::Events::new(response))
     }
 
     async fn call<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, CallError> {
-        let body = self.send(request).await?.bytes().await;
-        let body = body.map_err(|error| self.unreachable(&error))?;
-        serde_json::from_slice(&body).map_err(|error| CallError::Foreign(error.to_string()))
+        let answer = async {
+            let body = self.send(request).await?.bytes().await;
+            body.map_err(|error| self.unreachable(&error))
+        };
+        serde_json::from_slice(&self.in_time(answer).await?).map_err(|error| CallError::Foreign(error.to_string()))
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+        let answer = tokio::time::timeout(self.patience, answer).await;
+        answer.unwrap_or_else(|_| Err(self.silent()))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, CallError> {
@@ -89,6 +115,14 @@ impl Api {
             Ok(problem) => CallError::Problem(problem),
             Err(_) => CallError::Foreign(status.to_string()),
         }
+    }
+
+    fn silent(&self) -> CallError {
+        CallError::Unreachable(format!(
+            "the node at unix:{} has not answered within {}: it is stopped, hangs or is very busy, and may still do what it was asked (see --api-timeout)",
+            self.socket.display(),
+            humantime::format_duration(self.patience)
+        ))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
@@ -167,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_is_not_there_is_unreachable() {
         let dir = tempfile::tempdir().unwrap();
-        let api = Api::at(&dir.path().join("api")).unwrap();
+        let api = Api::at(&dir.path().join("api"), Duration::from_secs(10)).unwrap();
         let failure = Failure::from(api.get::<serde_json::Value>("/v1/node").await.unwrap_err());
         assert_eq!(failure.exit, Exit::NodeUnreachable);
         assert!(failure.message.contains("No such file"), "{}", failure.message);

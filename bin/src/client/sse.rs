@@ -1,11 +1,16 @@
 //! Reading server-sent events: lines that begin with a field's name, an empty line after each event.
 
+use std::time::Duration;
+
 use reqwest::Response;
 
 use crate::api::model::Event;
 
 /// Bytes of one event at most: more is not of this API.
 const MAX_EVENT: usize = 256 * 1024;
+
+/// A node sends a comment every 15 s when it has no event. After three of these times without a byte it hangs, or is stopped.
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// An open event stream.
 #[derive(Debug)]
@@ -23,7 +28,7 @@ impl Events {
         }
     }
 
-    /// The next event; `None` when the stream has ended, however it did.
+    /// The next event; `None` when the stream has ended, however it did, or the node has fallen silent.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(data) = self.parser.pop() {
@@ -33,7 +38,8 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = self.response.chunk().await.ok().flatten()?;
+            let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await.ok()?;
+            let chunk = chunk.ok().flatten()?;
             self.parser.push(&chunk)?;
         }
     }

@@ -44,7 +44,10 @@ pub async fn watch(args: &WatchArgs) -> Outcome {
     if left == 0 && !args.groups.is_empty() {
         return Ok(Exit::Done);
     }
-    Err(Failure::new(Exit::NodeUnreachable, "the node has gone away"))
+    Err(Failure::new(
+        Exit::NodeUnreachable,
+        "the node has gone away, or says nothing any more",
+    ))
 }
 
 /// The first line of a watch.

@@ -19,6 +19,8 @@ use crate::exit::Failure;
 
 /// A node has this long to be ready; many are started at once, on a busy machine.
 const READY: Duration = Duration::from_secs(60);
+/// A node has this long for an answer: far longer than it needs, for a busy machine.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Nodes that the others join through.
 const BOOTSTRAP: usize = 3;
 /// A Unix socket's path has room for this.
@@ -151,7 +153,7 @@ impl Fleet {
         Ok(Process {
             number,
             peer,
-            api: Api::at(&socket)?,
+            api: Api::at(&socket, ANSWER)?,
             address,
             child,
             _stdout: lines,

@@ -12,3 +12,5 @@ mod home;
 mod refusals;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod times;
