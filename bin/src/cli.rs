@@ -95,7 +95,7 @@ pub enum GroupCommand {
 /// Whom a client talks to, and how it speaks.
 #[derive(Clone, Debug, Args)]
 pub struct ClientArgs {
-    /// The node's API socket [default: unix:$XDG_RUNTIME_DIR/fatebound.sock, else unix:/run/fatebound.sock]
+    /// The node's API socket [default: unix:$XDG_RUNTIME_DIR/fatebound.sock; without that variable unix:/run/fatebound.sock for root, else api.sock in the data directory's default]
     #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH", value_parser = parse_api)]
     pub api: Option<PathBuf>,
     /// Give up, with exit code 5, when the node has not answered for this long (beyond what the command itself may take)
@@ -131,7 +131,7 @@ pub struct NodeArgs {
     /// The overlay's name: peers of other networks are refused
     #[arg(long, env = "FATEBOUND_NETWORK", value_name = "NAME")]
     pub network: Option<String>,
-    /// Serve the local API here [default: unix:$XDG_RUNTIME_DIR/fatebound.sock, else unix:/run/fatebound.sock]
+    /// Serve the local API here [default: unix:$XDG_RUNTIME_DIR/fatebound.sock; without that variable unix:/run/fatebound.sock for root, else api.sock in the data directory's default]
     #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH", value_parser = parse_api)]
     pub api: Option<PathBuf>,
     /// How to log, on standard error

@@ -4,10 +4,11 @@
 //! once and the other nodes hear a goodbye, so that nobody waits for a time limit.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use fatebound::IdentityError;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -25,11 +26,14 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// `fatebound node`
 pub async fn node(args: &NodeArgs) -> Outcome {
     let mut signals = Signals::of_node();
+    let start = start(args)?;
+    // The socket may live in it.
+    make(&start.data_dir)?;
+    let path = args.api.clone().map_or_else(paths::room_for_default_socket, Ok)?;
     // The file disappears with its guard, however this ends.
-    let Socket { listener, file: _file } =
-        socket::bind(&args.api.clone().unwrap_or_else(paths::default_socket)).map_err(Failure::error)?;
+    let Socket { listener, file: _file } = socket::bind(&path).map_err(Failure::error)?;
     let local = tokio::select! {
-        local = Local::start(start(args)?) => Arc::new(local?),
+        local = Local::start(start) => Arc::new(local?),
         exit = signals.next() => return Err(Failure::new(exit, "stopped while starting")),
     };
     let announcer = Announcer {
@@ -66,6 +70,13 @@ fn start(args: &NodeArgs) -> Result<Start, Failure> {
         listen: args.listen.clone(),
         bootstrap: args.bootstrap.clone(),
         network: args.network.clone(),
+    })
+}
+
+fn make(data_dir: &Path) -> Result<(), Failure> {
+    paths::make_private(data_dir).map_err(|source| {
+        let path = data_dir.to_owned();
+        Failure::error(IdentityError::Directory { path, source })
     })
 }
 

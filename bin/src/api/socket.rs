@@ -22,7 +22,7 @@ pub enum SocketError {
     #[error("the API socket {0} is an existing file that is no socket: it is left alone")]
     NotASocket(PathBuf),
     /// The system refused.
-    #[error("cannot make the API socket {path}: {error}")]
+    #[error("cannot make the API socket {path}: {error} (choose another place with --api)")]
     Io {
         /// Which.
         path: PathBuf,
@@ -79,7 +79,8 @@ fn bind_fresh(path: &Path) -> io::Result<Socket> {
     let private = tempfile::Builder::new()
         .prefix(".fb")
         .rand_bytes(4)
-        .tempdir_in(parent)?;
+        .tempdir_in(parent)
+        .map_err(|error| nameless(&error))?;
     let inside = private.path().join("s");
     let listener = UnixListener::bind(&inside)?;
     fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
@@ -89,6 +90,13 @@ fn bind_fresh(path: &Path) -> io::Result<Socket> {
         identity: identity(path)?,
     };
     Ok(Socket { listener, file })
+}
+
+/// What the system said, without the name of a temporary directory that nobody has heard of.
+fn nameless(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let cause = text.split(" at path ").next().unwrap_or(&text);
+    io::Error::new(error.kind(), cause)
 }
 
 /// Removes what a dead node left behind.
@@ -181,7 +189,9 @@ mod tests {
     async fn a_missing_directory_is_one_clear_line() {
         let error = bind(Path::new("/nowhere/at/all")).unwrap_err().to_string();
         assert!(
-            error.starts_with("cannot make the API socket /nowhere/at/all:"),
+            error.starts_with(
+                "cannot make the API socket /nowhere/at/all: No such file or directory (os error 2) (choose"
+            ),
             "{error}"
         );
         assert!(!error.contains('\n'));

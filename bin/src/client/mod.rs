@@ -45,10 +45,8 @@ pub enum CallError {
 impl Api {
     /// The node that these arguments mean. Nothing is sent yet.
     pub fn of(args: &ClientArgs) -> Result<Api, Failure> {
-        Api::at(
-            &args.api.clone().unwrap_or_else(paths::default_socket),
-            args.api_timeout,
-        )
+        let socket = args.api.clone().map_or_else(paths::default_socket, Ok)?;
+        Api::at(&socket, args.api_timeout)
     }
 
     /// The node that serves here, and may be silent for this long. Nothing is sent yet.
@@ -127,7 +125,7 @@ impl Api {
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
         CallError::Unreachable(format!(
-            "no node can be reached at unix:{} ({}); is `fatebound node` running?",
+            "no node can be reached at unix:{} ({}); is `fatebound node` running there? (--api names another socket)",
             self.socket.display(),
             innermost(error)
         ))

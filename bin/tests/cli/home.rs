@@ -36,17 +36,7 @@ impl Home {
     /// A node on a free port of this machine that listens, perhaps not joined yet.
     pub fn node(&self, line: &str) -> Running {
         let line = format!("node --profile local --listen /ip4/127.0.0.1/tcp/0 {line}");
-        let mut child = self
-            .command(&line)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut first = String::new();
-        out.read_line(&mut first).unwrap();
-        assert!(first.starts_with("listening /ip4/127.0.0.1/tcp/"), "{first:?}");
-        Running { child, out, first }
+        Running::of(&mut self.command(&line))
     }
 }
 
@@ -59,6 +49,16 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts this node and waits until it listens.
+    pub fn of(command: &mut Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        out.read_line(&mut first).unwrap();
+        assert!(first.starts_with("listening /ip4/127.0.0.1/tcp/"), "{first:?}");
+        Running { child, out, first }
+    }
+
     /// Waits until it has joined.
     pub fn ready(&mut self) {
         let mut line = String::new();

@@ -9,6 +9,8 @@ mod groups;
 #[cfg(test)]
 mod home;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod sim;
