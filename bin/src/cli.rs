@@ -237,11 +237,11 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", value_parser = parse_sim_peers)]
     pub peers: Option<usize>,
     /// Groups of each run [default: drawn, 3 to 6; one per peer of a large world]
-    #[arg(long, value_name = "G")]
+    #[arg(long, value_name = "G", value_parser = parse_sim_groups)]
     pub groups: Option<usize>,
-    /// How long lives end and begin in a large world
-    #[arg(long, value_name = "M", conflicts_with_all = ["seeds", "faults", "replay"], default_value_t = 10)]
-    pub minutes: u32,
+    /// How long lives end and begin in a large world [default: 10]
+    #[arg(long, value_name = "M", conflicts_with_all = ["seeds", "faults", "replay"], value_parser = clap::value_parser!(u32).range(0..=LONGEST_MINUTES))]
+    pub minutes: Option<u32>,
     /// Timings: brisk, sparse, tight or far (short bounds, for many runs), or a preset: local, lan, wan, fuse [default: drawn]
     #[arg(long, value_name = "P")]
     pub profile: Option<Setting>,
@@ -267,6 +267,26 @@ impl SimArgs {
     pub fn large(&self) -> Option<usize> {
         let alone = self.seeds.is_none() && self.faults.is_none();
         self.peers.filter(|&peers| alone && peers > LARGE)
+    }
+
+    /// What no single flag can see: a flag that would be ignored is refused.
+    ///
+    /// # Errors
+    /// The line to print, with exit code 2.
+    pub fn validate(&self) -> Result<(), String> {
+        let many = self.jobs.is_some() || self.save.is_some() || self.keep_going;
+        match (self.large(), self.groups, self.minutes) {
+            (Some(_), ..) if many => {
+                Err("--jobs, --save and --keep-going are for many small runs, not for one large world".to_owned())
+            }
+            (None, _, Some(_)) => Err(format!(
+                "--minutes is for one large world: give --peers of more than {LARGE}"
+            )),
+            (None, Some(groups), _) if !(1..=MOST_GROUPS).contains(&groups) => {
+                Err(format!("--groups {groups}: a random run has 1 to {MOST_GROUPS} groups"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -353,6 +373,20 @@ const LARGE: usize = 64;
 
 /// Peers of a large world at most: more than any machine bears.
 const LARGEST: usize = 1_000_000;
+
+/// Minutes of virtual time at most: a hundred days.
+const LONGEST_MINUTES: i64 = 144_000;
+
+/// Groups of a random run at most: what it finds is small.
+const MOST_GROUPS: usize = 1000;
+
+/// A number of simulated groups; a random run wants fewer.
+pub fn parse_sim_groups(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(groups) if groups <= 10 * LARGEST => Ok(groups),
+        _ => Err(format!("expected a number up to {}", 10 * LARGEST)),
+    }
+}
 
 /// A number of simulated peers.
 pub fn parse_sim_peers(text: &str) -> Result<usize, String> {
@@ -474,6 +508,35 @@ mod tests {
             parse("").unwrap_err(),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         );
+    }
+
+    #[test]
+    fn a_simulation_with_a_flag_that_would_be_ignored_is_refused() {
+        let validate = |line: &str| match parse(line) {
+            Ok(Command::Sim(args)) => args.validate(),
+            _ => panic!("{line}"),
+        };
+        for line in [
+            "sim",
+            "sim --seeds 3 --groups 1",
+            "sim --peers 65 --minutes 3 --groups 0",
+            "sim --peers 65 --first-seed 7",
+        ] {
+            assert_eq!(validate(line), Ok(()), "{line}");
+        }
+        for line in [
+            "sim --minutes 3",
+            "sim --peers 64 --minutes 3",
+            "sim --groups 0",
+            "sim --seeds 3 --groups 1001",
+            "sim --peers 65 --jobs 2",
+            "sim --peers 65 --keep-going",
+            "sim --peers 65 --save x",
+        ] {
+            assert!(validate(line).is_err(), "{line}");
+        }
+        assert!(parse("sim --seeds 3 --minutes 3").is_err());
+        assert!(parse("sim --peers 65 --groups -1").is_err());
     }
 
     #[test]

@@ -11,24 +11,30 @@ use serde_json::{Value, json};
 use crate::cli::SimArgs;
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::output::Output;
+use crate::stopping::Stop;
+
+/// How long lives end and begin unless somebody says otherwise.
+const MINUTES: u32 = 10;
 
 /// Broken promises that are told one by one, at most.
 const MAX_SHOWN: usize = 100;
 
 /// Runs it; ends in an error when a promise was broken.
-pub fn large(args: &SimArgs, peers: usize) -> Outcome {
+pub fn large(args: &SimArgs, peers: usize, stop: &Stop) -> Outcome {
     let options = options(args, peers)?;
-    let report = run(&options, &mut |progress| complain(format_args!("{}", line(&progress))));
+    let mut watch = |progress| complain(format_args!("{}", line(&progress)));
+    let report = run(&options, &mut watch, &|| stop.asked());
     let output = Output::new(args.json);
     if args.json {
         output.object(&object(&report))?;
     } else {
+        output.line(&verdict(&report))?;
         output.lines(&report.to_string())?;
         let kib = peak_memory() / 1024 / peers as u64;
         output.line(&format!("{kib} KiB of memory per peer at the peak"))?;
     }
     if report.violations.is_empty() {
-        return Ok(Exit::Done);
+        return Ok(report.stopped.and_then(|_| stop.exit()).unwrap_or(Exit::Done));
     }
     // A table lists them; who reads JSON gets the first ones here.
     if args.json {
@@ -38,9 +44,25 @@ pub fn large(args: &SimArgs, peers: usize) -> Outcome {
     Err(Failure::error(format!("{} broken promises", report.violations.len())))
 }
 
+/// What it comes to, in one line.
+fn verdict(report: &Report) -> String {
+    let broken = match report.violations.len() {
+        0 => "no promise was broken".to_owned(),
+        1 => "a promise was broken".to_owned(),
+        broken => format!("{broken} promises were broken"),
+    };
+    let stopped = report.stopped.map_or_else(String::new, |stretch| {
+        format!(
+            " so far: stopped while {stretch}, after {:.0} virtual seconds",
+            report.time.as_secs_f64()
+        )
+    });
+    format!("{broken}{stopped}")
+}
+
 fn options(args: &SimArgs, peers: usize) -> Result<Options, Failure> {
     let mut options = Options::new(peers, args.groups.unwrap_or(peers));
-    options.churn = Duration::from_secs(60 * u64::from(args.minutes));
+    options.churn = Duration::from_secs(60 * u64::from(args.minutes.unwrap_or(MINUTES)));
     options.seed = args.first_seed;
     match args.profile {
         None => {}
@@ -81,6 +103,7 @@ fn object(report: &Report) -> Value {
         "deaths": report.deaths,
         "failed": report.failed,
         "violations": report.violations.len(),
+        "stopped": report.stopped,
         "churn_messages": report.churn_messages,
         "churn_bytes": report.churn_bytes,
         "repairs_per_death": report.repairs_per_death(),

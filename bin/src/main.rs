@@ -18,6 +18,7 @@ mod run;
 mod shown;
 mod signals;
 mod sim;
+mod stopping;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Command, DemoArgs, GroupCommand};
+use crate::cli::{Cli, Command, GroupCommand};
 use crate::client::{groups, status, watch};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::shown::shown;
@@ -21,11 +21,12 @@ pub fn run(cli: Cli) -> ExitCode {
             wait(Builder::new_multi_thread(), node::node(&args))
         }
         Command::Demo(args) => {
-            refuse_nonsense(&args);
+            refuse_nonsense("demo", args.validate());
             logging::for_client();
             wait(Builder::new_multi_thread(), demo::demo(&args))
         }
         Command::Sim(args) => {
+            refuse_nonsense("sim", args.validate());
             // What simulated peers log would be read as the logs of this one.
             wait(Builder::new_multi_thread(), sim::sim(&args))
         }
@@ -92,12 +93,13 @@ fn wait(mut builder: Builder, command: impl Future<Output = Outcome>) -> Outcome
 }
 
 /// What only several flags together show to be bad usage; ends the process as any other bad usage does.
-fn refuse_nonsense(args: &DemoArgs) {
-    if let Err(message) = args.validate() {
+fn refuse_nonsense(name: &str, valid: Result<(), String>) {
+    if let Err(message) = valid {
         let mut command = Cli::command();
         command.build();
-        let name = command.find_subcommand_mut("demo");
-        name.unwrap_or(&mut Cli::command())
+        let named = command.find_subcommand_mut(name);
+        named
+            .unwrap_or(&mut Cli::command())
             .error(ErrorKind::ValueValidation, message)
             .exit();
     }

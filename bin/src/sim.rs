@@ -22,29 +22,23 @@ use serde_json::{Value, json};
 
 use crate::cli::SimArgs;
 use crate::exit::{Exit, Failure, Outcome, complain};
-use crate::output::Output;
-use crate::signals::terminated;
+use crate::output::{Output, counted};
+use crate::stopping::Stop;
 
 /// Runs that shrinking a scenario may take.
 const SHRINK_RUNS: usize = 3000;
 
 /// Runs the simulator.
 pub async fn sim(args: &SimArgs) -> Outcome {
-    let stop = std::sync::Arc::new(AtomicBool::new(false));
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        terminated().await;
-        stopping.store(true, Ordering::Relaxed);
-        terminated().await;
-        std::process::exit(Exit::Interrupted as i32);
-    });
+    if let Some(file) = &args.replay {
+        // It shows everything as it happens: a signal has nothing left to show, and keeps its own effect.
+        return replay(file, args.json);
+    }
+    let stop = Stop::by_signals();
     let args = args.clone();
-    let work = move || match &args.replay {
-        Some(file) => replay(file, args.json),
-        None => match args.large() {
-            Some(peers) => crate::large::large(&args, peers),
-            None => hunt(&args, &stop),
-        },
+    let work = move || match args.large() {
+        Some(peers) => crate::large::large(&args, peers, &stop),
+        None => hunt(&args, &stop),
     };
     tokio::task::spawn_blocking(work).await.map_err(Failure::error)?
 }
@@ -73,7 +67,10 @@ fn replay(file: &Path, json: bool) -> Outcome {
         output.object(&summary(&outcome.statistics, &outcome.violations))?;
     }
     match outcome.violations.first() {
-        None => Ok(Exit::Done),
+        None => {
+            complain("no promise was broken");
+            Ok(Exit::Done)
+        }
         Some(violation) => Err(Failure::error(format!(
             "{} broken promises, first: {violation}",
             outcome.violations.len()
@@ -100,11 +97,17 @@ impl Hunt {
             family: None,
         };
         let mut given = None;
+        let drawn = args.peers.is_none() && args.groups.is_none() && args.profile.is_none();
         if let Some(faults) = &args.faults {
             match faults.parse() {
                 Ok(family) => wishes.family = Some(family),
                 Err(words) if !Path::new(faults).exists() => {
                     return Err(Failure::usage(format!("{words}, or a file")));
+                }
+                Err(_) if !drawn => {
+                    return Err(Failure::usage(format!(
+                        "{faults} says which peers, groups and profile: --peers, --groups and --profile would be ignored"
+                    )));
                 }
                 Err(_) => given = Some(read(Path::new(faults))?),
             }
@@ -120,7 +123,7 @@ impl Hunt {
     }
 }
 
-fn hunt(args: &SimArgs, stop: &AtomicBool) -> Outcome {
+fn hunt(args: &SimArgs, stop: &Stop) -> Outcome {
     let hunt = Hunt::new(args)?;
     let jobs = args
         .jobs
@@ -137,7 +140,7 @@ fn hunt(args: &SimArgs, stop: &AtomicBool) -> Outcome {
             let results = results.clone();
             let (hunt, next, over) = (&hunt, &next, &over);
             scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
+                while !over.load(Ordering::Relaxed) && !stop.asked() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end || results.send((seed, run(&hunt.scenario(seed)))).is_err() {
                         return;
@@ -153,7 +156,7 @@ fn hunt(args: &SimArgs, stop: &AtomicBool) -> Outcome {
                 over.store(true, Ordering::Relaxed);
             }
         }
-        tally.conclude(args, &hunt)
+        tally.conclude(args, &hunt, stop)
     })
 }
 
@@ -165,6 +168,8 @@ struct Tally {
     shown: Instant,
     terminal: bool,
     statistics: Statistics,
+    /// Runs that are over, those included that panicked and have no statistics.
+    ran: u64,
     failures: u64,
     /// The smallest seed that failed, and how.
     failing: Option<(u64, Violation)>,
@@ -194,6 +199,7 @@ impl Tally {
             shown: Instant::now(),
             terminal,
             statistics: Statistics::default(),
+            ran: 0,
             failures: 0,
             failing: None,
         }
@@ -201,6 +207,7 @@ impl Tally {
 
     fn take(&mut self, seed: u64, ran: Ran) {
         self.statistics.add(&ran.statistics);
+        self.ran += 1;
         if let Some(violation) = ran.violations.into_iter().next() {
             self.failures += 1;
             self.bar.suspend(|| complain(format_args!("seed {seed}: {violation}")));
@@ -235,30 +242,44 @@ impl Tally {
         self.statistics.runs as f64 / self.since.elapsed().as_secs_f64().max(1e-9)
     }
 
-    fn conclude(self, args: &SimArgs, hunt: &Hunt) -> Outcome {
+    /// What it comes to, in one line.
+    fn verdict(&self) -> String {
+        let runs = counted(self.ran as usize, "run");
+        match self.failures {
+            0 => format!("no promise was broken in {runs}"),
+            failures => format!("{failures} of {runs} broke a promise"),
+        }
+    }
+
+    fn conclude(self, args: &SimArgs, hunt: &Hunt, stop: &Stop) -> Outcome {
         self.bar.finish_and_clear();
+        // Without a number of runs, a signal is how it ends.
+        let interrupted = stop.exit().filter(|_| args.seeds.is_some_and(|seeds| self.ran < seeds));
         if self.output.is_json() {
             let violations: Vec<Violation> = self.failing.iter().map(|(_, violation)| violation.clone()).collect();
             let mut object = summary(&self.statistics, &violations);
             object["runs_per_second"] = json!(self.rate());
             object["failing_runs"] = json!(self.failures);
             object["failing_seed"] = json!(self.failing.as_ref().map(|(seed, _)| seed));
+            object["interrupted"] = json!(interrupted.is_some());
             self.output.object(&object)?;
         } else {
+            self.output.line(&self.verdict())?;
             self.output.lines(&self.statistics.to_string())?;
             self.output.line(&format!("{:.1} runs per second", self.rate()))?;
         }
         match self.failing {
-            None => Ok(Exit::Done),
-            Some((seed, violation)) => save(args, &hunt.scenario(seed), &violation),
+            None => Ok(interrupted.unwrap_or(Exit::Done)),
+            Some((seed, violation)) => save(args, &hunt.scenario(seed), &violation, stop),
         }
     }
 }
 
-/// Shrinks what failed and writes it down, with its trace.
-fn save(args: &SimArgs, failing: &Scenario, violation: &Violation) -> Outcome {
+/// Shrinks what failed and writes it down, with its trace. Whoever stops that gets the smallest scenario so far.
+fn save(args: &SimArgs, failing: &Scenario, violation: &Violation, stop: &Stop) -> Outcome {
+    stop.renew();
     complain(format_args!("making the scenario of seed {} smaller", failing.seed));
-    let shrunk = shrink(failing, violation.promise, SHRINK_RUNS);
+    let shrunk = shrink(failing, violation.promise, SHRINK_RUNS, || stop.asked());
     let named = || PathBuf::from(format!("fatebound-sim-{}.txt", failing.seed));
     let file = args.save.clone().unwrap_or_else(named);
     let mut trace = String::new();

@@ -85,7 +85,7 @@ const NEWER: u64 = 20_000_000;
 pub struct Wishes {
     /// So many peers.
     pub peers: Option<usize>,
-    /// So many groups.
+    /// So many groups, but at least one: faults need somebody to hurt.
     pub groups: Option<usize>,
     /// With this configuration.
     pub setting: Option<Setting>,
@@ -107,7 +107,7 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     let setting = wishes.setting.unwrap_or_else(|| Setting::draw(&mut rng));
     let more = rng.random_range(8..=12);
     let peers = wishes.peers.unwrap_or(if rng.random_bool(0.25) { more } else { 8 });
-    let groups = wishes.groups.unwrap_or_else(|| rng.random_range(3..=6));
+    let groups = wishes.groups.unwrap_or_else(|| rng.random_range(3..=6)).max(1);
     let bound = setting.config().groups.notification_bound();
     let mut draw = Draw {
         link_lifetime: setting.config().overlay.link_lifetime(),

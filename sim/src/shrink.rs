@@ -23,9 +23,12 @@ pub struct Shrunk {
     pub runs: usize,
 }
 
-/// Makes a scenario smaller as long as a run of it still breaks this promise, in at most so many runs.
-pub fn shrink(scenario: &Scenario, promise: &str, budget: usize) -> Shrunk {
+/// Makes a scenario smaller as long as a run of it still breaks this promise, in at most so many runs, and no further once `stop` says so.
+pub fn shrink(scenario: &Scenario, promise: &str, budget: usize, stop: impl Fn() -> bool) -> Shrunk {
     let fails = |scenario: &Scenario| {
+        if stop() {
+            return false;
+        }
         let outcome = run(scenario);
         outcome.violations.iter().any(|violation| violation.promise == promise)
     };

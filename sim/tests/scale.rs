@@ -1,14 +1,15 @@
 //! A small world from beginning to end: what must not happen at any size, and what must not grow.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use fatebound_sim::scale::{Options, Report, run};
+use fatebound_sim::scale::{Options, Progress, Report, run};
 
 fn world(peers: usize, groups: usize, churn: u64) -> Report {
     let mut options = Options::new(peers, groups);
     options.churn = Duration::from_secs(churn);
     options.lifetime = Duration::from_secs(600);
-    run(&options, &mut |_| {})
+    run(&options, &mut |_| {}, &|| false)
 }
 
 #[test]
@@ -21,6 +22,20 @@ fn two_hundred_peers_keep_their_promises_while_lives_end() {
     let told = report.latencies.all().map(|(_, latencies)| latencies.count());
     assert!(told.iter().all(|told| *told > 0), "{told:?}");
     assert!(report.latencies.share_of_bound.max() < 1.0);
+}
+
+#[test]
+fn a_run_that_is_stopped_tells_what_it_has_seen_and_accuses_nobody() {
+    let mut options = Options::new(40, 40);
+    options.lifetime = Duration::from_secs(60);
+    let stretch = Cell::new("");
+    let mut watch = |progress: Progress| stretch.set(progress.stretch);
+    let report = run(&options, &mut watch, &|| stretch.get() == "churn");
+    assert_eq!((report.stopped, report.peers, report.groups), (Some("churn"), 40, 40));
+    assert!(report.deaths > 0 && report.churn < options.churn, "{report}");
+    assert_eq!(report.violations, []);
+    let never = run(&options, &mut |_| {}, &|| true);
+    assert_eq!((never.stopped, never.peers), (Some("joining"), 0));
 }
 
 /// Four times as many peers are one more row of every routing table, three entries: that is all that each peer may notice.

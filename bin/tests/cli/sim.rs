@@ -1,6 +1,9 @@
 //! The simulator from the command line: a hunt, a saved run played again, and files that are none.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use crate::home::{Home, code, error};
 
@@ -13,7 +16,11 @@ fn a_hunt_without_a_find_ends_well_and_says_what_it_has_seen() {
     let home = Home::new();
     let output = home.run("sim --seeds 4 --profile brisk --jobs 2");
     assert_eq!(code(&output), Some(0), "{}", error(&output));
-    assert!(stdout(&output).contains("4 runs, "), "{}", stdout(&output));
+    let words = stdout(&output);
+    assert!(
+        words.starts_with("no promise was broken in 4 runs\n4 runs, "),
+        "{words}"
+    );
     assert!(stdout(&output).contains("brisk 100.0 %"));
     let output = home.run("sim --seeds 2 --profile sparse --faults crash --json");
     let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -86,6 +93,8 @@ fn a_large_world_says_what_each_of_its_peers_pays() {
         object["links"]["mean"].as_f64().is_some_and(|mean| mean > 4.0),
         "{object}"
     );
+    let words = stdout(&home.run("sim --peers 66 --groups 12 --minutes 0 --profile local"));
+    assert!(words.starts_with("no promise was broken\n"), "{words}");
     let output = home.run("sim --peers 66 --profile brisk");
     assert_eq!(code(&output), Some(2));
     assert!(
@@ -93,6 +102,86 @@ fn a_large_world_says_what_each_of_its_peers_pays() {
         "{}",
         error(&output)
     );
+}
+
+#[test]
+fn a_flag_that_would_be_ignored_is_bad_usage() {
+    let home = Home::new();
+    fs::write(home.path().join("faults"), BROKEN).unwrap();
+    for line in [
+        "sim --minutes 3",
+        "sim --seeds 3 --groups 0",
+        "sim --groups 0",
+        "sim --seeds 3 --faults faults --groups 2",
+        "sim --seeds 3 --faults faults --profile lan",
+        "sim --peers 66 --jobs 1",
+    ] {
+        let output = home.command(line).current_dir(home.path()).output().unwrap();
+        assert_eq!(code(&output), Some(2), "{line}: {}", error(&output));
+        assert!(output.stdout.is_empty(), "{line}");
+    }
+}
+
+/// Waits until this process handles SIGINT itself, which it then gets.
+fn interrupt(child: &Child) {
+    let status = format!("/proc/{}/status", child.id());
+    let handled = || {
+        let status = fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
+    };
+    while !handled() {
+        thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_hunt_that_is_interrupted_tells_what_it_has_seen() {
+    let home = Home::new();
+    for (line, exit) in [
+        ("sim --profile brisk", 0),
+        ("sim --profile brisk --seeds 10000000", 130),
+    ] {
+        let mut command = home.command(line);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        interrupt(&child);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), Some(exit), "{}", error(&output));
+        assert!(
+            stdout(&output).starts_with("no promise was broken in "),
+            "{}",
+            stdout(&output)
+        );
+        assert!(
+            error(&output).contains("stopping: what has come of it"),
+            "{}",
+            error(&output)
+        );
+    }
+}
+
+#[test]
+fn a_large_world_that_is_interrupted_tells_what_it_has_seen() {
+    let home = Home::new();
+    let mut command = home.command("sim --peers 66 --groups 12 --minutes 144000 --profile local");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("churn")), "it got that far");
+    interrupt(&child);
+    assert!(lines.any(|line| line.contains("stopping: what has come of it")));
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), Some(130));
+    let words = stdout(&output);
+    assert!(
+        words.starts_with("no promise was broken so far: stopped while churn, after "),
+        "{words}"
+    );
+    assert!(words.contains("66 peers joined"), "{words}");
 }
 
 /// A root whose clock runs at half its speed, with a member that is gone: by that clock the creation ends in time, by everybody else's it
@@ -107,6 +196,11 @@ fn a_broken_promise_is_made_small_saved_and_broken_again_by_a_replay() {
     let run = |line: &str| home.command(line).current_dir(home.path()).output().unwrap();
     let hunt = run("sim --faults faults --seeds 3 --first-seed 7 --jobs 1 --save found.txt");
     assert_eq!(code(&hunt), Some(1), "{}", error(&hunt));
+    let verdict = stdout(&hunt);
+    assert!(
+        verdict.lines().next().unwrap().ends_with("run broke a promise"),
+        "{verdict}"
+    );
     let words = error(&hunt);
     let promise = "P5 creation at ";
     assert!(words.contains(&format!("seed 7 broke a promise: {promise}")), "{words}");

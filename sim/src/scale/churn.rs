@@ -24,7 +24,7 @@ impl Stage<'_> {
         let sent = self.all_sent();
         let repaired = self.repaired();
         let mut dead: Vec<(Time, PeerIndex)> = Vec::new();
-        while self.world.now().since(start) < churn {
+        while self.world.now().since(start) < churn && !self.stopped() {
             let deaths = self.options.peers as f64 * TICK.as_secs_f64() / self.options.lifetime.as_secs_f64();
             for _ in 0..self.chance(deaths) {
                 self.end_somebody(&mut dead);
@@ -38,8 +38,8 @@ impl Stage<'_> {
             self.pass(TICK);
         }
         let all = self.all_sent();
-        let peer_seconds = self.report.peers as f64 * churn.as_secs_f64().max(1.0);
-        self.report.churn = churn;
+        self.report.churn = self.world.now().since(start);
+        let peer_seconds = self.report.peers as f64 * self.report.churn.as_secs_f64().max(1.0);
         self.report.churn_messages = (all.messages - sent.messages) as f64 / peer_seconds;
         self.report.churn_bytes = (all.bytes - sent.bytes) as f64 / peer_seconds;
         // What the dead had repaired was counted when they died, what they had before all this twice.

@@ -107,6 +107,8 @@ pub struct Report {
     pub slowest: Vec<Slow>,
     /// What must not happen and did.
     pub violations: Vec<Violation>,
+    /// The stretch in which the run was stopped before its end.
+    pub stopped: Option<&'static str>,
     /// Virtual time in all.
     pub time: Duration,
     /// Events of the simulator.

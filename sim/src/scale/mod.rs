@@ -5,6 +5,8 @@
 //! at random, by a crash or by a host that vanishes, and others begin; some groups are signalled. *Echo*: nothing happens any more, until
 //! everybody who has to be told has been told.
 //!
+//! A run may be stopped at any time: then what was seen so far is what comes of it, and nothing is said about notifications under way.
+//!
 //! Everybody's handlers are watched throughout (`ledger.rs`): a group fails at all of its living members or at none, once at each, and never
 //! without a cause.
 

@@ -54,24 +54,31 @@ pub(super) struct Stage<'a> {
     growing: bool,
     stretch: &'static str,
     watch: &'a mut dyn FnMut(Progress),
+    stop: &'a dyn Fn() -> bool,
     reported: Time,
 }
 
-/// Plays one world to its end. `watch` hears every ten virtual seconds how far it is.
-pub fn run(options: &Options, watch: &mut dyn FnMut(Progress)) -> Report {
+/// Plays one world to its end, or until `stop` says so. `watch` hears every ten virtual seconds how far it is.
+pub fn run(options: &Options, watch: &mut dyn FnMut(Progress), stop: &dyn Fn() -> bool) -> Report {
     signatures::stamp(Some(*b"what is signed in a large world."));
-    let mut stage = Stage::new(options, watch);
-    stage.join();
-    stage.create();
-    stage.settle();
-    stage.calm();
-    stage.churn();
-    stage.echo();
+    let mut stage = Stage::new(options, watch, stop);
+    for stretch in [
+        Stage::join,
+        Stage::create,
+        Stage::settle,
+        Stage::calm,
+        Stage::churn,
+        Stage::echo,
+    ] {
+        if !stage.stopped() {
+            stretch(&mut stage);
+        }
+    }
     stage.finish()
 }
 
 impl<'a> Stage<'a> {
-    fn new(options: &Options, watch: &'a mut dyn FnMut(Progress)) -> Stage<'a> {
+    fn new(options: &Options, watch: &'a mut dyn FnMut(Progress), stop: &'a dyn Fn() -> bool) -> Stage<'a> {
         let mut config = Config::preset(options.profile);
         config.overlay.max_records = RECORDS;
         let latency = match options.profile {
@@ -95,6 +102,7 @@ impl<'a> Stage<'a> {
             growing: true,
             stretch: "joining",
             watch,
+            stop,
             reported: Time::ZERO,
         }
     }
@@ -102,7 +110,7 @@ impl<'a> Stage<'a> {
     /// Newcomers come as fast as those who are there can take them in.
     fn join(&mut self) {
         let mut spawned = 0;
-        while self.joined.len() < self.options.peers {
+        while self.joined.len() < self.options.peers && !self.stopped() {
             let most = self.joined.len() / JOINED_PER_NEWCOMER + 1;
             while spawned < self.options.peers && self.seeking.len() < most {
                 self.newcomer();
@@ -141,7 +149,7 @@ impl<'a> Stage<'a> {
         self.stretch = "creating";
         let start = self.world.now();
         let mut ordered = 0;
-        while ordered < self.options.groups {
+        while ordered < self.options.groups && !self.stopped() {
             self.pass(TICK);
             let share = self.world.now().since(start).as_secs_f64() / CREATION.as_secs_f64();
             let due = ((self.options.groups as f64 * share) as usize).min(self.options.groups);
@@ -150,7 +158,7 @@ impl<'a> Stage<'a> {
             }
             ordered = due;
         }
-        while !self.creating.is_empty() && self.world.now().since(start) < CREATION * 3 {
+        while !self.creating.is_empty() && !self.stopped() && self.world.now().since(start) < CREATION * 3 {
             self.pass(TICK);
         }
         self.report.groups = self.ledger.len();
@@ -237,13 +245,18 @@ impl<'a> Stage<'a> {
     fn echo(&mut self) {
         self.stretch = "echo";
         let start = self.world.now();
-        while self.ledger.untold > 0 && self.world.now().since(start) < ECHO {
+        while self.ledger.untold > 0 && !self.stopped() && self.world.now().since(start) < ECHO {
             self.pass(TICK);
         }
     }
 
     fn finish(mut self) -> Report {
-        self.ledger.close();
+        if self.report.stopped.is_none() {
+            self.ledger.close();
+        }
+        if self.report.peers == 0 {
+            self.report.peers = self.joined.len();
+        }
         let mut report = self.report;
         report.failed = self.ledger.failed;
         report.latencies = self.ledger.latencies;
@@ -254,10 +267,18 @@ impl<'a> Stage<'a> {
         report
     }
 
+    /// Whether the run ends before its end; remembered, because whoever stops it may not say so twice.
+    pub(super) fn stopped(&mut self) -> bool {
+        if self.report.stopped.is_none() && (self.stop)() {
+            self.report.stopped = Some(self.stretch);
+        }
+        self.report.stopped.is_some()
+    }
+
     /// Lets time pass, and takes in what peers have told their applications.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.world.now() + time;
-        while self.world.now() < end {
+        while self.world.now() < end && !self.stopped() {
             let step = end.since(self.world.now()).min(TICK);
             self.world.run_for(step);
             for (at, observation) in self.world.take_observations() {
