@@ -209,9 +209,12 @@ pub struct DemoArgs {
     /// How many nodes to kill
     #[arg(long, value_name = "K", default_value_t = 1)]
     pub kill: u32,
-    /// Members of each group
-    #[arg(long, value_name = "S", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..))]
-    pub size: u32,
+    /// Members of each group [default: 4, or all nodes if there are fewer]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(2..))]
+    pub size: Option<u32>,
+    /// Timings of the nodes [default: local, or lan for more nodes than this machine serves so often]
+    #[arg(long, value_enum)]
+    pub profile: Option<ProfileArg>,
     /// Draw the same groups and the same victims again
     #[arg(long)]
     pub seed: Option<u64>,
@@ -291,15 +294,21 @@ impl SimArgs {
 }
 
 impl DemoArgs {
+    /// Members of each group.
+    pub fn size(&self) -> u32 {
+        self.size.unwrap_or(4.min(self.nodes))
+    }
+
     /// What no single flag can see.
     ///
     /// # Errors
     /// The line to print, with exit code 2.
     pub fn validate(&self) -> Result<(), String> {
-        if self.size > self.nodes {
+        if self.size() > self.nodes {
             return Err(format!(
                 "--size {} needs at least as many nodes, and --nodes is {}",
-                self.size, self.nodes
+                self.size(),
+                self.nodes
             ));
         }
         if self.kill >= self.nodes {
@@ -321,6 +330,17 @@ pub enum ProfileArg {
     Wan,
     /// One machine or one rack.
     Local,
+}
+
+impl ProfileArg {
+    /// As the user writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ProfileArg::Lan => "lan",
+            ProfileArg::Wan => "wan",
+            ProfileArg::Local => "local",
+        }
+    }
 }
 
 impl From<ProfileArg> for Profile {
@@ -546,7 +566,9 @@ mod tests {
             _ => panic!("{line}"),
         };
         assert_eq!(validate("demo"), Ok(()));
-        assert_eq!(validate("demo --nodes 2 --size 2 --kill 1"), Ok(()));
+        for line in ["demo --nodes 2", "demo --nodes 3", "demo --nodes 2 --size 2 --kill 1"] {
+            assert_eq!(validate(line), Ok(()), "{line}");
+        }
         assert!(validate("demo --nodes 4 --kill 4").is_err());
         assert!(validate("demo --nodes 4 --size 5").is_err());
     }

@@ -21,6 +21,8 @@ pub enum Exit {
     CreationFailed = 4,
     /// The node cannot be reached, or went away.
     NodeUnreachable = 5,
+    /// Ended by SIGHUP: the terminal is gone.
+    HungUp = 129,
     /// Ended by SIGINT, or by a second one while stopping.
     Interrupted = 130,
     /// Ended by SIGTERM, or by a second one while stopping.
@@ -61,6 +63,11 @@ impl Failure {
         Failure::new(Exit::Usage, message)
     }
 
+    /// Whoever reads has had enough: no error, and nothing to say to anybody.
+    pub fn unread() -> Failure {
+        Failure::new(Exit::Done, "")
+    }
+
     /// Says it on standard error and gives the code.
     pub fn report(self) -> ExitCode {
         if !self.message.is_empty() {
@@ -99,6 +106,7 @@ mod tests {
             Exit::NodeUnreachable,
         ];
         assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(Exit::HungUp as u8, 128 + 1);
         assert_eq!(Exit::Interrupted as u8, 128 + 2);
         assert_eq!(Exit::Terminated as u8, 128 + 15);
     }

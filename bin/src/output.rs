@@ -1,7 +1,7 @@
 //! What goes to standard output: aligned tables for people, one JSON object per line for programs.
 //!
 //! Results go to standard output and nothing else does. A reader that has had enough (`| head -1`) is no error: writing then
-//! says so, and the command ends quietly. Every text that goes out for people goes through [`shown`]; colours are added afterwards.
+//! fails with [`Failure::unread`], and the command cleans up and ends quietly. Every text that goes out for people goes through [`shown`]; colours are added afterwards.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -105,7 +105,7 @@ fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unread()),
         Err(error) => Err(Failure::error(format!("cannot write to standard output: {error}"))),
     }
 }

@@ -1,4 +1,5 @@
-//! Being asked to stop: SIGTERM and SIGINT. SIGHUP, which would end a node without a goodbye, is taken there and does nothing yet.
+//! Being asked to stop: SIGTERM and SIGINT. SIGHUP, which would end a node without a goodbye, is taken there and does nothing yet; a demo, which
+//! has to clean up, is asked to stop by it as well.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,6 +9,8 @@ use crate::exit::Exit;
 #[derive(Debug)]
 pub struct Signals {
     hangup: Option<Signal>,
+    /// Whether SIGHUP is such a signal too.
+    hangup_stops: bool,
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
 }
@@ -17,6 +20,7 @@ impl Signals {
     pub fn new() -> Signals {
         Signals {
             hangup: None,
+            hangup_stops: false,
             interrupt: take(SignalKind::interrupt()),
             terminate: take(SignalKind::terminate()),
         }
@@ -30,13 +34,24 @@ impl Signals {
         }
     }
 
+    /// As [`Signals::new`], and SIGHUP asks to stop as well.
+    pub fn of_demo() -> Signals {
+        Signals {
+            hangup_stops: true,
+            ..Signals::of_node()
+        }
+    }
+
     /// The next signal to stop, as the exit code that it stands for.
     pub async fn next(&mut self) -> Exit {
         loop {
             tokio::select! {
                 () = next_of(&mut self.interrupt) => return Exit::Interrupted,
                 () = next_of(&mut self.terminate) => return Exit::Terminated,
-                () = next_of(&mut self.hangup) => tracing::info!("SIGHUP: nothing is reloaded yet"),
+                () = next_of(&mut self.hangup) => match self.hangup_stops {
+                    true => return Exit::HungUp,
+                    false => tracing::info!("SIGHUP: nothing is reloaded yet"),
+                },
             }
         }
     }
@@ -56,9 +71,4 @@ async fn next_of(signal: &mut Option<Signal>) {
     }
     // It cannot come (any more).
     std::future::pending::<()>().await;
-}
-
-/// The first signal from now on.
-pub async fn terminated() -> Exit {
-    Signals::new().next().await
 }

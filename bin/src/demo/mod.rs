@@ -3,6 +3,8 @@
 //! Start nodes, create groups among them, kill some without warning, and hold a stop-watch until every survivor of every affected group
 //! has been told. Then look whether anything was told twice, too late, or without need.
 
+mod capacity;
+mod place;
 mod plan;
 mod processes;
 mod report;
@@ -18,12 +20,13 @@ use tokio::task::JoinSet;
 
 use crate::api::log::{FAILED, GAP};
 use crate::api::model::{Checked, CreateRequest, Created, Event, GroupInfo, NodeInfo};
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, ProfileArg};
 use crate::client::CallError;
 use crate::client::sse::Events;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::output::{as_ms, counted, millis, short_peer};
-use crate::signals;
+use crate::signals::Signals;
+use capacity::Machine;
 use plan::Plan;
 use processes::Fleet;
 use report::Report;
@@ -43,18 +46,27 @@ const QUEUE: usize = 1024;
 /// `fatebound demo`
 pub async fn demo(args: &DemoArgs) -> Outcome {
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let mut signals = Signals::of_demo();
+    let machine = Machine::look();
+    if let Some(warning) = machine.bears(args.nodes.into())? {
+        complain(format_args!("fatebound: {warning}"));
+    }
     let plan = Plan::draw(
         args.nodes as usize,
         args.groups as usize,
-        args.size as usize,
+        args.size() as usize,
         args.kill as usize,
         seed,
     );
     let report = Report::new(args.json);
-    let mut fleet = Fleet::new()?;
+    let profile = args.profile.unwrap_or(match machine.brisk(args.nodes.into()) {
+        true => ProfileArg::Local,
+        false => ProfileArg::Lan,
+    });
+    let mut fleet = Fleet::new(profile, machine.at_a_time())?;
     let outcome = tokio::select! {
         outcome = run(&plan, seed, &mut fleet, &report, args.nodes as usize) => outcome,
-        exit = signals::terminated() => Err(Failure::new(exit, "interrupted; every node is stopped")),
+        exit = signals.next() => Err(Failure::new(exit, "interrupted; every node is stopped")),
     };
     report.clear();
     fleet.stop().await;

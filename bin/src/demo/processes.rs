@@ -10,27 +10,29 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use super::place::Place;
+use crate::cli::ProfileArg;
 use crate::client::Api;
 use crate::exit::Failure;
 
-/// A node has this long to be ready; many are started at once, on a busy machine.
+/// If no node becomes ready for this long, none will: many are started at once, on a busy machine, and each takes its time.
 const READY: Duration = Duration::from_secs(60);
 /// A node has this long for an answer: far longer than it needs, for a busy machine.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Nodes that the others join through.
 const BOOTSTRAP: usize = 3;
-/// A Unix socket's path has room for this.
-const MAX_SOCKET_PATH: usize = 100;
 
 /// All nodes of a demo.
 #[derive(Debug)]
 pub struct Fleet {
-    directory: TempDir,
+    place: Place,
     program: PathBuf,
+    profile: ProfileArg,
+    /// So many are started at a time.
+    at_a_time: usize,
     network: String,
     nodes: Vec<Process>,
 }
@@ -52,28 +54,20 @@ pub struct Process {
 
 impl Fleet {
     /// No node yet, but a place for them.
-    pub fn new() -> Result<Fleet, Failure> {
-        let directory = tempfile::Builder::new().prefix("fatebound-demo-").tempdir();
-        let directory =
-            directory.map_err(|error| Failure::error(format!("cannot make a temporary directory: {error}")))?;
-        if directory.path().as_os_str().len() + 10 > MAX_SOCKET_PATH {
-            let path = directory.path().display();
-            return Err(Failure::error(format!(
-                "{path} is too long for Unix sockets: set TMPDIR to a shorter path"
-            )));
-        }
+    pub fn new(profile: ProfileArg, at_a_time: usize) -> Result<Fleet, Failure> {
         let program = std::env::current_exe();
         Ok(Fleet {
             program: program.map_err(|error| Failure::error(format!("cannot find this program's file: {error}")))?,
             network: format!("demo-{}", std::process::id()),
-            directory,
+            place: Place::new()?,
+            profile,
+            at_a_time,
             nodes: Vec::new(),
         })
     }
 
     /// Starts this many nodes and waits until all have joined; `progress` hears how many have.
     pub async fn start(&mut self, nodes: usize, progress: impl Fn(usize)) -> Result<(), Failure> {
-        let parallel = std::thread::available_parallelism().map_or(4, |cores| 4 * cores.get());
         // The first alone, then those that the others join through, then all others.
         for upto in [1, BOOTSTRAP.min(nodes), nodes] {
             let bootstrap: Vec<String> = self
@@ -86,9 +80,13 @@ impl Fleet {
             let starting: Vec<_> = (from..upto)
                 .map(|number| self.start_one(number, bootstrap.clone()))
                 .collect();
-            let mut started = stream::iter(starting).buffer_unordered(parallel);
+            let mut started = stream::iter(starting).buffer_unordered(self.at_a_time);
             let mut new = Vec::new();
-            while let Some(node) = started.try_next().await? {
+            loop {
+                let next = tokio::time::timeout(READY, started.try_next()).await;
+                let Some(node) = next.map_err(|_| self.stuck(from + new.len(), nodes))?? else {
+                    break;
+                };
                 new.push(node);
                 progress(from + new.len());
             }
@@ -118,13 +116,24 @@ impl Fleet {
         for node in &mut self.nodes {
             let _ = node.child.wait().await;
         }
-        if let Err(error) = self.directory.close() {
-            tracing::warn!(%error, "the temporary directory could not be removed");
-        }
+        self.place.remove().await;
+    }
+
+    /// Nobody becomes ready any more; what the first of those that do not has said last may be why.
+    fn stuck(&self, ready: usize, nodes: usize) -> Failure {
+        let directories = (0..nodes).map(|number| self.place.path().join(number.to_string()));
+        let words = directories
+            .map(|directory| last_words(&directory))
+            .find(|words| !words.is_empty());
+        Failure::error(format!(
+            "{ready} of {nodes} nodes have joined, and for {} s no other has: this machine is too busy for so many ({})",
+            READY.as_secs(),
+            words.as_deref().unwrap_or("they say nothing")
+        ))
     }
 
     async fn start_one(&self, number: usize, bootstrap: Vec<String>) -> Result<Process, Failure> {
-        let directory = self.directory.path().join(number.to_string());
+        let directory = self.place.path().join(number.to_string());
         let failed = |what: String| Failure::error(format!("node {number} {what}"));
         std::fs::create_dir(&directory).map_err(|error| failed(format!("has no directory: {error}")))?;
         let socket = directory.join("api");
@@ -137,17 +146,10 @@ impl Fleet {
             .take()
             .ok_or_else(|| failed("has no standard output".to_owned()))?;
         let mut lines = BufReader::new(stdout).lines();
-        let address = tokio::time::timeout(READY, until_ready(&mut lines)).await;
-        let address = match address {
-            Ok(Some(address)) => address,
-            Ok(None) => return Err(failed(format!("ended while it started: {}", last_words(&directory)))),
-            Err(_) => {
-                return Err(failed(format!(
-                    "did not join within {} s (is this machine too busy for so many nodes?): {}",
-                    READY.as_secs(),
-                    last_words(&directory)
-                )));
-            }
+        let Some(address) = until_ready(&mut lines).await else {
+            let words = Some(last_words(&directory)).filter(|words| !words.is_empty());
+            let words = words.as_deref().unwrap_or("it said nothing");
+            return Err(failed(format!("ended while it started: {words}")));
         };
         let peer = address.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Process {
@@ -172,7 +174,7 @@ impl Fleet {
         command.args([
             "node",
             "--profile",
-            "local",
+            self.profile.name(),
             "--listen",
             "/ip4/127.0.0.1/tcp/0",
             "--stop-with-stdin",
@@ -208,9 +210,9 @@ async fn until_ready(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<String
     None
 }
 
-/// The last line of a node's log.
+/// The last line of a node's log; empty if there is none.
 fn last_words(directory: &Path) -> String {
     let log = std::fs::read_to_string(directory.join("log")).unwrap_or_default();
     let last = log.lines().rev().find(|line| !line.trim().is_empty());
-    last.unwrap_or("it said nothing").to_owned()
+    last.unwrap_or_default().to_owned()
 }

@@ -1,7 +1,8 @@
 //! What the demo shows: progress while it runs, one table of groups, one summary.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
@@ -9,11 +10,14 @@ use serde_json::{Value, json};
 use super::plan::Plan;
 use super::verdict::{Record, median};
 use crate::exit::{Failure, complain};
-use crate::output::{Cell, Output, Style, Table, as_ms, counted, millis, short};
+use crate::output::{self, Output, Style, Table, as_ms, counted, millis, short};
 use crate::shown::shown;
 
 /// Rows of the table at most: more say nothing more.
 const MAX_ROWS: usize = 40;
+
+/// Between two lines of progress where no line can move.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Where the demo's words go: results to standard output, progress to standard error.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub struct Report {
     output: Output,
     bar: ProgressBar,
     terminal: bool,
+    /// When progress was last told where no line can move.
+    told: Cell<Instant>,
 }
 
 impl Report {
@@ -40,11 +46,16 @@ impl Report {
             output: Output::new(json),
             bar,
             terminal,
+            told: Cell::new(Instant::now()),
         }
     }
 
-    /// What is going on at the moment.
+    /// What is going on at the moment: a moving line on a terminal, a new line every few seconds elsewhere.
     pub fn progress(&self, text: String) {
+        if !self.terminal && self.told.get().elapsed() >= PAUSE {
+            self.told.set(Instant::now());
+            complain(&text);
+        }
         self.bar.set_message(shown(&text).into_owned());
         self.bar.tick();
     }
@@ -130,8 +141,9 @@ fn table(plan: &Plan, record: &Record, ids: &[String]) -> Table {
     order.sort_by_key(|&group| plan.dead(group).is_empty());
     for group in order.into_iter().take(MAX_ROWS) {
         let times = record.times(group);
-        let time =
-            |time: Option<&Duration>| Cell::number(time.map_or_else(|| "-".to_owned(), |time| millis(as_ms(*time))));
+        let time = |time: Option<&Duration>| {
+            output::Cell::number(time.map_or_else(|| "-".to_owned(), |time| millis(as_ms(*time))))
+        };
         let dead = plan.dead(group);
         table.row([
             short(&ids[group]).into(),
@@ -139,7 +151,7 @@ fn table(plan: &Plan, record: &Record, ids: &[String]) -> Table {
             if dead.is_empty() {
                 "-".into()
             } else {
-                Cell::styled(Style::Red, numbers(&dead))
+                output::Cell::styled(Style::Red, numbers(&dead))
             },
             time(times.first()),
             time(times.last()),
@@ -149,16 +161,16 @@ fn table(plan: &Plan, record: &Record, ids: &[String]) -> Table {
     table
 }
 
-fn outcome(plan: &Plan, record: &Record, group: usize) -> Cell {
+fn outcome(plan: &Plan, record: &Record, group: usize) -> output::Cell {
     if plan.dead(group).is_empty() {
         return match record.alive.contains(&group) {
-            true => Cell::styled(Style::Green, "alive"),
-            false => Cell::styled(Style::Red, "failed without a dead member"),
+            true => output::Cell::styled(Style::Green, "alive"),
+            false => output::Cell::styled(Style::Red, "failed without a dead member"),
         };
     }
     let (told, all) = (record.times(group).len(), plan.to_tell(group).len());
     let style = if told == all { Style::Green } else { Style::Red };
-    Cell::styled(style, format!("told {told} of {all}"))
+    output::Cell::styled(style, format!("told {told} of {all}"))
 }
 
 fn summary(plan: &Plan, record: &Record) -> Vec<String> {

@@ -167,21 +167,3 @@ fn a_watcher_whose_node_is_lost_says_so() {
     let watched = watching.wait_with_output().unwrap();
     assert_eq!(code(&watched), Some(5), "{}", error(&watched));
 }
-
-#[test]
-fn a_small_demo_keeps_its_promise_and_cleans_up() {
-    let home = Home::new();
-    let demo = home
-        .command("demo --nodes 4 --groups 3 --size 3 --kill 1 --seed 7 --json")
-        .env("TMPDIR", home.path())
-        .output();
-    let demo = demo.unwrap();
-    assert_eq!(code(&demo), Some(0), "{}", error(&demo));
-    let last: Value = serde_json::from_str(text(&demo).lines().last().unwrap()).unwrap();
-    assert_eq!((&last["event"], &last["ok"]), (&"summary".into(), &true.into()));
-    assert_eq!(
-        std::fs::read_dir(home.path()).unwrap().count(),
-        0,
-        "nothing is left behind"
-    );
-}

@@ -1,6 +1,8 @@
 //! The built program, run as users and scripts run it.
 
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod foreign;
