@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use fatebound::{Multiaddr, Profile};
 use fatebound_sim::setting::Setting;
 
-use crate::api::peer_arg::PeerArg;
+use crate::client::peer_names::PeerName;
 
 /// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.
 #[derive(Debug, Parser)]
@@ -39,7 +39,7 @@ pub enum Command {
     Status(ClientArgs),
     /// The node's neighbours and its links to them
     #[command(visible_alias = "members")]
-    Peers(ClientArgs),
+    Peers(PeersArgs),
     /// Where the node stands on the ring, and whom it routes through
     Routes(ClientArgs),
     /// What the node is: identity, addresses, profile, bound, counters
@@ -153,12 +153,22 @@ pub struct IdArgs {
     pub json: bool,
 }
 
+/// `fatebound peers`.
+#[derive(Clone, Debug, Args)]
+pub struct PeersArgs {
+    /// Also why each link is kept, and where each neighbour may be dialled: more than 80 columns
+    #[arg(long)]
+    pub wide: bool,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
 /// `fatebound group create`.
 #[derive(Clone, Debug, Args)]
 pub struct CreateArgs {
-    /// The other members: a PeerId, or a multiaddress that ends in /p2p/<PeerId>.
+    /// The other members: a PeerId, a multiaddress that ends in /p2p/<PeerId>, or what a PeerId begins or ends with that the node has heard of.
     #[arg(required = true, value_name = "PEER")]
-    pub peers: Vec<PeerArg>,
+    pub peers: Vec<PeerName>,
     /// What kind of group: the invitation goes to whoever waits for this tag
     #[arg(long)]
     pub tag: Option<String>,
@@ -505,7 +515,8 @@ mod tests {
     fn what_makes_no_sense_is_bad_usage() {
         for line in [
             "group create",
-            "group create nobody",
+            "group create no-body",
+            "group create mQ5",
             "group create /ip4/127.0.0.1/tcp/4001",
             "node --profile moon",
             "node --api 127.0.0.1:80",

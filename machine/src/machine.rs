@@ -181,6 +181,7 @@ impl Machine {
     /// Its neighbours, the oldest link first.
     pub fn peers(&self) -> Vec<PeerView> {
         let view = |neighbour: fatebound_overlay::Neighbour| PeerView {
+            addresses: self.overlay.addresses(&neighbour.peer),
             peer: neighbour.peer,
             doubtful: neighbour.doubtful,
             wanted: neighbour.wanted,

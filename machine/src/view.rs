@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::{Bounded, PeerId};
+use fatebound_overlay::{Bounded, Multiaddr, PeerId};
 
 use crate::Machine;
 
@@ -77,6 +77,8 @@ pub struct PeerView {
     pub round_trip: Option<Duration>,
     /// The neighbour's incarnation.
     pub incarnation: u64,
+    /// Where it may be dialled, as far as is known here.
+    pub addresses: Vec<Multiaddr>,
 }
 
 /// Where this peer stands and whom it routes through.

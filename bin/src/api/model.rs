@@ -130,6 +130,9 @@ pub struct PeerInfo {
     pub round_trip_ms: Option<f64>,
     /// The neighbour's life, hexadecimal.
     pub incarnation: String,
+    /// Where it may be dialled, as far as the node knows.
+    #[serde(default)]
+    pub addresses: Vec<String>,
 }
 
 /// `GET /v1/routes`.

@@ -3,12 +3,15 @@
 use std::io::Read;
 
 use data_encoding::BASE64;
+use fatebound::PeerId;
 use serde::Serialize;
 
 use super::creating::{attempts, longest};
+use super::peer_names::resolve;
 use super::status::label;
 use super::{Api, CallError};
 use crate::api::model::{Checked, CreateRequest, GroupInfo, GroupState, Groups, RefusalInfo, SignalRequest, Signalled};
+use crate::api::peer_arg::PeerArg;
 use crate::api::problem::{Kind, Problem};
 use crate::cli::{ClientArgs, CreateArgs, OneGroupArgs};
 use crate::exit::{Exit, Failure, Outcome, complain};
@@ -21,7 +24,7 @@ const MAX_STATE: u64 = 64 * 1024;
 pub async fn create(args: &CreateArgs) -> Outcome {
     let output = Output::new(args.client.json);
     let api = Api::of(&args.client)?;
-    let request = request(args)?;
+    let request = request(args, resolve(&api, &args.peers).await?)?;
     match attempts(&api, request, args).await {
         Ok(created) if output.is_json() => output.object(&created).map(|()| Exit::Done),
         Ok(created) => output.line(&created.group).map(|()| Exit::Done),
@@ -30,7 +33,7 @@ pub async fn create(args: &CreateArgs) -> Outcome {
     }
 }
 
-fn request(args: &CreateArgs) -> Result<CreateRequest, Failure> {
+fn request(args: &CreateArgs, members: Vec<PeerArg>) -> Result<CreateRequest, Failure> {
     let (state, state_base64) = match args.state.as_deref().map(read_state).transpose()? {
         None => (None, None),
         Some(bytes) => match String::from_utf8(bytes) {
@@ -39,7 +42,7 @@ fn request(args: &CreateArgs) -> Result<CreateRequest, Failure> {
         },
     };
     Ok(CreateRequest {
-        members: args.peers.clone(),
+        members,
         tag: args.tag.clone(),
         state,
         state_base64,
@@ -159,9 +162,22 @@ pub async fn list(all: bool, limit: usize, args: &ClientArgs) -> Outcome {
             .try_for_each(|group| output.object(group))
             .map(|()| Exit::Done);
     }
-    let mut table = Table::new(&["GROUP", "STATE", "ROLE", "ROOT", "MEMBERS", "TAG"]);
-    for group in &listing.groups {
-        table.row([
+    let table = listed(&listing.groups, all);
+    if table.is_empty() {
+        complain("no groups");
+        return Ok(Exit::Done);
+    }
+    output.table(&table).map(|()| Exit::Done)
+}
+
+/// With those that have failed, and why.
+fn listed(groups: &[GroupInfo], failed: bool) -> Table {
+    let mut table = Table::new(match failed {
+        false => &["GROUP", "STATE", "ROLE", "ROOT", "MEMBERS", "TAG"],
+        true => &["GROUP", "STATE", "ROLE", "ROOT", "MEMBERS", "TAG", "REASON"],
+    });
+    for group in groups {
+        let cells: [Cell; 6] = [
             short(&group.group).into(),
             state(group.state),
             group.role.clone().unwrap_or_default().into(),
@@ -172,13 +188,28 @@ pub async fn list(all: bool, limit: usize, args: &ClientArgs) -> Outcome {
                 group.members.len().to_string()
             }),
             group.tag.clone().unwrap_or_default().into(),
-        ]);
+        ];
+        if failed {
+            let [id, state, role, root, members, tag] = cells;
+            table.row([id, state, role, root, members, tag, reason(group).into()]);
+        } else {
+            table.row(cells);
+        }
     }
-    if table.is_empty() {
-        complain("no groups");
-        return Ok(Exit::Done);
-    }
-    output.table(&table).map(|()| Exit::Done)
+    table
+}
+
+/// Why a group has failed, peers as the table shows them elsewhere.
+fn reason(group: &GroupInfo) -> String {
+    let failure = group.failure.as_ref();
+    let message = failure
+        .and_then(|failure| failure.message.as_deref())
+        .unwrap_or_default();
+    let word = |word: &str| match word.parse::<PeerId>() {
+        Ok(_) => short_peer(word).to_owned(),
+        Err(_) => word.to_owned(),
+    };
+    message.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// `fatebound group show`

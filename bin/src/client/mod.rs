@@ -5,6 +5,7 @@
 
 mod creating;
 pub mod groups;
+pub mod peer_names;
 pub mod sse;
 pub mod status;
 pub mod watch;

@@ -1,7 +1,7 @@
 //! `status`, `info`, `peers`, `routes`: what the node sees.
 
-use crate::api::model::{BootstrapProblem, NodeInfo, Peers, RouteEntry, Routes};
-use crate::cli::ClientArgs;
+use crate::api::model::{BootstrapProblem, NodeInfo, PeerInfo, Peers, RouteEntry, Routes};
+use crate::cli::{ClientArgs, PeersArgs};
 use crate::client::Api;
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::output::{Cell, Output, Style, Table, millis, short_peer};
@@ -86,17 +86,29 @@ pub async fn info(args: &ClientArgs) -> Outcome {
     output.table(&table).map(|()| Exit::Done)
 }
 
-/// `fatebound peers`
-pub async fn peers(args: &ClientArgs) -> Outcome {
-    let output = Output::new(args.json);
-    let Peers { peers } = Api::of(args)?.get("/v1/peers").await?;
+/// `fatebound peers`: within 80 columns, unless wanted otherwise.
+pub async fn peers(args: &PeersArgs) -> Outcome {
+    let output = Output::new(args.client.json);
+    let Peers { peers } = Api::of(&args.client)?.get("/v1/peers").await?;
     if output.is_json() {
         return peers
             .iter()
             .try_for_each(|peer| output.object(peer))
             .map(|()| Exit::Done);
     }
-    let mut table = Table::new(&["PEER", "LINK", "RTT", "PATHS", "KEPT FOR"]);
+    let table = neighbours(peers, args.wide);
+    if table.is_empty() {
+        complain("no neighbours");
+        return Ok(Exit::Done);
+    }
+    output.table(&table).map(|()| Exit::Done)
+}
+
+fn neighbours(peers: Vec<PeerInfo>, wide: bool) -> Table {
+    let mut table = Table::new(match wide {
+        false => &["PEER", "LINK", "RTT", "PATHS"],
+        true => &["PEER", "LINK", "RTT", "PATHS", "KEPT FOR", "ADDRESSES"],
+    });
     for peer in peers {
         let style = if peer.link == "alive" {
             Style::Green
@@ -105,19 +117,20 @@ pub async fn peers(args: &ClientArgs) -> Outcome {
         };
         let kept = if peer.wanted { "routes" } else { "paths" };
         let round_trip = peer.round_trip_ms.map_or_else(|| "-".to_owned(), millis);
-        table.row([
+        let [who, link, round_trip, paths] = [
             peer.peer.into(),
             Cell::styled(style, peer.link),
             Cell::number(round_trip),
             Cell::number(peer.paths.to_string()),
-            kept.into(),
-        ]);
+        ];
+        if wide {
+            let addresses = peer.addresses.join(" ");
+            table.row([who, link, round_trip, paths, kept.into(), addresses.into()]);
+        } else {
+            table.row([who, link, round_trip, paths]);
+        }
     }
-    if table.is_empty() {
-        complain("no neighbours");
-        return Ok(Exit::Done);
-    }
-    output.table(&table).map(|()| Exit::Done)
+    table
 }
 
 /// `fatebound routes`

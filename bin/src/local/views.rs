@@ -64,6 +64,7 @@ pub fn peer(view: &PeerView) -> PeerInfo {
         paths: view.paths,
         round_trip_ms: view.round_trip.map(as_ms),
         incarnation: hexadecimal(view.incarnation),
+        addresses: view.addresses.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -11,6 +11,8 @@ mod groups;
 #[cfg(test)]
 mod home;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod places;
 #[cfg(test)]
 mod refusals;

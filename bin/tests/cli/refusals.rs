@@ -31,7 +31,7 @@ fn wrong_command_lines_exit_2_and_show_the_usage() {
         "node --bootstrap ,,",
         "node --bootstrap=",
         "group create",
-        "group create nobody",
+        "group create no-body",
         "group watch --until-failed a/b",
         "demo --nodes 1",
         "demo --nodes 4 --kill 4",
