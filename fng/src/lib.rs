@@ -43,7 +43,7 @@ mod view;
 mod window;
 
 pub use config::{Config, Timings};
-pub use fatebound_tree::{GroupId, ParseGroupIdError};
+pub use fatebound_tree::{GroupId, GroupPrefix, ParseGroupIdError};
 pub use groups::Groups;
 pub use io::*;
 pub use reason::{Reason, Refusal};

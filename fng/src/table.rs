@@ -224,6 +224,11 @@ impl Table {
         self.index.get(&(life, id.sequence)).copied()
     }
 
+    /// One more than the last place in which a group can be.
+    pub(crate) fn places(&self) -> u32 {
+        self.groups.len() as u32
+    }
+
     pub(crate) fn group(&self, slot: u32) -> Option<&Group> {
         self.groups.get(slot as usize)?.as_ref()
     }
@@ -294,7 +299,7 @@ impl Table {
 
     /// Places with groups, the oldest first.
     pub(crate) fn slots(&self) -> Vec<u32> {
-        let mut slots: Vec<_> = (0..self.groups.len() as u32)
+        let mut slots: Vec<_> = (0..self.places())
             .filter_map(|slot| self.group(slot).map(|group| (group.born, slot)))
             .collect();
         slots.sort_unstable();

@@ -63,6 +63,32 @@ impl Groups {
             .collect()
     }
 
+    /// Some of the groups that this peer is in: those in the table's places from `from` on, until `effort` is spent, which every place and
+    /// every member costs one of. Each comes with its number in the order of their coming; then the place where the next ones are, if there are.
+    pub fn page(&self, from: u32, effort: usize) -> (Vec<(u64, GroupView)>, Option<u32>) {
+        let mut page = Vec::new();
+        let mut spent = 0;
+        for slot in from..self.table.places() {
+            if spent >= effort {
+                return (page, Some(slot));
+            }
+            spent += 1;
+            if let (Some(group), Some(view)) = (self.table.group(slot), self.view_at(slot)) {
+                spent += view.members.len();
+                page.push((group.born, view));
+            }
+        }
+        (page, None)
+    }
+
+    /// As [`Groups::page`], their ids alone.
+    pub fn ids(&self, from: u32, places: u32) -> (Vec<GroupId>, Option<u32>) {
+        let until = from.saturating_add(places).min(self.table.places());
+        let groups = (from..until).filter_map(|slot| self.table.group(slot));
+        let ids = groups.map(|group| self.table.id(group)).collect();
+        (ids, (until < self.table.places()).then_some(until))
+    }
+
     /// Groups that this peer is the root of.
     pub fn as_root(&self) -> usize {
         self.table.roots()

@@ -221,6 +221,16 @@ impl Machine {
         self.groups.views(limit)
     }
 
+    /// Some of its groups, for who must not keep it from its work for long: see [`Groups::page`].
+    pub fn groups_from(&self, from: u32, effort: usize) -> (Vec<(u64, GroupView)>, Option<u32>) {
+        self.groups.page(from, effort)
+    }
+
+    /// As [`Machine::groups_from`], their ids alone: see [`Groups::ids`].
+    pub fn group_ids_from(&self, from: u32, places: u32) -> (Vec<GroupId>, Option<u32>) {
+        self.groups.ids(from, places)
+    }
+
     /// One of its groups.
     pub fn group(&self, group: &GroupId) -> Option<GroupView> {
         self.groups.view(group)

@@ -22,10 +22,12 @@ pub struct GroupId {
 }
 
 /// Bytes of checksum in the text form: a mistyped id passes once in 2³².
-const CHECKSUM: usize = 4;
+pub(crate) const CHECKSUM: usize = 4;
+/// Characters of the text form at most: base58 takes time that grows with the square, so longer texts are not even looked at.
+pub(crate) const MAX_TEXT: usize = 160;
 
 impl GroupId {
-    fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(16 + 40);
         body.extend(self.incarnation.to_be_bytes());
         body.extend(self.sequence.to_be_bytes());
@@ -34,7 +36,7 @@ impl GroupId {
     }
 }
 
-fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
+pub(crate) fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     let mut sum = [0; CHECKSUM];
     let hash = blake3::derive_key("fatebound group id text 1", body);
     sum.copy_from_slice(&hash[..CHECKSUM]);
@@ -71,7 +73,7 @@ impl FromStr for GroupId {
     type Err = ParseGroupIdError;
 
     fn from_str(text: &str) -> Result<GroupId, ParseGroupIdError> {
-        if text.len() > 160 {
+        if text.len() > MAX_TEXT {
             return Err(ParseGroupIdError::TooLong);
         }
         let bytes = bs58::decode(text).into_vec().map_err(|_| ParseGroupIdError::Alphabet)?;

@@ -12,6 +12,7 @@ mod construct;
 mod fail;
 mod fingerprint;
 mod group_id;
+mod group_prefix;
 mod index;
 pub mod intern;
 mod io;
@@ -27,6 +28,7 @@ mod tree;
 
 pub use config::Config;
 pub use group_id::{GroupId, ParseGroupIdError};
+pub use group_prefix::GroupPrefix;
 pub use io::*;
 pub use message::{Cause, Operation, PathId, Tell};
 pub use tree::Tree;
