@@ -6,22 +6,19 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fatebound::IdentityError;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::api::server;
+use crate::api::serving::Serving;
 use crate::api::socket::{self, Socket};
 use crate::cli::{LogFormat, NodeArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::local::{Local, Start};
 use crate::paths;
 use crate::signals::Signals;
-
-/// Answers that are under way when the node stops get this long.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// `fatebound node`
 pub async fn node(args: &NodeArgs) -> Outcome {
@@ -46,16 +43,13 @@ pub async fn node(args: &NodeArgs) -> Outcome {
             &format!("listening {address}"),
         );
     }
-    let (stop, stopped) = oneshot::channel::<()>();
-    let until = async { drop(stopped.await) };
-    let serving = tokio::spawn(server::run(listener, Arc::clone(&local), until));
+    let serving = Serving::start(listener, Arc::clone(&local)).map_err(Failure::error)?;
     let asked = run(&local, args, &announcer, &mut signals).await;
     tokio::select! {
         () = local.shutdown() => {}
         again = signals.next() => return Ok(again),
     }
-    drop(stop);
-    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+    serving.end().await;
     if asked {
         Ok(Exit::Done)
     } else {

@@ -76,6 +76,24 @@ pub(crate) enum Order {
     Shutdown,
 }
 
+impl Order {
+    /// Whether whoever gave it no longer waits for what comes of it.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Order::Create(creation) => creation.reply.is_closed(),
+            Order::Signal { reply, .. } | Order::FallSilent { reply, .. } => reply.is_closed(),
+            Order::Check { reply, .. } => reply.is_closed(),
+            Order::Locate { reply, .. } => reply.is_closed(),
+            Order::Accept { reply, .. } | Order::Admissions { reply, .. } => reply.is_closed(),
+            Order::JoinGroup(joining) => joining.reply.is_closed(),
+            Order::Leave { reply, .. } => reply.is_closed(),
+            Order::Admit { .. } | Order::Join { .. } | Order::Introduce { .. } | Order::Read(_) | Order::Shutdown => {
+                false
+            }
+        }
+    }
+}
+
 /// A group to be created.
 pub(crate) struct Creation {
     pub(crate) members: Vec<PeerId>,
@@ -166,8 +184,12 @@ impl Application {
         }
     }
 
-    /// Takes an order; what the machine has to do for it goes to `commands`.
+    /// Takes an order; what the machine has to do for it goes to `commands`. One that its giver has given up is dropped: this process may have
+    /// slept, and what was wanted then is wanted no more.
     pub(crate) fn order(&mut self, order: Order, machine: &Machine, commands: &mut Vec<Command>) {
+        if order.is_abandoned() {
+            return;
+        }
         match order {
             Order::Join { bootstrap } => commands.push(Command::Join { bootstrap }),
             Order::Create(creation) => self.create(*creation, commands),

@@ -29,10 +29,30 @@ use crate::rarely::Rarely;
 
 /// Orders taken in one poll at most, so that a busy application does not keep the swarm from its connections.
 const ORDERS_PER_POLL: usize = 32;
+/// … and none is begun when those before it have taken so long.
+const ORDERS_TIME: Duration = Duration::from_millis(1);
 /// How long an orderly stop may take before it is one without order.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long the last frames may take to leave.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// Orders that one poll may still take.
+#[derive(Debug, Default)]
+struct Allowance {
+    taken: usize,
+    begun: Option<Instant>,
+}
+
+impl Allowance {
+    fn is_used_up(&self) -> bool {
+        self.taken >= ORDERS_PER_POLL || self.begun.is_some_and(|begun| begun.elapsed() > ORDERS_TIME)
+    }
+
+    fn use_one(&mut self) {
+        self.taken += 1;
+        self.begun.get_or_insert_with(Instant::now);
+    }
+}
 
 /// What the swarm is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,14 +202,14 @@ impl Behaviour {
     }
 
     /// Takes an order, if this poll may take one more and there is one; the last handle gone is an order to stop. Says whether anything has changed.
-    fn poll_order(&mut self, cx: &mut Context<'_>, left: &mut usize) -> bool {
-        let Some(fewer) = left.checked_sub(1) else {
+    fn poll_order(&mut self, cx: &mut Context<'_>, left: &mut Allowance) -> bool {
+        if left.is_used_up() {
             cx.waker().wake_by_ref();
             return false;
-        };
+        }
         match self.orders.poll_recv(cx) {
             Poll::Ready(Some(order)) => {
-                *left = fewer;
+                left.use_one();
                 self.order(order);
                 true
             }
@@ -284,7 +304,7 @@ impl NetworkBehaviour for Behaviour {
     /// Whatever has been fed may have left something anywhere below: an action here, a question in the exchanges, another deadline. None of these
     /// wakes anybody by itself. So after everything that was taken all are polled once more, and only a round that took nothing is the last.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Notice, THandlerInEvent<Self>>> {
-        let mut orders = ORDERS_PER_POLL;
+        let mut orders = Allowance::default();
         loop {
             match self.carrier.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(input)) => {

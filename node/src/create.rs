@@ -50,7 +50,8 @@ impl From<&Multiaddr> for Member {
 
 /// A group to be created, see [`Node::create_group`]. Awaiting it returns the [`Group`] once every member has accepted, or says who did not.
 ///
-/// Giving up on it (dropping the future) does not take it back; if the group comes into being nevertheless, it is signalled at once.
+/// Giving up on it (dropping the future) takes it back only as long as the node has not begun with it; if the group comes into being nevertheless,
+/// it is signalled at once.
 #[must_use = "nothing is created until this is awaited"]
 #[derive(Debug)]
 pub struct CreateGroup {

@@ -145,11 +145,6 @@ impl Failures {
         self.alive.contains_key(group)
     }
 
-    /// The groups that live here.
-    pub(crate) fn living(&self) -> Vec<GroupId> {
-        self.alive.keys().copied().collect()
-    }
-
     /// Keeps a handler until its group fails. If it has failed, or does not live here, the handler is due now.
     pub(crate) fn register(&mut self, group: GroupId, handler: Handler, now: SystemTime) {
         if let Some(handlers) = self.alive.get_mut(&group) {

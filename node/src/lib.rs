@@ -97,7 +97,7 @@ pub use error::{CreateGroupError, JoinGroupError, LeaveGroupError, SignalError, 
 pub use event::{Event, EventKind, Events, Lagged};
 pub use failures::{End, Failure, Fate};
 pub use fatebound_machine::fng::{
-    CreateError, GroupId, GroupView, JoinError, LeaveError, ParseGroupIdError, Reason, Refusal, Timings,
+    CreateError, GroupId, GroupPrefix, GroupView, JoinError, LeaveError, ParseGroupIdError, Reason, Refusal, Timings,
 };
 pub use fatebound_machine::overlay::{ConfigError, DownReason, Keypair, Multiaddr, PeerId};
 pub use fatebound_machine::tree::{Cause, PathId};
@@ -106,7 +106,7 @@ pub use group::Group;
 pub use identity::{DataDir, IdentityError};
 pub use invitation::{Invitation, Invitations};
 pub use join::JoinGroup;
-pub use node::Node;
+pub use node::{GroupsFrom, Node};
 
 /// The README's example, run like any other.
 #[cfg(doctest)]

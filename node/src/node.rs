@@ -24,6 +24,15 @@ use crate::join::JoinGroup;
 /// Invitations that wait for one acceptor at most; a further one is declined.
 const OFFERS: usize = 64;
 
+/// Groups whose ids are read at once: some 400 KB are copied while the machine stands still.
+const IDS: u32 = 4096;
+/// Groups and members of groups that are read at once.
+const VIEWS: usize = 2048;
+
+/// Where the next groups are, for [`Node::group_ids`] and [`Node::groups_from`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupsFrom(u32);
+
 /// A running node. Clones are the same node; when the last of them and of its [`Group`]s is dropped, it stops as by [`Node::shutdown`].
 #[derive(Clone, Debug)]
 pub struct Node(Arc<Parts>);
@@ -116,7 +125,7 @@ impl Node {
     }
 
     /// Fails a group that this node is a member of: every member is notified, this one included. Observers cannot, nor can a node that is about
-    /// to leave.
+    /// to leave. Giving up on it (dropping the future) takes it back only as long as the node has not begun with it.
     ///
     /// # Errors
     /// See [`SignalError`]; nothing has changed then.
@@ -215,17 +224,41 @@ impl Node {
         lives.then(|| Group::new(self.clone(), group))
     }
 
-    /// The ids of all groups that live here, in no order. The node's work is not interrupted for it.
-    pub fn group_ids(&self) -> Vec<GroupId> {
-        self.0.failures.lock().living()
+    /// The ids of groups that live here, in no order; then, if there are more, the place where to go on. However many there are, each call keeps
+    /// the node from its work for less than a millisecond. Begin with `GroupsFrom::default()`. Whoever lives from the first call to the last
+    /// comes up once.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn group_ids(&self, from: GroupsFrom) -> Result<(Vec<GroupId>, Option<GroupsFrom>), Stopped> {
+        let (ids, next) = self.read(move |machine| machine.group_ids_from(from.0, IDS)).await?;
+        Ok((ids, next.map(GroupsFrom)))
     }
 
-    /// The groups that live here, at most `limit`, in the order in which they came.
+    /// Groups that live here, as [`Node::group_ids`] has it: each with its number in the order in which they came.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn groups_from(&self, from: GroupsFrom) -> Result<(Vec<(u64, GroupView)>, Option<GroupsFrom>), Stopped> {
+        let (views, next) = self.read(move |machine| machine.groups_from(from.0, VIEWS)).await?;
+        Ok((views, next.map(GroupsFrom)))
+    }
+
+    /// Groups that live here, at most `limit` (which, if there are more, is not said), in the order in which they came.
     ///
     /// # Errors
     /// The node has stopped.
     pub async fn groups(&self, limit: usize) -> Result<Vec<GroupView>, Stopped> {
-        self.read(move |machine| machine.groups(limit)).await
+        let mut found = Vec::new();
+        let mut from = Some(GroupsFrom::default());
+        while let Some(next) = from.filter(|_| found.len() < limit) {
+            let views;
+            (views, from) = self.groups_from(next).await?;
+            found.extend(views);
+        }
+        found.truncate(limit);
+        found.sort_unstable_by_key(|(born, _)| *born);
+        Ok(found.into_iter().map(|(_, view)| view).collect())
     }
 
     /// What is known here about one group; `None`: it does not live here.
@@ -330,8 +363,13 @@ impl Node {
     }
 
     async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Machine) -> T + Send + 'static) -> Result<T, Stopped> {
-        let order =
-            |reply: oneshot::Sender<T>| Order::Read(Box::new(move |machine: &Machine| drop(reply.send(look(machine)))));
+        let order = |reply: oneshot::Sender<T>| {
+            Order::Read(Box::new(move |machine: &Machine| {
+                if !reply.is_closed() {
+                    drop(reply.send(look(machine)));
+                }
+            }))
+        };
         self.ask(order).await
     }
 }

@@ -251,3 +251,16 @@ async fn quic_works_where_somebody_listens_with_it() {
     member.signal(group.id(), "over").await.unwrap();
     timeout(LIMIT, group.failed()).await.unwrap();
 }
+
+/// A process may sleep between an order and the node's taking it.
+#[tokio::test]
+async fn an_order_that_is_given_up_before_the_node_began_with_it_is_dropped() {
+    let nodes = nodes(2).await;
+    let group = nodes[0].create_group([nodes[1].peer_id()]).await.unwrap();
+    // The node runs on this thread, too, and not before the next `await`.
+    assert!(group.signal("no longer meant").now_or_never().is_none());
+    let members = [nodes[1].peer_id()];
+    assert!(nodes[0].create_group(members).into_future().now_or_never().is_none());
+    assert_eq!(group.check().await.unwrap().alive, Some(true));
+    assert_eq!(nodes[0].groups(10).await.unwrap().len(), 1);
+}

@@ -83,7 +83,12 @@ mod tests {
     use super::*;
 
     fn groups() -> impl Iterator<Item = GroupId> {
-        let root = |n: u8| Keypair::ed25519_from_bytes([n; 32]).expect("32 bytes").public().to_peer_id();
+        let root = |n: u8| {
+            Keypair::ed25519_from_bytes([n; 32])
+                .expect("32 bytes")
+                .public()
+                .to_peer_id()
+        };
         let roots = [root(1), root(2)];
         (0..20_000).map(move |sequence: u64| GroupId {
             root: roots[sequence as usize % 2],

@@ -6,16 +6,17 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::log::{EventLog, FAILED};
 use super::model::Event;
 use super::problem::Problem;
+use super::request::{GroupName, StreamPlace};
 use super::server::{Node, nothing_more};
 use crate::local::{Found, Local};
 
@@ -26,20 +27,25 @@ const IN_FLIGHT: usize = 16;
 struct Gone;
 
 /// `GET /v1/events`
-pub async fn all(State(local): Node, headers: HeaderMap) -> Response {
+pub async fn all(State(local): Node, place: StreamPlace, headers: HeaderMap) -> Response {
     let (sender, response) = stream();
+    let reader = Reader::new(local.log(), &headers, sender, Some(place.keep()));
     tokio::spawn(async move {
-        let reader = Reader::new(local.log(), &headers, sender);
         let _ = follow_all(reader).await;
     });
     response
 }
 
 /// `GET /v1/groups/{group}/events`
-pub async fn of_group(State(local): Node, Path(group): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn of_group(
+    State(local): Node,
+    GroupName(group): GroupName,
+    place: StreamPlace,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let (sender, response) = stream();
     // The reader takes its place before the group is looked up: a failure between the two is ahead of it.
-    let reader = Reader::new(local.log(), &headers, sender);
+    let reader = Reader::new(local.log(), &headers, sender, Some(place.keep()));
     let (group, failure) = match local.find(&group).await? {
         Found::Live(view) => (view.group.clone(), None),
         Found::Failed(event) => (event.group.clone().unwrap_or_default(), Some(event)),
@@ -56,7 +62,9 @@ pub async fn of_group(State(local): Node, Path(group): Path<String>, headers: He
     Ok(response)
 }
 
-fn stream() -> (mpsc::Sender<Result<sse::Event, Infallible>>, Response) {
+type Sender = mpsc::Sender<Result<sse::Event, Infallible>>;
+
+fn stream() -> (Sender, Response) {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     let response = Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default());
     (sender, response.into_response())
@@ -111,11 +119,13 @@ struct Reader {
     resumed: bool,
     /// It asked for a place in another life: what it missed, nobody knows.
     lost: bool,
-    sender: mpsc::Sender<Result<sse::Event, Infallible>>,
+    sender: Sender,
+    /// Its place among the streams.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Reader {
-    fn new(log: Arc<EventLog>, headers: &HeaderMap, sender: mpsc::Sender<Result<sse::Event, Infallible>>) -> Reader {
+    fn new(log: Arc<EventLog>, headers: &HeaderMap, sender: Sender, place: Option<OwnedSemaphorePermit>) -> Reader {
         let asked = headers
             .get("last-event-id")
             .and_then(|id| id.to_str().ok())
@@ -132,6 +142,7 @@ impl Reader {
             lost: asked.is_some() && resumed.is_none(),
             log,
             sender,
+            _place: place,
         }
     }
 
@@ -187,7 +198,7 @@ mod tests {
             headers.insert("last-event-id", last.parse().unwrap());
         }
         let (sender, _) = mpsc::channel(1);
-        Reader::new(Arc::clone(log), &headers, sender)
+        Reader::new(Arc::clone(log), &headers, sender, None)
     }
 
     #[test]

@@ -3,25 +3,23 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use data_encoding::BASE64;
 use serde::Deserialize;
 
 use super::model::{Checked, CreateRequest, Created, GroupInfo, Groups, SignalRequest, Signalled};
+use super::naming::Purpose;
 use super::problem::{Kind, More, Problem};
-use super::server::{Node, body};
+use super::request::{Asked, Body, Caller, GroupName, WaitingPlace};
+use super::server::Node;
 
 /// Groups in one listing unless the asker says otherwise.
 const DEFAULT_LIMIT: usize = 1000;
-/// Groups in one listing at most: the node stands still while it looks at them.
+/// Groups in one listing at most.
 const MAX_LIMIT: usize = 10_000;
 /// Candidates named when a prefix is ambiguous.
 pub const MAX_CANDIDATES: usize = 10;
-
-type Body = Result<Bytes, BytesRejection>;
 
 /// `GET /v1/groups?all=true&limit=N`
 #[derive(Debug, Deserialize)]
@@ -34,37 +32,51 @@ pub struct ListQuery {
 }
 
 /// Lists groups, those that live first.
-pub async fn list(
-    State(local): Node,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Groups>, Problem> {
-    let Query(query) = query.map_err(|rejection| Problem::new(Kind::InvalidRequest, &rejection))?;
+pub async fn list(State(local): Node, Asked(query): Asked<ListQuery>) -> Result<Json<Groups>, Problem> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     local.groups(limit, query.all).await.map(Json)
 }
 
 /// Creates a group; answers when every member has accepted, or not.
-pub async fn create(State(local): Node, bytes: Body) -> Result<(StatusCode, Json<Created>), Problem> {
-    let request: CreateRequest = body(bytes)?;
+pub async fn create(
+    State(local): Node,
+    _place: WaitingPlace,
+    caller: Caller,
+    Body(request): Body<CreateRequest>,
+) -> Result<(StatusCode, Json<Created>), Problem> {
     let state = state(&request)?;
+    caller.still_there()?;
     let created = local.create(request, state).await?;
     Ok((StatusCode::CREATED, Json(created)))
 }
 
 /// Shows a group, also one that has failed.
-pub async fn show(State(local): Node, Path(group): Path<String>) -> Result<Json<GroupInfo>, Problem> {
+pub async fn show(State(local): Node, GroupName(group): GroupName) -> Result<Json<GroupInfo>, Problem> {
     local.show(&group).await.map(Json)
 }
 
 /// Fails a group.
-pub async fn signal(State(local): Node, Path(group): Path<String>, bytes: Body) -> Result<Json<Signalled>, Problem> {
-    let request: SignalRequest = body(bytes)?;
-    local.signal(&group, request.reason).await.map(Json)
+pub async fn signal(
+    State(local): Node,
+    GroupName(group): GroupName,
+    caller: Caller,
+    Body(request): Body<SignalRequest>,
+) -> Result<Json<Signalled>, Problem> {
+    let group = local.identify(&group, Purpose::End).await?;
+    caller.still_there()?;
+    local.signal(group, request.reason).await.map(Json)
 }
 
 /// Asks every member.
-pub async fn check(State(local): Node, Path(group): Path<String>) -> Result<Json<Checked>, Problem> {
-    local.check(&group).await.map(Json)
+pub async fn check(
+    State(local): Node,
+    GroupName(group): GroupName,
+    _place: WaitingPlace,
+    caller: Caller,
+) -> Result<Json<Checked>, Problem> {
+    let group = local.identify(&group, Purpose::Look).await?;
+    caller.still_there()?;
+    local.check(group).await.map(Json)
 }
 
 /// The application state of a creation, in either form.

@@ -1,12 +1,17 @@
 //! The local API: HTTP/1.1 with JSON over a Unix socket, for every program on this machine.
 //!
-//! `model` and `problem` are the words that both sides speak; `server`, `groups` and `events` are the node's side of them.
+//! `model`, `problem` and `naming` are the words that both sides speak; `serving` takes the node's connections, `server` says what is at which
+//! path, and `groups` and `events` are what is there.
 
+pub mod connection;
 pub mod events;
 pub mod groups;
 pub mod log;
 pub mod model;
+pub mod naming;
 pub mod peer_arg;
 pub mod problem;
+pub mod request;
 pub mod server;
+pub mod serving;
 pub mod socket;

@@ -7,6 +7,11 @@ use fatebound::{Multiaddr, PeerId};
 use multiaddr::Protocol;
 use serde::{Deserialize, Serialize};
 
+/// Characters of a `PeerId` at most: one of Ed25519 has 52. Base58 takes time that grows with the square, so longer texts are not even looked at.
+const MAX_PEER: usize = 64;
+/// Characters of a multiaddress at most: nodes tell each other none of more than 512 bytes.
+const MAX_ADDRESS: usize = 1024;
+
 /// A peer, and where it can be dialled, if its user knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -22,10 +27,13 @@ impl FromStr for PeerArg {
 
     fn from_str(text: &str) -> Result<PeerArg, String> {
         if !text.starts_with('/') {
-            let peer = text
-                .parse()
-                .map_err(|_| "neither a PeerId nor a multiaddress".to_owned())?;
+            let short = Some(text).filter(|text| text.len() <= MAX_PEER);
+            let peer = short.and_then(|text| text.parse().ok());
+            let peer = peer.ok_or_else(|| "neither a PeerId nor a multiaddress".to_owned())?;
             return Ok(PeerArg { peer, address: None });
+        }
+        if text.len() > MAX_ADDRESS {
+            return Err(format!("not a multiaddress: longer than {MAX_ADDRESS} characters"));
         }
         let address: Multiaddr = text.parse().map_err(|error| format!("not a multiaddress: {error}"))?;
         match address.iter().last() {
@@ -83,6 +91,17 @@ mod tests {
         assert!(why("nobody").contains("neither"));
         assert!(why("/ip4/127.0.0.1/tcp/4001").contains("/p2p/"));
         assert!(why("/ip4/999").contains("not a multiaddress"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_looked_at() {
+        let begun = std::time::Instant::now();
+        let long = "z".repeat(4_000_000);
+        assert!(long.parse::<PeerArg>().unwrap_err().contains("neither"));
+        let address = format!("/p2p/{long}").parse::<PeerArg>().unwrap_err();
+        assert!(address.contains("longer than 1024"), "{address}");
+        // As base58 it would take hours.
+        assert!(begun.elapsed().as_secs() < 60);
     }
 
     #[test]

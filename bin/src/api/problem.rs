@@ -15,6 +15,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// The body is not what this path takes.
     InvalidRequest,
+    /// The request did not arrive in time.
+    RequestTimeout,
     /// The body is longer than this path takes.
     BodyTooLarge,
     /// No group of this name is known here.
@@ -31,6 +33,8 @@ pub enum Kind {
     NotAdmitted,
     /// The group has failed, or is closed.
     GroupOver,
+    /// The node serves as many requests of this kind as it can.
+    Busy,
     /// The node is stopping.
     Stopping,
 }
@@ -42,6 +46,7 @@ impl Kind {
             Kind::NotFound => "not-found",
             Kind::MethodNotAllowed => "method-not-allowed",
             Kind::InvalidRequest => "invalid-request",
+            Kind::RequestTimeout => "request-timeout",
             Kind::BodyTooLarge => "body-too-large",
             Kind::GroupNotKnown => "group-not-known",
             Kind::GroupAmbiguous => "group-ambiguous",
@@ -50,6 +55,7 @@ impl Kind {
             Kind::NotAllowed => "not-allowed",
             Kind::NotAdmitted => "not-admitted",
             Kind::GroupOver => "group-over",
+            Kind::Busy => "busy",
             Kind::Stopping => "stopping",
         }
     }
@@ -59,12 +65,13 @@ impl Kind {
             Kind::NotFound | Kind::GroupNotKnown => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::InvalidRequest => StatusCode::BAD_REQUEST,
+            Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NotAllowed | Kind::NotAdmitted => StatusCode::FORBIDDEN,
             Kind::GroupOver => StatusCode::GONE,
             Kind::GroupAmbiguous | Kind::CreationFailed => StatusCode::CONFLICT,
             Kind::CreationRefused => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Busy | Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -73,6 +80,7 @@ impl Kind {
             Kind::NotFound => "There is nothing at this path",
             Kind::MethodNotAllowed => "This path does not take this method",
             Kind::InvalidRequest => "The request makes no sense",
+            Kind::RequestTimeout => "The request took too long to arrive",
             Kind::BodyTooLarge => "The request body is too large",
             Kind::GroupNotKnown => "The group is not known here",
             Kind::GroupAmbiguous => "Several groups begin like this",
@@ -81,10 +89,16 @@ impl Kind {
             Kind::NotAllowed => "This node may not do that with this group",
             Kind::NotAdmitted => "This node was not let into the group",
             Kind::GroupOver => "The group is over",
+            Kind::Busy => "The node serves as many as it can",
             Kind::Stopping => "The node is stopping",
         }
     }
 }
+
+/// Characters of a detail at most.
+const MAX_DETAIL: usize = 1000;
+/// Seconds after which it makes sense to ask a busy node again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// What every `type` begins with.
 pub const TYPE_PREFIX: &str = "urn:fatebound:error:";
@@ -127,7 +141,7 @@ impl Problem {
             kind: format!("{TYPE_PREFIX}{}", kind.name()),
             title: kind.title().to_owned(),
             status: kind.status().as_u16(),
-            detail: detail.to_string(),
+            detail: cut(detail.to_string()),
             more: Box::default(),
         }
     }
@@ -146,10 +160,26 @@ impl Problem {
     }
 }
 
+/// What is wrong with a request may repeat all of it: that much is enough to recognise it.
+fn cut(mut detail: String) -> String {
+    if let Some((at, _)) = detail.char_indices().nth(MAX_DETAIL) {
+        detail.truncate(at);
+        detail.push('…');
+    }
+    detail
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let busy = self.is(Kind::Busy);
         let mut response = (status, axum::Json(self)).into_response();
+        if busy {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            // Nor does its connection take up room.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         let media_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         response
@@ -174,6 +204,13 @@ mod tests {
         );
         assert!(problem.is(Kind::GroupNotKnown));
         assert!(!problem.is(Kind::NotFound));
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        assert_eq!(Problem::new(Kind::NotFound, "short").detail, "short");
+        let long = Problem::new(Kind::NotFound, &"é".repeat(100_000)).detail;
+        assert_eq!(long.chars().count(), MAX_DETAIL + 1);
     }
 
     #[test]

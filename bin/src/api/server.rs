@@ -1,29 +1,35 @@
-//! The API's paths, and serving them until the node stops.
+//! The API's paths.
 
-use std::future::Future;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRef, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, serve};
-use serde::de::DeserializeOwned;
-use tokio::net::UnixListener;
+use axum::{Json, Router};
 
 use super::model::{NodeInfo, Peers, Routes};
 use super::problem::{Kind, Problem};
+use super::request::{MAX_BODY, Places};
 use super::{events, groups};
 use crate::local::Local;
 
 /// What every handler gets.
 pub type Node = State<Arc<Local>>;
 
-/// Bytes of a request body at most: a creation with 10,000 members and their addresses fits.
-const MAX_BODY: usize = 2 * 1024 * 1024;
+/// What is served, and how much of it at a time.
+#[derive(Clone, Debug)]
+pub struct Served {
+    local: Arc<Local>,
+    /// For requests that last.
+    pub places: Places,
+}
+
+impl FromRef<Served> for Arc<Local> {
+    fn from_ref(served: &Served) -> Arc<Local> {
+        Arc::clone(&served.local)
+    }
+}
 
 /// All paths.
 pub fn router(local: Arc<Local>) -> Router {
@@ -40,13 +46,17 @@ pub fn router(local: Arc<Local>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(local)
+        .with_state(Served {
+            local,
+            places: Places::default(),
+        })
 }
 
-/// Serves until `stop` ends; then answers what was asked already.
-pub async fn run(listener: UnixListener, local: Arc<Local>, stop: impl Future<Output = ()> + Send + 'static) {
-    // Accepting on a Unix socket retries by itself: serving ends only with `stop`.
-    let _ = serve(listener, router(local)).with_graceful_shutdown(stop).await;
+/// What a connection hears for which there is no room.
+pub fn refusing(connections: usize) -> Router {
+    let words = format!("{connections} connections are open already, as many as a node serves");
+    let problem = Problem::new(Kind::Busy, &words);
+    Router::new().fallback(move || std::future::ready(problem.clone()))
 }
 
 async fn node(State(local): Node) -> Result<Json<NodeInfo>, Problem> {
@@ -72,45 +82,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     )
 }
 
-/// A JSON body. An empty one reads as `{}`, so that `curl -X POST` does where nothing needs to be said.
-pub fn body<T: DeserializeOwned>(bytes: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
-    let bytes = bytes.map_err(|rejection| unreadable(&rejection))?;
-    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-    serde_json::from_slice(text).map_err(|error| Problem::new(Kind::InvalidRequest, &error))
-}
-
-fn unreadable(rejection: &BytesRejection) -> Problem {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::BodyTooLarge, &format!("at most {MAX_BODY} bytes")),
-        _ => Problem::new(Kind::InvalidRequest, &rejection),
-    }
-}
-
 /// A 204: what an event stream's reader is told when there is nothing more to wait for, so that it does not connect again.
 pub fn nothing_more() -> Response {
     StatusCode::NO_CONTENT.into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::model::{CreateRequest, SignalRequest};
-
-    #[test]
-    fn an_empty_body_is_an_empty_object() {
-        let request: SignalRequest = body(Ok(Bytes::new())).unwrap();
-        assert_eq!(request.reason, "");
-        let problem = body::<CreateRequest>(Ok(Bytes::new())).unwrap_err();
-        assert!(
-            problem.is(Kind::InvalidRequest) && problem.detail.contains("members"),
-            "{problem:?}"
-        );
-    }
-
-    #[test]
-    fn what_is_no_json_says_where() {
-        let problem = body::<SignalRequest>(Ok(Bytes::from_static(b"{\"reason\": 7}"))).unwrap_err();
-        assert_eq!(problem.status, 400);
-        assert!(problem.detail.contains("line 1"), "{problem:?}");
-    }
 }

@@ -7,10 +7,8 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-
-use tokio::net::UnixListener;
 
 /// Why there is no socket; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +53,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
-/// Binds a socket that only its owner can use. Needs a tokio runtime.
+/// Binds a socket that only its owner can use, ready for a runtime to take it over.
 ///
 /// # Errors
 /// As [`SocketError`] says.
@@ -83,6 +81,7 @@ fn bind_fresh(path: &Path) -> io::Result<Socket> {
         .map_err(|error| nameless(&error))?;
     let inside = private.path().join("s");
     let listener = UnixListener::bind(&inside)?;
+    listener.set_nonblocking(true)?;
     fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
     fs::hard_link(&inside, path)?;
     let file = SocketFile {
@@ -133,8 +132,8 @@ impl Drop for SocketFile {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn only_the_owner_can_use_it_and_it_disappears() {
+    #[test]
+    fn only_the_owner_can_use_it_and_it_disappears() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api");
         let socket = bind(&path).unwrap();
@@ -144,8 +143,8 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
-    #[tokio::test]
-    async fn a_live_socket_is_refused_and_goes_on() {
+    #[test]
+    fn a_live_socket_is_refused_and_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api");
         let first = bind(&path).unwrap();
@@ -154,18 +153,18 @@ mod tests {
         drop(first);
     }
 
-    #[tokio::test]
-    async fn a_stale_socket_is_replaced() {
+    #[test]
+    fn a_stale_socket_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api");
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let _socket = bind(&path).unwrap();
         assert!(UnixStream::connect(&path).is_ok());
     }
 
-    #[tokio::test]
-    async fn a_file_that_is_no_socket_is_left_alone() {
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("precious");
         fs::write(&path, "text").unwrap();
@@ -173,8 +172,8 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "text");
     }
 
-    #[tokio::test]
-    async fn a_newer_socket_of_the_same_name_is_not_removed() {
+    #[test]
+    fn a_newer_socket_of_the_same_name_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("api");
         let old = bind(&path).unwrap();
@@ -185,8 +184,8 @@ mod tests {
         drop(new);
     }
 
-    #[tokio::test]
-    async fn a_missing_directory_is_one_clear_line() {
+    #[test]
+    fn a_missing_directory_is_one_clear_line() {
         let error = bind(Path::new("/nowhere/at/all")).unwrap_err().to_string();
         assert!(
             error.starts_with(

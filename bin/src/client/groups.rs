@@ -11,6 +11,7 @@ use super::peer_names::resolve;
 use super::status::label;
 use super::{Api, CallError};
 use crate::api::model::{Checked, CreateRequest, GroupInfo, GroupState, Groups, RefusalInfo, SignalRequest, Signalled};
+use crate::api::naming::{Purpose, name};
 use crate::api::peer_arg::PeerArg;
 use crate::api::problem::{Kind, Problem};
 use crate::cli::{ClientArgs, CreateArgs, OneGroupArgs};
@@ -102,7 +103,7 @@ pub async fn signal(group: &str, reason: &str, args: &ClientArgs) -> Outcome {
         reason: reason.to_owned(),
     };
     let signalled: Signalled = Api::of(args)?
-        .post(&format!("{}/signal", path(group)?), &request)
+        .post(&format!("{}/signal", path_for(group, Purpose::End)?), &request)
         .await?;
     if output.is_json() {
         output.object(&signalled)?;
@@ -267,16 +268,17 @@ fn state(state: GroupState) -> Cell {
     }
 }
 
-/// The API's path of the group that the user means.
+/// The API's path of the group that the user wants to look at.
 ///
 /// # Errors
-/// What cannot be the beginning of an id is bad usage.
+/// What cannot be a group's name is bad usage.
 pub fn path(group: &str) -> Result<String, Failure> {
-    if group.is_empty() || group.len() > 160 || !group.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(Failure::usage(format!(
-            "{group:?} is no group id, nor the beginning of one"
-        )));
-    }
+    path_for(group, Purpose::Look)
+}
+
+/// … or to do something else with.
+fn path_for(group: &str, purpose: Purpose) -> Result<String, Failure> {
+    name(group, purpose).map_err(Failure::usage)?;
     Ok(format!("/v1/groups/{group}"))
 }
 
@@ -286,10 +288,11 @@ mod tests {
 
     #[test]
     fn a_group_is_letters_and_digits() {
-        assert_eq!(path("7xK").unwrap(), "/v1/groups/7xK");
-        for text in ["", "a/b", "../node", "ä", &"z".repeat(161)] {
+        assert_eq!(path("7xKa").unwrap(), "/v1/groups/7xKa");
+        for text in ["", "7xK", "aaa/b", "../node", "äöüß", &"z".repeat(161)] {
             assert_eq!(path(text).unwrap_err().exit, Exit::Usage, "{text}");
         }
+        assert_eq!(path_for("7xKabcd", Purpose::End).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Groups of the node inside this process: found by any unambiguous beginning of their id, also when they failed a moment ago.
+//!
+//! However many there are, the node is asked for a few at a time: it has other things to do.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fatebound::{CreateGroupError, GroupId, Member, PeerId, Reason, Refusal, SignalError};
+use fatebound::{CreateGroupError, GroupId, GroupsFrom, Member, PeerId, Reason, Refusal, SignalError};
 
 use super::{Local, stopping, views};
 use crate::api::groups::{MAX_CANDIDATES, resolve};
@@ -11,9 +13,12 @@ use crate::api::log::{FAILED, News, stamped};
 use crate::api::model::{
     Checked, CheckedMember, CreateRequest, Created, Event, GroupInfo, GroupState, Groups, RefusalInfo, Signalled,
 };
+use crate::api::naming::{Name, Purpose, name};
 use crate::api::problem::{Kind, More, Problem};
 use crate::output::as_ms;
 
+/// Members of groups that are named in one listing at most.
+const MAX_NAMED: usize = 100_000;
 /// A failure that the node knows is in the log this much later at the latest; beyond it, its reason is unknown.
 const FAILURE_SETTLES: Duration = Duration::from_millis(100);
 
@@ -30,26 +35,47 @@ impl Local {
     /// The group that begins like this. A whole id that nobody here knows names a failed group: it failed too long ago, or before this
     /// node's last start.
     pub async fn find(&self, text: &str) -> Result<Found, Problem> {
-        let group = self.identify(text).await?;
+        let group = self.identify(text, Purpose::Look).await?;
         self.look_up(&group).await
     }
 
     /// Groups that live here, and with `all` also those that failed lately.
     pub async fn groups(&self, limit: usize, all: bool) -> Result<Groups, Problem> {
-        let views = self.node.groups(limit + 1).await.map_err(stopping)?;
-        let mut groups: Vec<GroupInfo> = views.iter().map(views::group).collect();
-        if all {
-            let room = (limit + 1).saturating_sub(groups.len());
-            groups.extend(self.log.failures("", room).iter().map(failed));
+        let (mut groups, mut truncated) = self.living(limit).await?;
+        if all && !truncated {
+            let room = limit - groups.len();
+            let failures = self.log.failures("", room + 1);
+            truncated = failures.len() > room;
+            groups.extend(failures.iter().take(room).map(failed));
         }
-        let truncated = groups.len() > limit;
-        groups.truncate(limit);
         Ok(Groups { groups, truncated })
+    }
+
+    /// Groups that live here, in the order in which they came, as many as belong into one listing; and whether there are more.
+    async fn living(&self, limit: usize) -> Result<(Vec<GroupInfo>, bool), Problem> {
+        let mut groups: Vec<(u64, GroupInfo)> = Vec::new();
+        let mut named = 0;
+        let mut from = Some(GroupsFrom::default());
+        let mut truncated = false;
+        while let Some(next) = from.filter(|_| !truncated) {
+            let views;
+            (views, from) = self.node.groups_from(next).await.map_err(stopping)?;
+            for (born, view) in views {
+                named += view.members.len();
+                truncated |= groups.len() >= limit || named > MAX_NAMED && !groups.is_empty();
+                if truncated {
+                    break;
+                }
+                groups.push((born, views::group(&view)));
+            }
+        }
+        groups.sort_unstable_by_key(|(born, _)| *born);
+        Ok((groups.into_iter().map(|(_, group)| group).collect(), truncated))
     }
 
     /// One group: alive, failed, or one of which this node carries paths for others.
     pub async fn show(&self, text: &str) -> Result<GroupInfo, Problem> {
-        let group = self.identify(text).await?;
+        let group = self.identify(text, Purpose::Look).await?;
         match self.look_up(&group).await? {
             Found::Live(view) => Ok(*view),
             Found::Failed(_) if self.node.carries(group).await.map_err(stopping)? => Ok(carried(&group)),
@@ -88,8 +114,7 @@ impl Local {
     }
 
     /// Fails a group.
-    pub async fn signal(&self, text: &str, reason: String) -> Result<Signalled, Problem> {
-        let group = self.identify(text).await?;
+    pub async fn signal(&self, group: GroupId, reason: String) -> Result<Signalled, Problem> {
         let already_failed = match self.node.signal(group, reason).await {
             Ok(()) => false,
             Err(SignalError::NotKnown) => true,
@@ -103,8 +128,7 @@ impl Local {
     }
 
     /// Asks every member of a group whether it lives and knows the group.
-    pub async fn check(&self, text: &str) -> Result<Checked, Problem> {
-        let group = self.identify(text).await?;
+    pub async fn check(&self, group: GroupId) -> Result<Checked, Problem> {
         let report = self.node.check(group).await.map_err(stopping)?;
         let alive = report.alive.unwrap_or(false);
         let member = |(peer, alive): (PeerId, bool)| CheckedMember {
@@ -126,26 +150,25 @@ impl Local {
         })
     }
 
-    /// The one id that begins like this.
-    async fn identify(&self, text: &str) -> Result<GroupId, Problem> {
-        if let Ok(group) = text.parse() {
-            return Ok(group);
-        }
-        let live = self.node.group_ids();
-        let failures = self
-            .log
-            .failures(text, MAX_CANDIDATES)
-            .into_iter()
-            .filter_map(|event| event.group.clone());
-        let prefix = text.to_owned();
-        // There may be very many, and the node has other things to do meanwhile.
-        let search = move || {
-            let live = live.iter().map(ToString::to_string);
-            resolve(&prefix, live.chain(failures))
+    /// The group that somebody calls so.
+    ///
+    /// # Errors
+    /// The name is none, or too short for its purpose; no group has it, or several have.
+    pub async fn identify(&self, text: &str, purpose: Purpose) -> Result<GroupId, Problem> {
+        let prefix = match name(text, purpose).map_err(|words| Problem::new(Kind::InvalidRequest, &words))? {
+            Name::Whole(group) => return Ok(group),
+            Name::Beginning(prefix) => prefix,
         };
-        let id = tokio::task::spawn_blocking(search)
-            .await
-            .map_err(|error| Problem::new(Kind::Stopping, &error))??;
+        let failures = self.log.failures(text, MAX_CANDIDATES);
+        let mut found: Vec<String> = failures.iter().filter_map(|event| event.group.clone()).collect();
+        let mut from = Some(GroupsFrom::default());
+        while let Some(next) = from.filter(|_| found.len() < 2 * MAX_CANDIDATES) {
+            let groups;
+            (groups, from) = self.node.group_ids(next).await.map_err(stopping)?;
+            let groups = groups.iter().filter(|group| prefix.begins(group));
+            found.extend(groups.take(MAX_CANDIDATES).map(ToString::to_string));
+        }
+        let id = resolve(text, found.into_iter())?;
         id.parse().map_err(|error| Problem::new(Kind::GroupNotKnown, &error))
     }
 

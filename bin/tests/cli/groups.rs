@@ -1,10 +1,12 @@
 //! Groups on the command line: created, shown, checked, watched and failed, between real nodes.
 
-use std::process::{Output, Stdio};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::home::{Home, Running, code, error};
+use crate::http::{ask, connect, request};
 
 const STRANGER: &str = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
 
@@ -138,6 +140,54 @@ fn a_creation_tells_its_id_its_root_and_its_members() {
         .root
         .run(&format!("group create {STRANGER} --tag {}", "x".repeat(300)));
     assert_eq!(code(&refused), Some(4), "{}", error(&refused));
+}
+
+/// A slip of the finger ends no group: what is to be ended is named by more of its id than what is to be looked at.
+#[test]
+fn a_short_name_ends_nothing() {
+    let pair = Pair::new();
+    let group = pair.group();
+    for name in ["", &group[..1], &group[..7]] as [&str; 3] {
+        let refused = ask(&pair.root, "POST", &format!("/v1/groups/{name}/signal"), "");
+        assert_eq!(refused.problem(), "invalid-request", "{name}");
+        assert_eq!(code(&pair.root.run(&format!("group signal {name}"))), Some(2), "{name}");
+    }
+    for name in ["", &group[..3]] as [&str; 2] {
+        for path in ["/events", "/check"] {
+            let method = if path == "/check" { "POST" } else { "GET" };
+            let refused = ask(&pair.root, method, &format!("/v1/groups/{name}{path}"), "");
+            assert_eq!(refused.problem(), "invalid-request", "{name}{path}");
+        }
+        assert_eq!(code(&pair.root.run(&format!("group show {name}"))), Some(2), "{name}");
+    }
+    assert_eq!(code(&pair.root.run(&format!("group check {}", &group[..4]))), Some(0));
+    assert_eq!(code(&pair.root.run(&format!("group signal {}", &group[..8]))), Some(0));
+}
+
+/// A node that slept does not carry out on waking what nobody waits for any more.
+#[test]
+fn an_order_whose_client_has_gone_is_dropped() {
+    let pair = Pair::new();
+    let group = pair.group();
+    let pid = pair.running[0].child.id().to_string();
+    let kill = |signal: &str| assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    kill("-STOP");
+    for path in [format!("/v1/groups/{group}/signal"), "/v1/groups".to_owned()] {
+        let body = if path == "/v1/groups" {
+            r#"{"members": []}"#
+        } else {
+            "{}"
+        };
+        let mut client = connect(&pair.root);
+        client.write_all(request("POST", &path, body).as_bytes()).unwrap();
+    }
+    kill("-CONT");
+    // Whoever comes later is answered after them: connections are taken in their order, and orders are carried out in theirs.
+    for _ in 0..10 {
+        assert_eq!(code(&pair.root.run(&format!("group check {group}"))), Some(0));
+    }
+    let listed = ask(&pair.root, "GET", "/v1/groups?all=true", "").json();
+    assert_eq!(listed["groups"].as_array().unwrap().len(), 1, "{listed}");
 }
 
 #[test]

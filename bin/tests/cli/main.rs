@@ -11,6 +11,10 @@ mod groups;
 #[cfg(test)]
 mod home;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod places;

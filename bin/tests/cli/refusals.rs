@@ -33,6 +33,9 @@ fn wrong_command_lines_exit_2_and_show_the_usage() {
         "group create",
         "group create no-body",
         "group watch --until-failed a/b",
+        "group show abc",
+        "group check abc",
+        "group signal abcdefg",
         "demo --nodes 1",
         "demo --nodes 4 --kill 4",
         "demo --nodes 4 --size 5",
@@ -57,7 +60,7 @@ fn a_node_that_is_not_there_is_exit_5_and_one_line() {
         "routes",
         "info",
         "group list",
-        "group show abc",
+        "group show abcd",
         "group watch",
         &group,
     ] {
@@ -237,7 +240,7 @@ fn a_running_node_tells_of_itself() {
         let output = home.run(line);
         assert_eq!(code(&output), Some(0), "{line}: {}", error(&output));
     }
-    let unknown = home.run("group show abc");
+    let unknown = home.run("group show abcd");
     assert_eq!(code(&unknown), Some(1));
-    assert!(error(&unknown).contains("no group here begins with abc"));
+    assert!(error(&unknown).contains("no group here begins with abcd"));
 }

@@ -1,0 +1,161 @@
+//! One client's connection: read and written for HTTP, and asked whether its client is still there.
+
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::FutureExt;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+use tokio::time::Sleep;
+
+/// A client that takes nothing of its answer for so long has hung: its connection is closed.
+const STALLED: Duration = Duration::from_secs(300);
+
+/// The connection's client, for whoever carries out what it wants.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<UnixStream>);
+
+impl Client {
+    /// The client at the other end.
+    pub fn new(stream: UnixStream) -> Client {
+        Client(Arc::new(stream))
+    }
+
+    /// The connection as a stream of bytes; one is enough.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            stream: Arc::clone(&self.0),
+            patience: STALLED,
+            stalled: None,
+        }
+    }
+
+    /// Whether it has closed its end, as a killed process has. The system is asked: what this process has noticed by now may be old.
+    pub fn is_gone(&self) -> bool {
+        let mut next = [std::mem::MaybeUninit::uninit()];
+        match SockRef::from(&*self.0).peek(&mut next) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// The bytes of a connection.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Arc<UnixStream>,
+    /// So long a client may take nothing.
+    patience: Duration,
+    /// Runs while the client takes nothing of what is to be written.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&UnixStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        while self.stream.poll_write_ready(cx)?.is_ready() {
+            match write(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => {
+                    self.stalled = None;
+                    return Poll::Ready(written);
+                }
+            }
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.poll_unpin(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|read| buffer.advance(read))),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| stream.try_write_vectored(pieces))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_go_both_ways() {
+        let (mut client, served) = UnixStream::pair().unwrap();
+        let mut connection = Client::new(served).connection();
+        client.write_all(b"question").await.unwrap();
+        let mut read = [0; 8];
+        connection.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"question");
+        connection.write_all(b"answer").await.unwrap();
+        connection.shutdown().await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "answer");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_gone_is_known_once_its_words_are_read() {
+        let (mut client, served) = UnixStream::pair().unwrap();
+        let served = Client::new(served);
+        let mut connection = served.connection();
+        assert!(!served.is_gone());
+        client.write_all(b"x").await.unwrap();
+        drop(client);
+        connection.read_exact(&mut [0]).await.unwrap();
+        assert!(served.is_gone());
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_given_up() {
+        let (_client, served) = UnixStream::pair().unwrap();
+        let mut connection = Client::new(served).connection();
+        connection.patience = Duration::from_millis(1);
+        let error = connection.write_all(&vec![0; 10_000_000]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,0 +1,217 @@
+//! Serving the API: on threads of its own, within bounds, until the node stops.
+//!
+//! None of the threads that turn the node carries a request: whatever clients send, and however much of it, takes nothing from the node's own work but
+//! the orders that come of it. Connections are counted. Those of the kinds that last (event streams, and requests that wait for other nodes)
+//! are bounded below the whole, so that there is always room for a short question; and whoever begins a request has to end it in time.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::connection::Client;
+use super::request::{MAX_STREAMS, MAX_WAITING};
+use super::server::{refusing, router};
+use crate::local::Local;
+
+/// Threads that serve requests: while one is busy, another one answers.
+const THREADS: usize = 2;
+/// Threads that read long bodies.
+const MAX_BLOCKING: usize = 2;
+/// Connections at most. One may be a stream, wait for other nodes, or be neither: a quarter is left for these.
+const MAX_CONNECTIONS: usize = 512;
+const _: () = assert!(MAX_STREAMS + MAX_WAITING + 128 <= MAX_CONNECTIONS);
+/// Connections beyond these that are told so, at a time; further ones wait for their turn to hear it.
+const MAX_REFUSED: usize = 32;
+/// How long a request's head may take to arrive, and how long a connection may be silent between two requests.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// … of a connection that will be refused.
+const REFUSED_HEAD_TIME: Duration = Duration::from_secs(1);
+/// Bytes of a request's head at most.
+const MAX_HEAD: usize = 64 * 1024;
+/// After the system has refused a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Answers that are under way when the node stops get this long.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Between two warnings of one kind.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The API while it is served; it ends with this.
+#[derive(Debug)]
+pub struct Serving {
+    runtime: Option<Runtime>,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(listener: std::os::unix::net::UnixListener, local: Arc<Local>) -> io::Result<Serving> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .max_blocking_threads(MAX_BLOCKING)
+            .thread_name("fatebound-api")
+            .enable_all()
+            .build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            UnixListener::from_std(listener)?
+        };
+        let (stop, stopped) = watch::channel(false);
+        let accepting = runtime.spawn(accept(listener, router(local), stopped));
+        Ok(Serving {
+            runtime: Some(runtime),
+            stop,
+            accepting,
+        })
+    }
+
+    /// Answers what was asked already, for a moment, and ends.
+    pub async fn end(mut self) {
+        self.stop.send_replace(true);
+        let _ = tokio::time::timeout(LAST_ANSWERS, &mut self.accepting).await;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+type Stopped = watch::Receiver<bool>;
+
+async fn asked_to_stop(stopped: &mut Stopped) {
+    // Whoever could ask is gone: that is asked enough.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Takes connections until the node stops, and then waits for those that are left.
+async fn accept(listener: UnixListener, router: Router, stopped: Stopped) {
+    let mut ended = stopped.clone();
+    let reception = Reception::new(router);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = asked_to_stop(&mut ended) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let admission = reception.admit().await;
+                    connections.spawn(serve(stream, admission, stopped.clone()));
+                }
+                Err(error) => {
+                    reception.warnings.say(&format!("the system refuses API connections: {error}"));
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Decides how each connection is served.
+struct Reception {
+    places: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    router: Router,
+    refusing: Router,
+    warnings: Warnings,
+}
+
+/// How a connection is served.
+struct Admission {
+    router: Router,
+    head_time: Duration,
+    refused: bool,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Reception {
+    fn new(router: Router) -> Reception {
+        Reception {
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSED)),
+            router,
+            refusing: refusing(MAX_CONNECTIONS),
+            warnings: Warnings::default(),
+        }
+    }
+
+    async fn admit(&self) -> Admission {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Admission {
+                router: self.router.clone(),
+                head_time: HEAD_TIME,
+                refused: false,
+                _place: Some(place),
+            };
+        }
+        self.warnings.say(&format!(
+            "{MAX_CONNECTIONS} API connections are open: further ones are refused"
+        ));
+        Admission {
+            router: self.refusing.clone(),
+            head_time: REFUSED_HEAD_TIME,
+            refused: true,
+            _place: Arc::clone(&self.refusals).acquire_owned().await.ok(),
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn serve(stream: UnixStream, admission: Admission, mut stopped: Stopped) {
+    let client = Client::new(stream);
+    let io = TokioIo::new(client.connection());
+    let router = TowerToHyperService::new(admission.router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        router.call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(admission.head_time)
+        .keep_alive(!admission.refused)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    // A connection that ends badly is its client's business.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = asked_to_stop(&mut stopped) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// Warnings that would repeat themselves.
+#[derive(Default)]
+struct Warnings(Mutex<Option<Instant>>);
+
+impl Warnings {
+    /// Says it, unless something was said a moment ago.
+    fn say(&self, words: &str) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= QUIET) {
+            *last = Some(Instant::now());
+            tracing::warn!("{words}");
+        }
+    }
+}

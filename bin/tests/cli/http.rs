@@ -1,0 +1,83 @@
+//! The local API as a program without any HTTP library uses it: bytes over a Unix socket.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::home::Home;
+
+/// No answer takes longer: a node gives a request 10 s to arrive, and nothing here waits for other nodes longer than that.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Status line and headers, in lower case.
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The last part of a problem document's type.
+    #[track_caller]
+    pub fn problem(&self) -> String {
+        assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{self:?}");
+        let kind = problem["type"].as_str().unwrap();
+        kind.strip_prefix("urn:fatebound:error:").unwrap().to_owned()
+    }
+}
+
+/// A connection to the node of this home.
+pub fn connect(home: &Home) -> UnixStream {
+    let stream = UnixStream::connect(home.path().join("fatebound.sock")).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// A request's bytes.
+pub fn request(method: &str, path: &str, body: &str) -> String {
+    let length = body.len();
+    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// Asks, and reads the whole answer.
+pub fn ask(home: &Home, method: &str, path: &str, body: &str) -> Answer {
+    let mut stream = connect(home);
+    // A node that has answered before everything was sent need not take the rest.
+    let _ = stream.write_all(request(method, path, body).as_bytes());
+    answer(&mut stream)
+}
+
+/// Reads an answer up to the end of its connection.
+pub fn answer(stream: &mut UnixStream) -> Answer {
+    let mut bytes = Vec::new();
+    stream
+        .read_to_end(&mut bytes)
+        .expect("an answer, and the end of its connection");
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {text:?}"));
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_lowercase(),
+        body: body.to_owned(),
+    }
+}
+
+/// The status of an answer, of which nothing more is read.
+pub fn status(stream: &mut UnixStream) -> u16 {
+    let mut line = [0; 12];
+    stream.read_exact(&mut line).expect("a status line");
+    let line = std::str::from_utf8(&line).unwrap();
+    line.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
+}
