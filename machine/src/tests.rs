@@ -372,6 +372,7 @@ fn a_question_of_another_network_is_declined() {
         tag: None,
         state: Vec::new(),
         timeout: None,
+        admit: fng::Admit::default(),
     };
     net.command(0, Command::Group(create));
     net.run(Duration::from_secs(20));

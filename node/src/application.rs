@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::admission::Wish;
 use crate::error::{CreateGroupError, SignalError, Stopped};
 use crate::event::{EventKind, EventLog};
-use crate::failures::{End, Failure, Handler, SharedFailures};
+use crate::failures::{End, Failure, Handler, Outcome, SharedFailures};
 
 /// Accepted invitations at most that wait for the machine's word that we are members.
 const MAX_UNDECIDED: usize = 64;
@@ -360,7 +360,7 @@ impl Application {
             fng::Event::WentOut { group, peer, observer } => self.log(EventKind::WentOut { group, peer, observer }),
             fng::Event::Members { group, members } => self.log(EventKind::MembersChanged { group, members }),
             fng::Event::Left { group } => {
-                self.failures.lock().ends(group, End::Left);
+                self.ends(group, End::Left);
                 self.log(EventKind::GroupLeft { group });
             }
             fng::Event::LeaveEnded { ticket, error, .. } => {
@@ -369,17 +369,10 @@ impl Application {
                 }
             }
             fng::Event::Closed { group, by } => {
-                self.failures.lock().ends(group, End::Closed);
+                self.ends(group, End::Closed);
                 self.log(EventKind::GroupClosed { group, by });
             }
-            fng::Event::Failed { group, reason } => {
-                self.failures.lock().fail(Failure {
-                    group,
-                    reason: reason.clone(),
-                    time: SystemTime::now(),
-                });
-                self.log(EventKind::GroupFailed { group, reason });
-            }
+            fng::Event::Failed { group, reason } => self.failed(group, reason),
             fng::Event::Repairing { path, cause } => self.log(EventKind::Repairing { path, cause }),
             fng::Event::Repaired { path } => self.log(EventKind::Repaired { path }),
             fng::Event::Checked { ticket, alive, members } => {
@@ -388,6 +381,27 @@ impl Application {
                 }
             }
         }
+    }
+
+    fn failed(&mut self, group: GroupId, reason: Reason) {
+        let failure = Failure {
+            group,
+            reason: reason.clone(),
+            time: SystemTime::now(),
+        };
+        self.ends(group, End::Failed(failure));
+        self.log(EventKind::GroupFailed { group, reason });
+    }
+
+    /// The group is over for this node, which is the next event.
+    fn ends(&mut self, group: GroupId, end: End) {
+        let outcome = Outcome {
+            number: self.log.next(),
+            group,
+            end,
+            time: SystemTime::now(),
+        };
+        self.failures.lock().ends(outcome);
     }
 
     /// The id is known: from here on the creation's handlers run if it fails (claim 4).
@@ -524,7 +538,10 @@ impl Application {
     /// who waits for anything else hears that nothing more will come, even if the swarm around this peer goes on.
     pub(crate) fn stop(&mut self) {
         let reason = Reason::Shutdown { by: self.peer };
-        self.failures.lock().fail_all(&reason, SystemTime::now());
+        let left = self.failures.lock().living();
+        for group in left {
+            self.failed(group, reason.clone());
+        }
         self.log(EventKind::Stopped);
         self.log.close();
         self.joined = None;

@@ -12,7 +12,7 @@ use crate::application::Application;
 use crate::behaviour::{Behaviour, Keep};
 use crate::carrier::Carrier;
 use crate::error::StartError;
-use crate::event::{CAPACITY, EventLog};
+use crate::event::{CAPACITY, EventLog, Numbers};
 use crate::failures::SharedFailures;
 use crate::identity::DataDir;
 use crate::node::{Node, Parts};
@@ -189,6 +189,7 @@ fn connect(machine: Machine, carrier: Carrier, keep: Keep, done: watch::Receiver
     let (listening, listening_out) = watch::channel(Vec::new());
     let (joined, joined_out) = watch::channel(false);
     let (events, _) = broadcast::channel(CAPACITY);
+    let numbers = Numbers::default();
     let node = Node::new(Parts {
         peer,
         orders,
@@ -197,9 +198,10 @@ fn connect(machine: Machine, carrier: Carrier, keep: Keep, done: watch::Receiver
         joined: joined_out,
         bootstraps,
         events: events.downgrade(),
+        numbers: numbers.clone(),
         done,
     });
-    let application = Application::new(peer, failures, EventLog::new(events), joined);
+    let application = Application::new(peer, failures, EventLog::new(events, numbers), joined);
     (
         Behaviour::new(machine, carrier, application, orders_in, listening, keep),
         node,

@@ -1,8 +1,11 @@
 //! What a node tells everybody who listens: one numbered stream of events.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use fatebound_machine::fng::{GroupId, Reason};
@@ -11,10 +14,13 @@ use fatebound_machine::tree::{Cause, PathId};
 use futures::{Stream, StreamExt};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
-/// Events that a slow reader may lag behind before it is told that it has missed some.
+use crate::failures::{End, Failure, Outcome, SharedFailures};
+
+/// Events that a slow reader may lag behind before it misses some.
 pub(crate) const CAPACITY: usize = 4096;
+/// So often a reader says how far it is.
+const STEP: u64 = 256;
 
 /// Something that happened at this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +156,8 @@ pub enum EventKind {
     Stopped,
 }
 
-/// A reader was too slow: this many events are lost to it. Nothing else changed; the next event is the oldest that is still kept.
+/// A reader was too slow: this many events are lost to it. Ends of groups are not among them: they come next, and then the oldest event that is
+/// still kept. (Only of more than 100,000 ends that it has not been told yet, the oldest are lost to it like the rest.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} events were missed")]
 pub struct Lagged {
@@ -158,12 +165,33 @@ pub struct Lagged {
     pub missed: u64,
 }
 
-/// A stream of events, from the moment of its making on; it ends when the node has stopped.
-pub struct Events(Option<BroadcastStream<Event>>);
+/// A stream of events, from the moment of its making on; it ends when the node has stopped. While it lives, failures are kept for it until it has
+/// been told: read it, or drop it.
+pub struct Events {
+    stream: Option<BroadcastStream<Event>>,
+    failures: SharedFailures,
+    /// This reader's name there.
+    reader: u64,
+    /// The number of the next event.
+    next: u64,
+    /// What it has said of that.
+    said: u64,
+    /// Events that come before those of the stream.
+    first: VecDeque<Event>,
+}
 
 impl Events {
-    pub(crate) fn new(receiver: Option<broadcast::Receiver<Event>>) -> Events {
-        Events(receiver.map(BroadcastStream::new))
+    /// `receiver` hands out events from `next` on.
+    pub(crate) fn new(receiver: Option<broadcast::Receiver<Event>>, failures: SharedFailures, next: u64) -> Events {
+        let reader = failures.lock().begin(next);
+        Events {
+            stream: receiver.map(BroadcastStream::new),
+            failures,
+            reader,
+            next,
+            said: next,
+            first: VecDeque::new(),
+        }
     }
 
     /// The next event; `None` when the node has stopped.
@@ -173,19 +201,76 @@ impl Events {
     pub async fn next(&mut self) -> Option<Result<Event, Lagged>> {
         StreamExt::next(self).await
     }
+
+    /// Takes an event of the stream: behind the failures that were lost to it in between, if it has jumped.
+    fn receive(&mut self, event: Event) -> Option<Lagged> {
+        let lost = self.next..event.seq;
+        self.next = self.next.max(event.seq + 1);
+        if lost.is_empty() {
+            self.first.push_back(event);
+            return None;
+        }
+        let kept = self.failures.lock().among(lost.clone());
+        let missed = lost.end - lost.start - kept.len() as u64;
+        self.first.extend(kept.into_iter().map(Event::of));
+        self.first.push_back(event);
+        (missed > 0).then_some(Lagged { missed })
+    }
+
+    /// Hands an event out, and says from time to time that this reader has it.
+    fn told(&mut self, event: Event) -> Event {
+        if self.first.is_empty() && self.next - self.said >= STEP {
+            self.said = self.next;
+            self.failures.lock().has_read(self.reader, self.next);
+        }
+        event
+    }
+}
+
+impl Event {
+    fn of(outcome: Outcome) -> Event {
+        let group = outcome.group;
+        let kind = match outcome.end {
+            End::Failed(Failure { reason, .. }) => EventKind::GroupFailed { group, reason },
+            End::Closed => EventKind::GroupClosed { group, by: group.root },
+            End::Left => EventKind::GroupLeft { group },
+        };
+        Event {
+            seq: outcome.number,
+            time: outcome.time,
+            kind,
+        }
+    }
 }
 
 impl Stream for Events {
     type Item = Result<Event, Lagged>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(stream) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let lagged = |BroadcastStreamRecvError::Lagged(missed)| Lagged { missed };
-        stream
-            .poll_next_unpin(cx)
-            .map(|next| next.map(|event| event.map_err(lagged)))
+        loop {
+            if let Some(event) = self.first.pop_front() {
+                return Poll::Ready(Some(Ok(self.told(event))));
+            }
+            let Some(stream) = &mut self.stream else {
+                return Poll::Ready(None);
+            };
+            match ready!(stream.poll_next_unpin(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(event)) => {
+                    if let Some(lagged) = self.receive(event) {
+                        return Poll::Ready(Some(Err(lagged)));
+                    }
+                }
+                // The numbers say it, and which failures there were.
+                Some(Err(_)) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.failures.lock().reads_no_more(self.reader);
     }
 }
 
@@ -195,20 +280,41 @@ impl fmt::Debug for Events {
     }
 }
 
+/// The number of the next event, for who begins to read.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbers(Arc<AtomicU64>);
+
+impl Default for Numbers {
+    fn default() -> Numbers {
+        Numbers(Arc::new(AtomicU64::new(1)))
+    }
+}
+
+impl Numbers {
+    pub(crate) fn next(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Numbers events and hands them out.
 #[derive(Debug)]
 pub(crate) struct EventLog {
-    seq: u64,
+    numbers: Numbers,
     /// `None` once it is closed.
     sender: Option<broadcast::Sender<Event>>,
 }
 
 impl EventLog {
-    pub(crate) fn new(sender: broadcast::Sender<Event>) -> EventLog {
+    pub(crate) fn new(sender: broadcast::Sender<Event>, numbers: Numbers) -> EventLog {
         EventLog {
-            seq: 0,
+            numbers,
             sender: Some(sender),
         }
+    }
+
+    /// The number of the next event.
+    pub(crate) fn next(&self) -> u64 {
+        self.numbers.next()
     }
 
     /// Nothing more will come: every reader's stream ends behind what it has not read yet.
@@ -221,33 +327,79 @@ impl EventLog {
         let Some(sender) = &self.sender else {
             return;
         };
-        self.seq += 1;
-        let _ = sender.send(Event {
-            seq: self.seq,
-            time,
-            kind,
-        });
+        let seq = self.next();
+        let _ = sender.send(Event { seq, time, kind });
+        self.numbers.0.store(seq + 1, Ordering::Release);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use libp2p::identity::Keypair;
+
     use super::*;
 
-    #[tokio::test]
-    async fn a_slow_reader_is_told_how_much_it_missed() {
+    fn failure(sequence: u64) -> Failure {
+        let root = Keypair::ed25519_from_bytes([1; 32]).unwrap().public().to_peer_id();
+        Failure {
+            group: GroupId {
+                root,
+                incarnation: 1,
+                sequence,
+            },
+            reason: Reason::NotKnown,
+            time: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    /// A log in which every even event is a failure, its readers, and all of them read: numbers, and what was missed before them.
+    async fn read(events: u64) -> Vec<Result<u64, u64>> {
         let (sender, receiver) = broadcast::channel(4);
-        let mut log = EventLog::new(sender);
-        let mut events = Events::new(Some(receiver));
-        for _ in 0..6 {
-            log.push(EventKind::Joined, SystemTime::UNIX_EPOCH);
+        let (failures, numbers) = (SharedFailures::default(), Numbers::default());
+        let mut reader = Events::new(Some(receiver), failures.clone(), numbers.next());
+        let mut log = EventLog::new(sender, numbers);
+        for seq in 1..=events {
+            let kind = if seq % 2 == 0 {
+                let Failure { group, reason, .. } = failure(seq);
+                let outcome = Outcome {
+                    number: log.next(),
+                    group,
+                    end: End::Failed(failure(seq)),
+                    time: SystemTime::UNIX_EPOCH,
+                };
+                failures.lock().ends(outcome);
+                EventKind::GroupFailed { group, reason }
+            } else {
+                EventKind::Joined
+            };
+            log.push(kind, SystemTime::UNIX_EPOCH);
         }
         drop(log);
-        assert_eq!(events.next().await, Some(Err(Lagged { missed: 2 })));
-        let mut seqs = Vec::new();
-        while let Some(event) = events.next().await {
-            seqs.push(event.unwrap().seq);
+        let mut all = Vec::new();
+        while let Some(next) = reader.next().await {
+            all.push(next.map(|event| event.seq).map_err(|lagged| lagged.missed));
         }
-        assert_eq!(seqs, [3, 4, 5, 6]);
+        all
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_keeps_up_misses_nothing() {
+        assert_eq!(read(4).await, [Ok(1), Ok(2), Ok(3), Ok(4)]);
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_how_much_it_missed_and_of_every_failure() {
+        let rest = [Err(4), Ok(2), Ok(4), Ok(6), Ok(8), Ok(9), Ok(10), Ok(11)];
+        // The channel keeps the last four.
+        assert_eq!(read(11).await, rest);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_goes_is_waited_for_no_more() {
+        let failures = SharedFailures::default();
+        let reader = Events::new(None, failures.clone(), 1);
+        drop(reader);
+        (1..20_000).for_each(|seq| failures.lock().fail(failure(seq), seq));
+        assert!(failures.lock().among(0..20_000).len() <= 10_000);
     }
 }

@@ -1,10 +1,15 @@
 //! Who wants to know of a group's end, and what is remembered of groups that are over.
 //!
+//! Ends are kept until every reader of the node's events has them (a burst of them is longer than what waits in a reader's channel), and the
+//! latest for a while after that.
+//!
 //! A handler runs exactly once: at the failure, or at once when it is registered later (protocol.md §1, P2). It runs on a thread
 //! for work that blocks, so a slow or panicking handler takes nothing else down.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -15,6 +20,8 @@ use tokio::sync::oneshot;
 /// Groups that are over whose end is remembered for late handlers. Beyond it the oldest is forgotten, and the reason becomes
 /// [`Reason::NotKnown`].
 const REMEMBERED: usize = 10_000;
+/// … and of those that a reader of events has not been told yet: some 30 MB. It misses the oldest then, and hears so.
+const UNREAD: usize = 100_000;
 
 /// The failure of a group: final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,12 +115,27 @@ impl fmt::Debug for Handler {
     }
 }
 
+/// The end of a group as one of the node's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// The event's number.
+    pub(crate) number: u64,
+    pub(crate) group: GroupId,
+    pub(crate) end: End,
+    pub(crate) time: SystemTime,
+}
+
 /// Living groups with their handlers, and how the last ones ended. Handlers are bounded by what the application registers.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     alive: HashMap<GroupId, Vec<Handler>>,
-    over: HashMap<GroupId, End>,
-    order: VecDeque<GroupId>,
+    /// The numbers under which groups that are over are in `outcomes`.
+    over: HashMap<GroupId, u64>,
+    /// In the order of their numbers.
+    outcomes: VecDeque<Outcome>,
+    /// The number of the event that each reader of events reads next, or an earlier one.
+    readers: HashMap<u64, u64>,
+    latest_reader: u64,
 }
 
 /// The register as node and behaviour share it: a handler is in place when its registration returns, not later.
@@ -130,14 +152,7 @@ impl Failures {
     /// A group lives here from now on, perhaps again: after it was left.
     pub(crate) fn watch(&mut self, group: GroupId) {
         self.alive.entry(group).or_default();
-        if self.over.remove(&group).is_some() {
-            self.order.retain(|other| *other != group);
-        }
-    }
-
-    /// How the group ended here, if that is remembered.
-    pub(crate) fn end(&self, group: &GroupId) -> Option<End> {
-        self.over.get(group).cloned()
+        self.over.remove(&group);
     }
 
     /// Whether the group lives here.
@@ -150,7 +165,7 @@ impl Failures {
         if let Some(handlers) = self.alive.get_mut(&group) {
             make_room(handlers);
             handlers.push(handler);
-        } else if let Some(end) = self.over.get(&group) {
+        } else if let Some(end) = self.end(&group) {
             handler.due(end);
         } else {
             handler.due(&End::Failed(Failure {
@@ -161,36 +176,70 @@ impl Failures {
         }
     }
 
-    /// A group has failed: runs its handlers and remembers why.
-    pub(crate) fn fail(&mut self, failure: Failure) {
-        self.ends(failure.group, End::Failed(failure));
+    /// How this group ended here, as far as that is remembered.
+    pub(crate) fn end(&self, group: &GroupId) -> Option<&End> {
+        let number = self.over.get(group)?;
+        self.outcomes.get(self.place(*number)).map(|outcome| &outcome.end)
     }
 
-    /// A group is over for this node: whoever waits for that is told.
-    pub(crate) fn ends(&mut self, group: GroupId, end: End) {
-        for handler in self.alive.remove(&group).unwrap_or_default() {
-            handler.due(&end);
+    /// Where the ends with this number and later ones are.
+    fn place(&self, number: u64) -> usize {
+        self.outcomes.partition_point(|outcome| outcome.number < number)
+    }
+
+    /// A group is over: tells whoever waits for that, and remembers it.
+    pub(crate) fn ends(&mut self, outcome: Outcome) {
+        for handler in self.alive.remove(&outcome.group).unwrap_or_default() {
+            handler.due(&outcome.end);
         }
-        if self.over.insert(group, end).is_none() {
-            self.order.push_back(group);
+        if let Entry::Vacant(place) = self.over.entry(outcome.group) {
+            place.insert(outcome.number);
+            self.outcomes.push_back(outcome);
         }
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
+        while self.has_too_many()
+            && let Some(oldest) = self.outcomes.pop_front()
         {
-            self.over.remove(&oldest);
+            // A group that was left and joined again may have a newer end.
+            if self.over.get(&oldest.group) == Some(&oldest.number) {
+                self.over.remove(&oldest.group);
+            }
         }
     }
 
-    /// The peer is gone: whoever still waits is told of every group, since nobody will watch over it any more.
-    pub(crate) fn fail_all(&mut self, reason: &Reason, time: SystemTime) {
-        let groups: Vec<GroupId> = self.alive.keys().copied().collect();
-        for group in groups {
-            self.fail(Failure {
-                group,
-                reason: reason.clone(),
-                time,
-            });
-        }
+    /// Whether the oldest end is to be forgotten.
+    fn has_too_many(&self) -> bool {
+        let Some(oldest) = self.outcomes.front().filter(|_| self.outcomes.len() > REMEMBERED) else {
+            return false;
+        };
+        self.outcomes.len() > UNREAD || self.readers.values().all(|next| *next > oldest.number)
+    }
+
+    /// The groups that live here.
+    pub(crate) fn living(&self) -> Vec<GroupId> {
+        self.alive.keys().copied().collect()
+    }
+
+    /// A reader of events begins with the event of this number. Returns its name.
+    pub(crate) fn begin(&mut self, next: u64) -> u64 {
+        self.latest_reader += 1;
+        self.readers.insert(self.latest_reader, next);
+        self.latest_reader
+    }
+
+    /// A reader has all events before this one.
+    pub(crate) fn has_read(&mut self, reader: u64, next: u64) {
+        self.readers.insert(reader, next);
+    }
+
+    /// A reader reads no more.
+    pub(crate) fn reads_no_more(&mut self, reader: u64) {
+        self.readers.remove(&reader);
+    }
+
+    /// The ends of groups among the events with these numbers, as far as they are kept.
+    pub(crate) fn among(&self, numbers: Range<u64>) -> Vec<Outcome> {
+        let (from, until) = (self.place(numbers.start), self.place(numbers.end));
+        self.outcomes.range(from..until).cloned().collect()
     }
 }
 
@@ -229,6 +278,19 @@ mod tests {
         }
     }
 
+    fn failed(sequence: u64, number: u64) -> Outcome {
+        outcome(sequence, number, End::Failed(stopped(sequence)))
+    }
+
+    fn outcome(sequence: u64, number: u64, end: End) -> Outcome {
+        Outcome {
+            number,
+            group: group(sequence),
+            end,
+            time: NOW,
+        }
+    }
+
     fn reporter() -> (impl Fn() -> Handler, mpsc::UnboundedReceiver<Reason>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let handler = move || {
@@ -246,8 +308,8 @@ mod tests {
         failures.watch(group(2));
         failures.register(group(1), handler(), NOW);
         failures.register(group(2), handler(), NOW);
-        failures.fail(stopped(1));
-        failures.fail(stopped(1));
+        failures.ends(failed(1, 1));
+        failures.ends(failed(1, 1));
         failures.register(group(1), handler(), NOW);
         drop((failures, handler));
         assert_eq!(told.recv().await, Some(stopped(1).reason));
@@ -269,7 +331,7 @@ mod tests {
         failures.watch(group(1));
         failures.register(group(1), Handler::new(|_| panic!("on purpose")), NOW);
         failures.register(group(1), handler(), NOW);
-        failures.fail(stopped(1));
+        failures.ends(failed(1, 1));
         assert_eq!(told.recv().await, Some(stopped(1).reason));
     }
 
@@ -286,7 +348,7 @@ mod tests {
         });
         failures.register(group(1), wait, NOW);
         failures.register(group(1), handler(), NOW);
-        failures.fail(stopped(1));
+        failures.ends(failed(1, 1));
         assert_eq!(told.recv().await, Some(stopped(1).reason));
         release.send(()).unwrap();
         assert_eq!(told.recv().await, Some(stopped(1).reason));
@@ -303,7 +365,7 @@ mod tests {
             failures.register(group(1), Handler::Tell(waiter), NOW);
         }
         assert!(failures.alive[&group(1)].len() <= 8);
-        failures.fail(stopped(1));
+        failures.ends(failed(1, 1));
         assert_eq!(failure.await.unwrap(), End::Failed(stopped(1)));
     }
 
@@ -311,11 +373,28 @@ mod tests {
     async fn what_is_remembered_is_bounded() {
         let mut failures = Failures::default();
         for sequence in 0..=REMEMBERED as u64 {
-            failures.fail(stopped(sequence));
+            failures.ends(failed(sequence, sequence));
         }
         assert_eq!(failures.end(&group(0)), None);
-        assert_eq!(failures.end(&group(1)), Some(End::Failed(stopped(1))));
+        assert_eq!(failures.end(&group(1)), Some(&End::Failed(stopped(1))));
         assert_eq!(failures.over.len(), REMEMBERED);
+    }
+
+    #[tokio::test]
+    async fn what_a_reader_has_not_been_told_is_kept_for_it_within_bounds() {
+        let mut failures = Failures::default();
+        let reader = failures.begin(0);
+        for sequence in 0..=UNREAD as u64 {
+            failures.ends(failed(sequence, sequence));
+        }
+        assert_eq!((failures.outcomes.len(), failures.over.len()), (UNREAD, UNREAD));
+        assert_eq!(failures.among(0..3).len(), 2, "the oldest is lost");
+        failures.has_read(reader, 50_000);
+        failures.ends(failed(UNREAD as u64 + 1, UNREAD as u64 + 1));
+        assert_eq!(failures.among(0..50_001), [failed(50_000, 50_000)]);
+        failures.reads_no_more(reader);
+        failures.ends(failed(UNREAD as u64 + 2, UNREAD as u64 + 2));
+        assert_eq!((failures.outcomes.len(), failures.over.len()), (REMEMBERED, REMEMBERED));
     }
 
     #[tokio::test]
@@ -326,7 +405,7 @@ mod tests {
         failures.register(group(1), handler(), NOW);
         let (waiter, end) = oneshot::channel();
         failures.register(group(1), Handler::Tell(waiter), NOW);
-        failures.ends(group(1), End::Closed);
+        failures.ends(outcome(1, 1, End::Closed));
         failures.register(group(1), handler(), NOW);
         drop(handler);
         assert_eq!(end.await.unwrap(), End::Closed);
@@ -338,12 +417,17 @@ mod tests {
         let (handler, mut told) = reporter();
         let mut failures = Failures::default();
         failures.watch(group(1));
-        failures.ends(group(1), End::Left);
+        failures.ends(outcome(1, 1, End::Left));
         failures.watch(group(1));
         assert_eq!(failures.end(&group(1)), None);
         failures.register(group(1), handler(), NOW);
-        failures.fail(stopped(1));
+        failures.ends(failed(1, 2));
         assert_eq!(told.recv().await, Some(stopped(1).reason));
-        assert_eq!(failures.order.len(), 1);
+        // The older end goes first, and takes nothing of the newer one with it.
+        for number in 3..=REMEMBERED as u64 + 1 {
+            failures.ends(failed(number, number));
+        }
+        assert_eq!(failures.outcomes.front().map(|outcome| outcome.number), Some(2));
+        assert_eq!(failures.end(&group(1)), Some(&End::Failed(stopped(1))));
     }
 }

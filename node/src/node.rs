@@ -15,7 +15,7 @@ use crate::bootstraps::Bootstraps;
 use crate::builder::Builder;
 use crate::create::{CreateGroup, Member};
 use crate::error::{LeaveGroupError, SignalError, Stopped};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Numbers};
 use crate::failures::{Failure, Fate, Handler, SharedFailures};
 use crate::group::Group;
 use crate::invitation::Invitations;
@@ -46,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) joined: watch::Receiver<bool>,
     pub(crate) bootstraps: Bootstraps,
     pub(crate) events: broadcast::WeakSender<Event>,
+    pub(crate) numbers: Numbers,
     pub(crate) done: watch::Receiver<()>,
 }
 
@@ -202,7 +203,7 @@ impl Node {
                 return Ok(Fate::Living);
             }
             if let Some(end) = failures.end(&group) {
-                return Ok(Fate::Over(end));
+                return Ok(Fate::Over(end.clone()));
             }
         }
         let carried = self.carries(group).await?;
@@ -330,9 +331,10 @@ impl Node {
         Ok(Invitations::new(self.clone(), offers_out))
     }
 
-    /// Everything that happens here from now on. Bounded: a reader that is slow is told how many events it has missed.
+    /// Everything that happens here from now on. Bounded: a reader that is slow is told how many events it has missed, and misses no failure.
     pub fn events(&self) -> Events {
-        Events::new(self.0.events.upgrade().map(|sender| sender.subscribe()))
+        let receiver = self.0.events.upgrade().map(|sender| sender.subscribe());
+        Events::new(receiver, self.0.failures.clone(), self.0.numbers.next())
     }
 
     /// Stops in an orderly manner, and returns when all is done, its sockets and its data directory free: groups that this node is a member of

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fatebound::{
     CreateGroupError, EventKind, Failure, GroupId, Multiaddr, Node, Profile, Reason, Refusal, SignalError,
 };
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

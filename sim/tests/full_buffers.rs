@@ -84,6 +84,7 @@ impl Stage {
                     tag: None,
                     state: vec![7; 16 * 1024],
                     timeout: None,
+                    admit: fng::Admit::default(),
                 };
                 self.world.command(talker, Command::Group(create));
             }

@@ -60,6 +60,7 @@ impl Crowd {
                 tag: None,
                 state: Vec::new(),
                 timeout: None,
+                admit: fng::Admit::default(),
             };
             self.world.command(root, Command::Group(create));
             if ticket % AT_ONCE == AT_ONCE - 1 {

@@ -1,7 +1,7 @@
 //! Events as server-sent events: every reader follows the log from its own place.
 //!
-//! `Last-Event-ID` resumes after that event. What cannot be had any more is announced by an event `gap`. A group's stream ends with its
-//! failure, and begins with it when the group had failed before: nobody waits for what has happened already.
+//! `Last-Event-ID` resumes after that event. What cannot be had any more is announced by an event `gap`; failures of groups come all the
+//! same. A group's stream ends with its failure, and begins with it when the group had failed before: nobody waits for what has happened already.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::log::{EventLog, FAILED};
+use super::log::{Batch, Cursor, EventLog, FAILED, Place};
 use super::model::Event;
 use super::problem::Problem;
 use super::request::{GroupName, StreamPlace};
@@ -52,7 +52,7 @@ pub async fn of_group(
     };
     if let Some(failure) = &failure
         && reader.resumed
-        && failure.seq < reader.cursor
+        && failure.seq < reader.cursor.next()
     {
         return Ok(nothing_more());
     }
@@ -113,8 +113,7 @@ async fn follow_group(local: &Local, mut reader: Reader, group: &str, failure: O
 
 /// One reader of the log.
 struct Reader {
-    log: Arc<EventLog>,
-    cursor: u64,
+    cursor: Cursor,
     /// It goes on where it was.
     resumed: bool,
     /// It asked for a place in another life: what it missed, nobody knows.
@@ -131,16 +130,15 @@ impl Reader {
             .and_then(|id| id.to_str().ok())
             .filter(|id| !id.is_empty());
         let resumed = asked.and_then(|id| log.resume(id));
-        let cursor = match (asked, resumed) {
-            (_, Some(cursor)) => cursor,
-            (Some(_), None) => log.oldest(),
-            (None, None) => log.head(),
+        let begin = match (asked, resumed) {
+            (_, Some(next)) => Place::At(next),
+            (Some(_), None) => Place::Oldest,
+            (None, None) => Place::Now,
         };
         Reader {
-            cursor,
+            cursor: Cursor::new(log, begin),
             resumed: resumed.is_some(),
             lost: asked.is_some() && resumed.is_none(),
-            log,
             sender,
             _place: place,
         }
@@ -151,20 +149,19 @@ impl Reader {
         if !self.lost {
             return Ok(());
         }
-        let gap = self.log.gap(None, self.cursor);
+        let gap = self.cursor.log().gap(None, self.cursor.next());
         self.send(&gap).await
     }
 
     /// The next events; a gap before them is announced already.
-    async fn next(&mut self) -> Result<super::log::Batch, Gone> {
+    async fn next(&mut self) -> Result<Batch, Gone> {
         tokio::select! {
-            () = self.log.wait(self.cursor) => {}
+            () = self.cursor.wait() => {}
             () = self.sender.closed() => return Err(Gone),
         }
-        let batch = self.log.read(&mut self.cursor);
+        let batch = self.cursor.read();
         if batch.missed > 0 {
-            let next = self.cursor - batch.events.len() as u64;
-            let gap = self.log.gap(Some(batch.missed), next);
+            let gap = self.cursor.log().gap(Some(batch.missed), batch.from);
             self.send(&gap).await?;
         }
         Ok(batch)
@@ -173,7 +170,7 @@ impl Reader {
     async fn send(&self, event: &Event) -> Result<(), Gone> {
         let data = serde_json::to_string(event).map_err(|_| Gone)?;
         let event = sse::Event::default()
-            .id(self.log.resume_id(event.seq))
+            .id(self.cursor.log().resume_id(event.seq))
             .event(&event.event)
             .data(data);
         self.sender.send(Ok(event)).await.map_err(|_| Gone)
@@ -204,8 +201,8 @@ mod tests {
     #[test]
     fn a_reader_begins_now_or_where_it_was() {
         let log = log();
-        assert_eq!(reader(&log, None).cursor, 4);
-        assert_eq!(reader(&log, Some("a.1")).cursor, 2);
+        assert_eq!(reader(&log, None).cursor.next(), 4);
+        assert_eq!(reader(&log, Some("a.1")).cursor.next(), 2);
         assert!(!reader(&log, Some("a.1")).lost);
     }
 
@@ -213,6 +210,6 @@ mod tests {
     fn a_reader_from_another_life_begins_at_the_oldest_with_a_gap() {
         let log = log();
         let reader = reader(&log, Some("b.2"));
-        assert_eq!((reader.cursor, reader.lost, reader.resumed), (1, true, false));
+        assert_eq!((reader.cursor.next(), reader.lost, reader.resumed), (1, true, false));
     }
 }

@@ -1,8 +1,9 @@
 //! What has happened lately on this node: a bounded log that any number of readers follow at their own pace.
 //!
-//! Readers keep a cursor and pull; nothing is queued per reader, so a slow one costs nothing. Whoever falls behind the log's
-//! end is told how many events it has missed, and goes on from there: a gap is announced, never silent. Beside the log the
-//! last failures are kept longer, because whoever asks for a group that failed a moment ago must get an answer.
+//! Readers keep a cursor and pull; nothing is queued per reader. Whoever falls behind the log's end is told how many events it has
+//! missed, and goes on from there: a gap is announced, never silent. Failures of groups, which a client must know of, do not fall out of the log
+//! before every reader that is connected has them, and the latest are kept longer: whoever asks for a group that failed a moment ago must get
+//! an answer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +13,12 @@ use tokio::sync::watch;
 
 use super::model::Event;
 
-/// Events that are kept: a reader may be this far behind.
+/// Events other than failures that are kept: a reader may be this far behind.
 pub const MAX_EVENTS: usize = 4096;
 /// Failures that are kept.
 const MAX_FAILURES: usize = 16_384;
+/// Failures that are kept because a reader does not have them yet: some 80 MB.
+const MAX_UNREAD: usize = 100_000;
 /// Events that a reader takes at once.
 const BATCH: usize = 64;
 
@@ -79,9 +82,16 @@ pub struct EventLog {
 struct Inner {
     /// The number of the first event that came here: what happened before, the log never had, and nobody misses it.
     beginning: u64,
+    /// Events other than failures.
     ring: VecDeque<Arc<Event>>,
-    failures: BTreeMap<String, Arc<Event>>,
-    oldest_failures: VecDeque<String>,
+    /// All such events before this one have left the ring.
+    horizon: u64,
+    failures: VecDeque<Arc<Event>>,
+    /// The same, by their groups.
+    failed: BTreeMap<String, Arc<Event>>,
+    /// The number of the event that each reader reads next.
+    readers: BTreeMap<u64, u64>,
+    latest_reader: u64,
 }
 
 /// How far the log is.
@@ -96,12 +106,127 @@ struct State {
 /// What a reader gets at once.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// The number of the event that the reader had asked for.
+    pub from: u64,
     /// How many events were lost before these.
     pub missed: u64,
     /// The next events, in order.
     pub events: Vec<Arc<Event>>,
     /// Nothing more will come after these.
     pub closed: bool,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// With the next event.
+    Now,
+    /// With the event of this number.
+    At(u64),
+    /// With everything that is kept.
+    Oldest,
+}
+
+/// One reader's place in the log. While it lives, failures are kept for it.
+#[derive(Debug)]
+pub struct Cursor {
+    log: Arc<EventLog>,
+    /// Its name there.
+    reader: u64,
+    next: u64,
+    /// Of what was lost before this, the reader has been told.
+    told: u64,
+}
+
+impl Cursor {
+    /// A place in this log.
+    pub fn new(log: Arc<EventLog>, place: Place) -> Cursor {
+        let mut inner = log.lock();
+        let (next, told) = match place {
+            Place::Now => (log.head(), 0),
+            Place::At(next) => (next, 0),
+            Place::Oldest => (inner.oldest().unwrap_or(log.head()), inner.horizon),
+        };
+        inner.latest_reader += 1;
+        let reader = inner.latest_reader;
+        inner.readers.insert(reader, next);
+        drop(inner);
+        Cursor {
+            log,
+            reader,
+            next,
+            told,
+        }
+    }
+
+    /// The number of the event that comes next.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The log.
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    /// Until there is something to read, or never will be.
+    pub async fn wait(&self) {
+        self.log.wait(self.next).await;
+    }
+
+    /// The next events; the cursor moves past them.
+    pub fn read(&mut self) -> Batch {
+        let log = Arc::clone(&self.log);
+        let mut inner = log.lock();
+        let state = *log.state.borrow();
+        let mut batch = Batch {
+            from: self.next,
+            missed: self.behind_the_horizon(&inner),
+            ..Batch::default()
+        };
+        let mut events = inner.from(self.next);
+        while batch.events.len() < BATCH {
+            let event = events.next();
+            let number = event.map_or(state.head, |event| event.seq);
+            let expected = self.next.max(self.told).max(inner.beginning);
+            if number > expected {
+                // Told in front of what comes behind it.
+                if !batch.events.is_empty() {
+                    break;
+                }
+                batch.missed += number - expected;
+                self.told = number;
+            }
+            let Some(event) = event else {
+                self.next = self.next.max(number);
+                break;
+            };
+            batch.events.push(Arc::clone(event));
+            self.next = event.seq + 1;
+        }
+        drop(events);
+        batch.closed = state.closed && self.next >= state.head;
+        inner.readers.insert(self.reader, self.next);
+        batch
+    }
+
+    /// What has left the ring before this reader came to it, is told at once: the failures that are kept lie among it.
+    fn behind_the_horizon(&mut self, inner: &Inner) -> u64 {
+        let from = self.next.max(self.told).max(inner.beginning);
+        let lost = inner.horizon.saturating_sub(from);
+        if lost == 0 {
+            return 0;
+        }
+        self.told = inner.horizon;
+        let place = |number: u64| inner.failures.partition_point(|event| event.seq < number);
+        lost - (place(inner.horizon) - place(from)) as u64
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.log.lock().readers.remove(&self.reader);
+    }
 }
 
 impl EventLog {
@@ -118,17 +243,14 @@ impl EventLog {
     pub fn append(&self, news: News, seq: u64, time: SystemTime) {
         let mut inner = self.lock();
         let event = Arc::new(stamped(news, seq, time));
-        if let (FAILED, Some(group)) = (event.event.as_str(), &event.group) {
-            inner.remember(group.clone(), Arc::clone(&event));
-        }
         if inner.beginning == 0 {
             // What was lost on the way here is missed all the same.
             inner.beginning = if self.head() == 1 { seq } else { 1 };
         }
-        if inner.ring.len() == MAX_EVENTS {
-            inner.ring.pop_front();
+        match (event.event.as_str(), &event.group) {
+            (FAILED, Some(group)) => inner.remember(group.clone(), event),
+            _ => inner.push(event),
         }
-        inner.ring.push_back(event);
         self.state.send_modify(|state| state.head = seq + 1);
     }
 
@@ -153,34 +275,6 @@ impl EventLog {
         self.state.borrow().head
     }
 
-    /// The number of the oldest event that is kept.
-    pub fn oldest(&self) -> u64 {
-        self.lock().ring.front().map_or(self.head(), |event| event.seq)
-    }
-
-    /// The next events for a reader, whose cursor moves past them.
-    pub fn read(&self, cursor: &mut u64) -> Batch {
-        let inner = self.lock();
-        let state = *self.state.borrow();
-        let at = inner.ring.partition_point(|event| event.seq < *cursor);
-        let first = inner.ring.get(at).map_or(state.head, |event| event.seq);
-        let missed = first.saturating_sub(inner.beginning.max(*cursor));
-        *cursor = first.max(*cursor);
-        let mut batch = Batch {
-            missed,
-            ..Batch::default()
-        };
-        for event in inner.ring.range(at..).take(BATCH) {
-            if event.seq != *cursor {
-                break;
-            }
-            batch.events.push(Arc::clone(event));
-            *cursor += 1;
-        }
-        batch.closed = state.closed && *cursor >= state.head;
-        batch
-    }
-
     /// Until there is something at `cursor`, or never will be.
     pub async fn wait(&self, cursor: u64) {
         let mut state = self.state.subscribe();
@@ -190,13 +284,13 @@ impl EventLog {
 
     /// The failure of this group, if it was lately.
     pub fn failure(&self, group: &str) -> Option<Arc<Event>> {
-        self.lock().failures.get(group).cloned()
+        self.lock().failed.get(group).cloned()
     }
 
     /// The remembered failures of groups whose ids begin like this, at most `limit`, in the order of their ids.
     pub fn failures(&self, prefix: &str, limit: usize) -> Vec<Arc<Event>> {
         let inner = self.lock();
-        let from = inner.failures.range(prefix.to_owned()..);
+        let from = inner.failed.range(prefix.to_owned()..);
         from.take_while(|(group, _)| group.starts_with(prefix))
             .take(limit)
             .map(|(_, event)| Arc::clone(event))
@@ -215,8 +309,9 @@ impl EventLog {
         (life == self.life && next <= self.head()).then_some(next)
     }
 
-    /// The announcement of a gap that ends before `cursor`.
-    pub fn gap(&self, missed: Option<u64>, cursor: u64) -> Event {
+    /// The announcement of a gap for a reader that would have read `next`. It has the number before: who resumes there is told again, and gets the
+    /// failures that lie behind it.
+    pub fn gap(&self, missed: Option<u64>, next: u64) -> Event {
         let message = match missed {
             Some(missed) => format!("{missed} events were lost here"),
             None => "the node has another life since: events were lost here".to_owned(),
@@ -225,7 +320,7 @@ impl EventLog {
             missed,
             ..stamped(
                 News::named(GAP).message(message),
-                cursor.saturating_sub(1),
+                next.saturating_sub(1),
                 SystemTime::now(),
             )
         }
@@ -237,15 +332,49 @@ impl EventLog {
 }
 
 impl Inner {
-    fn remember(&mut self, group: String, event: Arc<Event>) {
-        if self.failures.insert(group.clone(), event).is_none() {
-            self.oldest_failures.push_back(group);
-        }
-        if self.oldest_failures.len() > MAX_FAILURES
-            && let Some(oldest) = self.oldest_failures.pop_front()
+    fn push(&mut self, event: Arc<Event>) {
+        if self.ring.len() >= MAX_EVENTS
+            && let Some(oldest) = self.ring.pop_front()
         {
-            self.failures.remove(&oldest);
+            self.horizon = oldest.seq + 1;
         }
+        self.ring.push_back(event);
+    }
+
+    fn remember(&mut self, group: String, event: Arc<Event>) {
+        self.failed.insert(group, Arc::clone(&event));
+        self.failures.push_back(event);
+        while self.has_too_many()
+            && let Some(oldest) = self.failures.pop_front()
+            && let Some(group) = &oldest.group
+        {
+            self.failed.remove(group);
+        }
+    }
+
+    /// Whether the oldest failure is to be forgotten.
+    fn has_too_many(&self) -> bool {
+        let Some(oldest) = self.failures.front().filter(|_| self.failures.len() > MAX_FAILURES) else {
+            return false;
+        };
+        self.failures.len() > MAX_UNREAD || self.readers.values().all(|next| *next > oldest.seq)
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        let fronts = [self.ring.front(), self.failures.front()];
+        fronts.into_iter().flatten().map(|event| event.seq).min()
+    }
+
+    /// All events from this number on, in order.
+    fn from(&self, number: u64) -> impl Iterator<Item = &Arc<Event>> {
+        let behind = |events: &VecDeque<Arc<Event>>| events.partition_point(|event| event.seq < number);
+        let mut others = self.ring.range(behind(&self.ring)..).peekable();
+        let mut failures = self.failures.range(behind(&self.failures)..).peekable();
+        std::iter::from_fn(move || match (others.peek(), failures.peek()) {
+            (Some(other), Some(failure)) if failure.seq < other.seq => failures.next(),
+            (None, _) => failures.next(),
+            _ => others.next(),
+        })
     }
 }
 
@@ -271,70 +400,138 @@ mod tests {
         log.append(News::named(FAILED).group(group), log.head(), SystemTime::UNIX_EPOCH);
     }
 
+    fn link(log: &EventLog) {
+        log.append(News::named("link_up"), log.head(), SystemTime::UNIX_EPOCH);
+    }
+
+    fn log() -> (Arc<EventLog>, Cursor) {
+        let log = Arc::new(EventLog::new("1".into()));
+        (Arc::clone(&log), Cursor::new(log, Place::Now))
+    }
+
     fn sequence(batch: &Batch) -> Vec<u64> {
         batch.events.iter().map(|event| event.seq).collect()
     }
 
+    /// Everything up to the end, and how many events were said to be lost.
+    fn rest(cursor: &mut Cursor) -> (Vec<u64>, u64) {
+        let (mut all, mut missed) = (Vec::new(), 0);
+        loop {
+            let batch = cursor.read();
+            if batch.missed == 0 && batch.events.is_empty() {
+                return (all, missed);
+            }
+            missed += batch.missed;
+            all.extend(sequence(&batch));
+        }
+    }
+
     #[test]
     fn a_reader_gets_everything_in_order_and_once() {
-        let log = EventLog::new("1".into());
-        let mut cursor = log.head();
-        (0..3).for_each(|_| fail(&log, "a"));
-        let batch = log.read(&mut cursor);
+        let (log, mut cursor) = log();
+        fail(&log, "a");
+        link(&log);
+        fail(&log, "b");
+        let batch = cursor.read();
         assert_eq!((batch.missed, sequence(&batch)), (0, vec![1, 2, 3]));
-        assert!(log.read(&mut cursor).events.is_empty());
+        assert!(cursor.read().events.is_empty());
     }
 
     #[test]
     fn whoever_falls_behind_is_told_how_far() {
-        let log = EventLog::new("1".into());
-        let mut cursor = log.head();
-        (0..MAX_EVENTS + 10).for_each(|_| fail(&log, "a"));
-        let batch = log.read(&mut cursor);
-        assert_eq!(batch.missed, 10);
+        let (log, mut cursor) = log();
+        (0..MAX_EVENTS + 10).for_each(|_| link(&log));
+        let batch = cursor.read();
+        assert_eq!((batch.from, batch.missed), (1, 10));
         assert_eq!(sequence(&batch)[0], 11);
         assert_eq!(batch.events.len(), BATCH);
+        assert_eq!(rest(&mut cursor).1, 0);
+    }
+
+    #[test]
+    fn whoever_falls_behind_gets_every_failure_all_the_same() {
+        let (log, mut cursor) = log();
+        for at in 0..MAX_EVENTS + 10 {
+            link(&log);
+            fail(&log, &at.to_string());
+        }
+        // Ten of the others are lost, which is told once, although failures lie between them.
+        let batch = cursor.read();
+        assert_eq!(
+            (batch.missed, &sequence(&batch)[..11]),
+            (10, &[2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 21][..])
+        );
+        let (later, missed) = rest(&mut cursor);
+        assert_eq!((batch.events.len() + later.len(), missed), (2 * MAX_EVENTS + 10, 0));
+    }
+
+    #[test]
+    fn failures_wait_for_who_is_connected_within_bounds() {
+        let (log, mut cursor) = log();
+        let mut quick = Cursor::new(Arc::clone(&log), Place::Now);
+        for at in 0..=MAX_UNREAD {
+            fail(&log, &at.to_string());
+            quick.read();
+        }
+        let (all, missed) = rest(&mut cursor);
+        assert_eq!((all.len(), all[0], missed), (MAX_UNREAD, 2, 1));
+        drop(quick);
+        fail(&log, "later");
+        assert_eq!(log.lock().failures.len(), MAX_FAILURES);
+        assert_eq!(log.lock().failed.len(), MAX_FAILURES);
+        // Whoever comes back later gets what is kept.
+        assert_eq!(
+            rest(&mut Cursor::new(Arc::clone(&log), Place::At(1))).0.len(),
+            MAX_FAILURES
+        );
+        assert_eq!(rest(&mut Cursor::new(log, Place::Oldest)).0.len(), MAX_FAILURES);
+    }
+
+    #[test]
+    fn who_is_gone_is_waited_for_no_more() {
+        let (log, cursor) = log();
+        (0..MAX_FAILURES + 10).for_each(|at| fail(&log, &at.to_string()));
+        assert_eq!(log.lock().failures.len(), MAX_FAILURES + 10);
+        drop(cursor);
+        fail(&log, "later");
+        assert_eq!(log.lock().failures.len(), MAX_FAILURES);
     }
 
     #[test]
     fn what_was_lost_before_the_log_is_a_gap_too_even_at_its_end() {
-        let log = EventLog::new("1".into());
-        let mut cursor = log.head();
+        let (log, mut cursor) = log();
         fail(&log, "a");
         log.lost(5);
-        fail(&log, "b");
+        link(&log);
         log.lost(2);
         let batches: Vec<_> = (0..3)
-            .map(|_| log.read(&mut cursor))
+            .map(|_| cursor.read())
             .map(|batch| (batch.missed, sequence(&batch)))
             .collect();
         assert_eq!(batches, [(0, vec![1]), (5, vec![7]), (2, vec![])]);
-        assert_eq!(cursor, log.head());
+        assert_eq!(cursor.next(), log.head());
     }
 
     #[test]
     fn what_happened_before_the_first_event_is_no_gap() {
-        let log = EventLog::new("1".into());
-        let mut cursor = log.head();
+        let (log, mut cursor) = log();
         log.append(News::named("joined"), 3, SystemTime::UNIX_EPOCH);
-        let batch = log.read(&mut cursor);
+        let batch = cursor.read();
         assert_eq!((batch.missed, sequence(&batch)), (0, vec![3]));
 
-        let log = EventLog::new("1".into());
-        let mut cursor = log.head();
+        let (log, mut cursor) = self::log();
         log.lost(2);
         log.append(News::named("joined"), 3, SystemTime::UNIX_EPOCH);
-        assert_eq!(log.read(&mut cursor).missed, 2);
+        assert_eq!(cursor.read().missed, 2);
     }
 
     #[test]
     fn a_closed_log_is_read_to_its_end() {
-        let log = EventLog::new("1".into());
-        let mut cursor = log.head();
-        (0..BATCH + 1).for_each(|_| fail(&log, "a"));
+        let (log, mut cursor) = log();
+        (0..BATCH + 1).for_each(|at| fail(&log, &at.to_string()));
         log.close();
-        assert!(!log.read(&mut cursor).closed);
-        assert!(log.read(&mut cursor).closed);
+        assert!(!cursor.read().closed);
+        assert!(cursor.read().closed);
     }
 
     #[test]

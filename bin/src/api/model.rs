@@ -317,7 +317,7 @@ pub struct Event {
     /// For `gap`: how many events were lost; absent when nobody can know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missed: Option<u64>,
-    /// 1, 2, 3 … within the node's life; for `gap` that of the last event lost.
+    /// 1, 2, 3 … within the node's life; for `gap` that of the last event before it.
     pub seq: u64,
     /// When the node learnt of it, RFC 3339.
     pub time: String,

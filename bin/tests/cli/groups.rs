@@ -14,7 +14,7 @@ const STRANGER: &str = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
 pub struct Pair {
     pub root: Home,
     pub member: Home,
-    running: [Running; 2],
+    pub running: [Running; 2],
 }
 
 impl Pair {

@@ -1,6 +1,6 @@
 //! The local API as a program without any HTTP library uses it: bytes over a Unix socket.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -80,4 +80,52 @@ pub fn status(stream: &mut UnixStream) -> u16 {
     stream.read_exact(&mut line).expect("a status line");
     let line = std::str::from_utf8(&line).unwrap();
     line.strip_prefix("HTTP/1.1 ").unwrap().parse().unwrap()
+}
+
+/// A connection that asks one thing after the other.
+pub struct Kept(BufReader<UnixStream>);
+
+impl Kept {
+    pub fn new(home: &Home) -> Kept {
+        Kept(BufReader::new(connect(home)))
+    }
+
+    /// The body of an answer that has to be a success.
+    #[track_caller]
+    pub fn post(&mut self, path: &str, body: &str) -> Value {
+        let request = request("POST", path, body).replace("Connection: close", "Connection: keep-alive");
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let head: Vec<String> = self
+            .0
+            .by_ref()
+            .lines()
+            .map(Result::unwrap)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let length = head
+            .iter()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        self.0.read_exact(&mut body).unwrap();
+        assert!(
+            head[0].starts_with("HTTP/1.1 2"),
+            "{head:?} {}",
+            String::from_utf8_lossy(&body)
+        );
+        serde_json::from_slice(&body).unwrap()
+    }
+}
+
+/// An event stream of the node of this home, open, of which nothing has been read yet.
+pub fn events(home: &Home, path: &str, last: Option<&str>) -> impl Iterator<Item = Value> + use<> {
+    let mut stream = connect(home);
+    let last = last.map_or(String::new(), |last| format!("Last-Event-ID: {last}\r\n"));
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{last}\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    assert_eq!(status(&mut stream), 200);
+    let lines = BufReader::new(stream)
+        .lines()
+        .map(|line| line.expect("an event in time"));
+    lines.filter_map(|line| Some(serde_json::from_str(line.strip_prefix("data: ")?).unwrap()))
 }

@@ -24,3 +24,5 @@ mod refusals;
 mod sim;
 #[cfg(test)]
 mod times;
+#[cfg(test)]
+mod watching;

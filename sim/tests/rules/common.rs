@@ -59,6 +59,7 @@ pub fn order(world: &mut World, ticket: u64, root: PeerIndex, members: &[PeerInd
         tag: tag.map(str::to_owned),
         state: Vec::new(),
         timeout: None,
+        admit: fng::Admit::default(),
     };
     world.command(root, Command::Group(command));
 }
