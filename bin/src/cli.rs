@@ -63,6 +63,26 @@ pub enum Command {
 pub enum GroupCommand {
     /// Create a group with this node as its root; returns once every member has accepted
     Create(CreateArgs),
+    /// Come into a group as a member, by its id alone; its root decides. Exit code 4: not let in; 3: it has failed
+    Join(JoinArgs),
+    /// Be told of a group's end without being a member: this node's own failure is nobody's
+    Observe(JoinArgs),
+    /// Leave a group without failing it; at its root: close it
+    Leave(OneGroupArgs),
+    /// Close a group of this node's own, which is no failure for anybody
+    Close(OneGroupArgs),
+    /// Stream the peers that want to come into groups of this node: while this runs, they are asked about
+    Admissions(ClientArgs),
+    /// Let a peer in that wants to come in
+    Admit(WordArgs),
+    /// Keep a peer out that wants to come in
+    Refuse {
+        #[command(flatten)]
+        word: WordArgs,
+        /// Why; the peer may read it.
+        #[arg(long, value_name = "TEXT", default_value = "no reason given")]
+        reason: String,
+    },
     /// Fail a group, for a reason of your own
     Signal {
         /// The group's id, or an unambiguous prefix of it.
@@ -175,12 +195,39 @@ pub struct CreateArgs {
     /// Application state for every member: a text, @FILE, or - for standard input
     #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
     pub state: Option<String>,
+    /// Who may come in later: ask (`group admissions` shows who wants to), open (anybody with the id), members (nobody new), or a file with a PeerId a line [default: ask]
+    #[arg(long, value_name = "ask|open|members|FILE")]
+    pub admit: Option<String>,
     /// How long one attempt may take [default: by the profile]
     #[arg(long, value_name = "DUR", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// Try again until all accept, for at most this long
     #[arg(long, value_name = "DUR", value_parser = parse_duration)]
     pub wait: Option<Duration>,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `fatebound group join`, `fatebound group observe`.
+#[derive(Clone, Debug, Args)]
+pub struct JoinArgs {
+    /// The group's id.
+    pub group: String,
+    /// How long the root may take to let this node in [default: by the profile]
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// A word on a peer that wants to come into a group.
+#[derive(Clone, Debug, Args)]
+pub struct WordArgs {
+    /// The group's id, or an unambiguous prefix of it.
+    pub group: String,
+    /// The peer.
+    #[arg(value_name = "PEER")]
+    pub peer: PeerName,
     #[command(flatten)]
     pub client: ClientArgs,
 }
@@ -200,7 +247,7 @@ pub struct WatchArgs {
     /// Which groups; without any, all of this node.
     #[arg(value_name = "GROUP")]
     pub groups: Vec<String>,
-    /// End with exit code 3 as soon as one of them fails, or at once if one has failed already
+    /// End with exit code 3 as soon as one of them fails, or at once if one has failed already; with 0 when all of them were closed or left
     #[arg(long)]
     pub until_failed: bool,
     #[command(flatten)]

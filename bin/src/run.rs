@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command, GroupCommand};
-use crate::client::{groups, status, watch};
+use crate::client::{groups, joining, status, watch};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::shown::shown;
 use crate::{demo, id, logging, node, sim};
@@ -78,6 +78,13 @@ async fn group(command: GroupCommand) -> Outcome {
         GroupCommand::List { all, limit, client } => groups::list(all, limit, &client).await,
         GroupCommand::Show(args) => groups::show(&args).await,
         GroupCommand::Watch(args) => watch::watch(&args).await,
+        GroupCommand::Join(args) => joining::join(&args, false).await,
+        GroupCommand::Observe(args) => joining::join(&args, true).await,
+        GroupCommand::Leave(args) => joining::leave(&args).await,
+        GroupCommand::Close(args) => joining::close(&args).await,
+        GroupCommand::Admissions(args) => joining::admissions(&args).await,
+        GroupCommand::Admit(args) => joining::word(&args, None).await,
+        GroupCommand::Refuse { word, reason } => joining::word(&word, Some(&reason)).await,
     }
 }
 

@@ -188,7 +188,7 @@ impl Groups {
             return;
         };
         if step.now >= joining.deadline {
-            return self.join_failed(step, &group, JoinError::Refused(Refusal::Unreachable));
+            return self.join_failed(step, &group, &JoinError::Refused(Refusal::Unreachable));
         }
         joining.sent += 1;
         let (asked, sent, deadline) = (joining.asked, joining.sent, joining.deadline);
@@ -234,13 +234,13 @@ impl Groups {
             }
             _ => return,
         };
-        self.join_failed(step, &group, error);
+        self.join_failed(step, &group, &error);
     }
 
     /// "Nobody has an address of the peer" ends a join; any other lost posting is repeated in its time.
     pub(crate) fn on_join_lost(&mut self, step: &mut Step<'_>, post: u64, unknown: bool) {
         if let Some(group) = self.joins.posts.get(&post).copied().filter(|_| unknown) {
-            self.join_failed(step, &group, JoinError::Refused(Refusal::Unknown));
+            self.join_failed(step, &group, &JoinError::Refused(Refusal::Unknown));
         }
     }
 
@@ -254,7 +254,7 @@ impl Groups {
             .copied()
             .collect();
         for group in groups {
-            self.join_failed(step, &group, JoinError::Over(Reason::RootDied { peer: root }));
+            self.join_failed(step, &group, &JoinError::Over(Reason::RootDied { peer: root }));
         }
     }
 
@@ -262,11 +262,11 @@ impl Groups {
     pub(crate) fn end_all_joins(&mut self, step: &mut Step<'_>) {
         let groups: Vec<GroupId> = self.joins.groups.keys().copied().collect();
         for group in groups {
-            self.join_failed(step, &group, JoinError::Stopping);
+            self.join_failed(step, &group, &JoinError::Stopping);
         }
     }
 
-    pub(crate) fn join_failed(&mut self, step: &mut Step<'_>, group: &GroupId, error: JoinError) {
+    pub(crate) fn join_failed(&mut self, step: &mut Step<'_>, group: &GroupId, error: &JoinError) {
         for ticket in self.end_join(group) {
             refuse(step, ticket, *group, error.clone());
         }

@@ -80,6 +80,11 @@ impl AdmissionRequest {
         self.node.order(self.order(Some(Refusal::Declined { text }))).await
     }
 
+    /// Says nothing: the peer's wish ends when the peer repeats it no more.
+    pub fn ignore(mut self) {
+        self.answered = true;
+    }
+
     fn order(&self, refusal: Option<Refusal>) -> Order {
         Order::Admit {
             group: self.group,

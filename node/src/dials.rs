@@ -186,9 +186,9 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 }
 
 /// The error that all others are wrapped around, most often the operating system's.
-pub(crate) fn innermost(error: io::Error) -> io::Error {
+pub(crate) fn innermost(error: &io::Error) -> io::Error {
     let (mut kind, mut text) = (error.kind(), String::new());
-    for link in chain(&error) {
+    for link in chain(error) {
         text = link.to_string();
         if let Some(io) = link.downcast_ref::<io::Error>() {
             kind = io.kind();

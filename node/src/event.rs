@@ -352,6 +352,16 @@ mod tests {
         }
     }
 
+    fn outcome(sequence: u64, number: u64) -> Outcome {
+        let failure = failure(sequence);
+        Outcome {
+            number,
+            group: failure.group,
+            time: failure.time,
+            end: End::Failed(failure),
+        }
+    }
+
     /// A log in which every even event is a failure, its readers, and all of them read: numbers, and what was missed before them.
     async fn read(events: u64) -> Vec<Result<u64, u64>> {
         let (sender, receiver) = broadcast::channel(4);
@@ -361,13 +371,7 @@ mod tests {
         for seq in 1..=events {
             let kind = if seq % 2 == 0 {
                 let Failure { group, reason, .. } = failure(seq);
-                let outcome = Outcome {
-                    number: log.next(),
-                    group,
-                    end: End::Failed(failure(seq)),
-                    time: SystemTime::UNIX_EPOCH,
-                };
-                failures.lock().ends(outcome);
+                failures.lock().ends(outcome(seq, log.next()));
                 EventKind::GroupFailed { group, reason }
             } else {
                 EventKind::Joined
@@ -399,7 +403,7 @@ mod tests {
         let failures = SharedFailures::default();
         let reader = Events::new(None, failures.clone(), 1);
         drop(reader);
-        (1..20_000).for_each(|seq| failures.lock().fail(failure(seq), seq));
+        (1..20_000).for_each(|seq| failures.lock().ends(outcome(seq, seq)));
         assert!(failures.lock().among(0..20_000).len() <= 10_000);
     }
 }

@@ -43,6 +43,7 @@ impl fmt::Display for Failure {
 /// How a group is over for this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "nearly all ends that are kept are failures")]
 pub enum End {
     /// It has failed.
     Failed(Failure),
@@ -55,6 +56,7 @@ pub enum End {
 /// What became of a group, as this node knows it: see [`Node::fate`](crate::Node::fate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "it is asked for one group at a time")]
 pub enum Fate {
     /// This node is in it: as its root, a member, or an observer.
     Living,

@@ -106,7 +106,7 @@ fn cause(error: TransportError<io::Error>) -> io::Error {
         TransportError::MultiaddrNotSupported(_) => {
             io::Error::new(io::ErrorKind::Unsupported, "this kind of address is not supported")
         }
-        TransportError::Other(error) => innermost(error),
+        TransportError::Other(error) => innermost(&error),
     }
 }
 

@@ -47,6 +47,7 @@ fn trouble(world: &mut World, rng: &mut StdRng, ticket: u64) {
                 tag: None,
                 state: Vec::new(),
                 timeout: None,
+                admit: fatebound_machine::fng::Admit::default(),
             };
             world.command(one, Command::Group(create));
         }

@@ -344,7 +344,7 @@ fn a_host_goes_silent(profile: Profile, silence: Silence, count: usize, seed: u6
         for (group, members) in &all {
             let told: Vec<_> = members.iter().map(|&member| world.notified(member, group)).collect();
             assert!(
-                told.iter().all(|words| words.is_empty()),
+                told.iter().all(Vec::is_empty),
                 "{profile} {silence:?}, {count} peers, seed {seed}: {members:?} {told:?}"
             );
         }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::log::{Batch, Cursor, EventLog, FAILED, Place};
+use super::log::{Batch, Cursor, EventLog, Place, is_last_word};
 use super::model::Event;
 use super::problem::Problem;
 use super::request::{GroupName, StreamPlace};
@@ -48,7 +48,7 @@ pub async fn of_group(
     let reader = Reader::new(local.log(), &headers, sender, Some(place.keep()));
     let (group, failure) = match local.find(&group).await? {
         Found::Live(view) => (view.group.clone(), None),
-        Found::Failed(event) => (event.group.clone().unwrap_or_default(), Some(event)),
+        Found::Over(event) => (event.group.clone().unwrap_or_default(), Some(event)),
     };
     if let Some(failure) = &failure
         && reader.resumed
@@ -58,6 +58,31 @@ pub async fn of_group(
     }
     tokio::spawn(async move {
         let _ = follow_group(&local, reader, &group, failure).await;
+    });
+    Ok(response)
+}
+
+/// `GET /v1/admissions`: peers that want to come into groups of this node. While somebody follows this, they are asked about; there is no going
+/// back to earlier ones, for a peer repeats its wish only for a while.
+pub async fn admissions(State(local): Node, place: StreamPlace) -> Result<Response, Problem> {
+    let (sender, response) = stream();
+    let mut admissions = local.admissions().await?;
+    let place = place.keep();
+    tokio::spawn(async move {
+        let _place = place;
+        loop {
+            let wish = tokio::select! {
+                wish = local.next_wish(&mut admissions) => wish,
+                () = sender.closed() => return,
+            };
+            let Some(data) = wish.and_then(|wish| serde_json::to_string(&wish).ok()) else {
+                return;
+            };
+            let event = sse::Event::default().event("wish").data(data);
+            if sender.send(Ok(event)).await.is_err() {
+                return;
+            }
+        }
     });
     Ok(response)
 }
@@ -91,7 +116,7 @@ async fn follow_group(local: &Local, mut reader: Reader, group: &str, failure: O
     loop {
         let batch = reader.next().await?;
         if batch.missed > 0
-            && let Ok(Found::Failed(failure)) = local.find(group).await
+            && let Ok(Found::Over(failure)) = local.find(group).await
         {
             return reader.send(&failure).await;
         }
@@ -101,7 +126,7 @@ async fn follow_group(local: &Local, mut reader: Reader, group: &str, failure: O
             .filter(|event| event.group.as_deref() == Some(group))
         {
             reader.send(event).await?;
-            if event.event == FAILED {
+            if is_last_word(&event.event) {
                 return Ok(());
             }
         }

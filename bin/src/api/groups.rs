@@ -8,7 +8,10 @@ use axum::http::StatusCode;
 use data_encoding::BASE64;
 use serde::Deserialize;
 
-use super::model::{Checked, CreateRequest, Created, GroupInfo, Groups, SignalRequest, Signalled};
+use super::model::{
+    AdmissionRequest, Checked, CreateRequest, Created, Departed, GroupInfo, Groups, JoinRequest, Joined, SignalRequest,
+    Signalled,
+};
 use super::naming::Purpose;
 use super::problem::{Kind, More, Problem};
 use super::request::{Asked, Body, Caller, GroupName, WaitingPlace};
@@ -65,6 +68,63 @@ pub async fn signal(
     let group = local.identify(&group, Purpose::End).await?;
     caller.still_there()?;
     local.signal(group, request.reason).await.map(Json)
+}
+
+/// Comes into a group as a member.
+pub async fn join(
+    State(local): Node,
+    GroupName(group): GroupName,
+    _place: WaitingPlace,
+    caller: Caller,
+    Body(request): Body<JoinRequest>,
+) -> Result<Json<Joined>, Problem> {
+    let group = local.identify(&group, Purpose::Look).await?;
+    caller.still_there()?;
+    local.join(group, false, request.timeout_ms).await.map(Json)
+}
+
+/// Comes into a group as an observer.
+pub async fn observe(
+    State(local): Node,
+    GroupName(group): GroupName,
+    _place: WaitingPlace,
+    caller: Caller,
+    Body(request): Body<JoinRequest>,
+) -> Result<Json<Joined>, Problem> {
+    let group = local.identify(&group, Purpose::Look).await?;
+    caller.still_there()?;
+    local.join(group, true, request.timeout_ms).await.map(Json)
+}
+
+/// Leaves a group, or closes it if it is this node's own.
+pub async fn leave(
+    State(local): Node,
+    GroupName(group): GroupName,
+    _place: WaitingPlace,
+    caller: Caller,
+) -> Result<Json<Departed>, Problem> {
+    let group = local.identify(&group, Purpose::End).await?;
+    caller.still_there()?;
+    local.leave(group).await.map(Json)
+}
+
+/// Closes a group of this node's own.
+pub async fn close(State(local): Node, GroupName(group): GroupName, caller: Caller) -> Result<Json<Departed>, Problem> {
+    let group = local.identify(&group, Purpose::End).await?;
+    caller.still_there()?;
+    local.close(group).await.map(Json)
+}
+
+/// The word on a peer that wants to come in.
+pub async fn admit(
+    State(local): Node,
+    GroupName(group): GroupName,
+    Body(request): Body<AdmissionRequest>,
+) -> Result<StatusCode, Problem> {
+    let group = local.identify(&group, Purpose::Look).await?;
+    let refusal = (!request.admit).then_some(request.reason);
+    local.admit(group, request.peer.peer, refusal).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Asks every member.

@@ -68,6 +68,21 @@ impl News {
 /// The name of the event after which nothing comes for a group.
 pub const FAILED: &str = "failed";
 /// The name of the event that stands for a lost stretch.
+/// The event of a group that was closed by its root.
+pub const CLOSED: &str = "closed";
+/// The event of a group that this node has left.
+pub const LEFT: &str = "left";
+/// Events after which nothing follows about their group.
+const LAST_WORDS: [&str; 3] = [FAILED, CLOSED, LEFT];
+/// The events of a group that this node has come into.
+const BEGINNINGS: [&str; 3] = ["member", "observer", "created"];
+
+/// Whether nothing follows about its group after this event.
+pub fn is_last_word(event: &str) -> bool {
+    LAST_WORDS.contains(&event)
+}
+
+/// The event that announces a gap.
 pub const GAP: &str = "gap";
 
 /// The log.
@@ -247,8 +262,13 @@ impl EventLog {
             // What was lost on the way here is missed all the same.
             inner.beginning = if self.head() == 1 { seq } else { 1 };
         }
-        match (event.event.as_str(), &event.group) {
-            (FAILED, Some(group)) => inner.remember(group.clone(), event),
+        match &event.group {
+            Some(group) if is_last_word(&event.event) => inner.remember(group.clone(), event),
+            Some(group) if BEGINNINGS.contains(&event.event.as_str()) => {
+                // A group that was left may be joined again.
+                inner.failed.remove(group);
+                inner.push(event);
+            }
             _ => inner.push(event),
         }
         self.state.send_modify(|state| state.head = seq + 1);
@@ -348,7 +368,9 @@ impl Inner {
             && let Some(oldest) = self.failures.pop_front()
             && let Some(group) = &oldest.group
         {
-            self.failed.remove(group);
+            if self.failed.get(group).is_some_and(|newest| newest.seq == oldest.seq) {
+                self.failed.remove(group);
+            }
         }
     }
 

@@ -175,6 +175,9 @@ pub struct CreateRequest {
     /// How long the creation may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Who may come in later; by default `ask`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admit: Option<AdmitRequest>,
 }
 
 /// The answer to a creation that succeeded.
@@ -216,9 +219,9 @@ pub struct Groups {
 pub struct GroupInfo {
     /// The group's id.
     pub group: String,
-    /// `alive`, `creating` or `failed`.
+    /// `alive`, `creating`, `failed`, `closed` or `left`.
     pub state: GroupState,
-    /// `root`, `member`, or `delegate` (this node carries paths of the group for others); unknown for a failed group.
+    /// `root`, `member`, `observer`, or `delegate` (this node carries paths of the group for others); unknown for a group that is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// Its root.
@@ -226,6 +229,9 @@ pub struct GroupInfo {
     /// Its members as far as known here, the root first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
+    /// At the root: its observers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observers: Vec<String>,
     /// Its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
@@ -241,6 +247,9 @@ pub struct GroupInfo {
     /// When `state` is `failed`: why and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Event>,
+    /// When `state` is `closed` or `left`: when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<Event>,
 }
 
 /// What is known of a group's life.
@@ -251,8 +260,82 @@ pub enum GroupState {
     Alive,
     /// Not every member has accepted yet.
     Creating,
-    /// Over.
+    /// It has failed.
     Failed,
+    /// Its root has closed it, which is no failure.
+    Closed,
+    /// This node has left it.
+    Left,
+}
+
+/// Who may come into a group later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdmitRequest {
+    /// Whoever follows `GET /v1/admissions` is asked; nobody may while nobody does.
+    Ask,
+    /// Anybody who has the id.
+    Open,
+    /// Nobody, but for former members who left.
+    Members,
+    /// These peers.
+    Listed(Vec<PeerArg>),
+}
+
+/// `POST /v1/groups/{id}/join` and `POST /v1/groups/{id}/observe`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// How long the root has to let this node in; by default `create_timeout`.
+    pub timeout_ms: Option<u64>,
+}
+
+/// A group that this node has come into.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Joined {
+    /// The group's id.
+    pub group: String,
+    /// Its root.
+    pub root: String,
+    /// `member` or `observer`; at the root itself `root`.
+    pub role: String,
+    /// Its members as far as known here, the root first.
+    pub members: Vec<String>,
+    /// How long it took.
+    pub joined_ms: f64,
+}
+
+/// A group that this node is in no more: the answer to `DELETE /v1/groups/{id}` and to `POST /v1/groups/{id}/close`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Departed {
+    /// The group's id.
+    pub group: String,
+    /// `left`, or `closed` at its root.
+    pub state: GroupState,
+}
+
+/// A peer that wants to come into a group of this node: what `GET /v1/admissions` streams.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// The group's id.
+    pub group: String,
+    /// Who.
+    pub peer: String,
+    /// Only as an observer.
+    pub observe: bool,
+}
+
+/// `POST /v1/groups/{id}/admissions`: the word on a peer that wants to come in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdmissionRequest {
+    /// Who.
+    pub peer: PeerArg,
+    /// Whether it may.
+    pub admit: bool,
+    /// Why not.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// `POST /v1/groups/{id}/signal`.

@@ -31,8 +31,10 @@ pub enum Kind {
     NotAllowed,
     /// The root did not let this node in, or could not be asked.
     NotAdmitted,
-    /// The group has failed, or is closed.
+    /// The group has failed, or is not known.
     GroupOver,
+    /// The group was closed by its root.
+    GroupClosed,
     /// The node serves as many requests of this kind as it can.
     Busy,
     /// The node is stopping.
@@ -55,6 +57,7 @@ impl Kind {
             Kind::NotAllowed => "not-allowed",
             Kind::NotAdmitted => "not-admitted",
             Kind::GroupOver => "group-over",
+            Kind::GroupClosed => "group-closed",
             Kind::Busy => "busy",
             Kind::Stopping => "stopping",
         }
@@ -68,7 +71,7 @@ impl Kind {
             Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NotAllowed | Kind::NotAdmitted => StatusCode::FORBIDDEN,
-            Kind::GroupOver => StatusCode::GONE,
+            Kind::GroupOver | Kind::GroupClosed => StatusCode::GONE,
             Kind::GroupAmbiguous | Kind::CreationFailed => StatusCode::CONFLICT,
             Kind::CreationRefused => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Busy | Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -89,6 +92,7 @@ impl Kind {
             Kind::NotAllowed => "This node may not do that with this group",
             Kind::NotAdmitted => "This node was not let into the group",
             Kind::GroupOver => "The group is over",
+            Kind::GroupClosed => "The group was closed by its root",
             Kind::Busy => "The node serves as many as it can",
             Kind::Stopping => "The node is stopping",
         }
@@ -129,6 +133,9 @@ pub struct More {
     /// `creation-failed`: each member that did not accept, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<RefusalInfo>,
+    /// `group-over`, `group-closed`: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<serde_json::Value>,
     /// `group-ambiguous`: some of the groups that begin like this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,

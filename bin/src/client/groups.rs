@@ -7,9 +7,11 @@ use fatebound::PeerId;
 use serde::Serialize;
 
 use super::creating::{attempts, longest};
+use super::joining::policy;
 use super::peer_names::resolve;
 use super::status::label;
 use super::{Api, CallError};
+use crate::api::log::{CLOSED, FAILED, LEFT};
 use crate::api::model::{Checked, CreateRequest, GroupInfo, GroupState, Groups, RefusalInfo, SignalRequest, Signalled};
 use crate::api::naming::{Purpose, name};
 use crate::api::peer_arg::PeerArg;
@@ -48,6 +50,7 @@ fn request(args: &CreateArgs, members: Vec<PeerArg>) -> Result<CreateRequest, Fa
         state,
         state_base64,
         timeout_ms: None,
+        admit: args.admit.as_deref().map(policy).transpose()?,
     })
 }
 
@@ -121,7 +124,14 @@ pub async fn check(args: &OneGroupArgs) -> Outcome {
     let path = format!("{}/check", path(&args.group)?);
     let api = Api::of(&args.client)?.busy_for(longest());
     let checked: Checked = api.post(&path, &serde_json::json!({})).await?;
-    let exit = if checked.alive { Exit::Done } else { Exit::GroupFailed };
+    let failed = checked.failure.as_ref().is_none_or(|end| end.event == FAILED);
+    let exit = match (checked.alive, failed) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::GroupFailed,
+        // Closed, or left.
+        (false, false) => Exit::Error,
+    };
+    let over = checked.failure.as_ref().map(|end| over(&end.event));
     if output.is_json() {
         return output.object(&checked).map(|()| exit);
     }
@@ -131,7 +141,7 @@ pub async fn check(args: &OneGroupArgs) -> Outcome {
         state(if checked.alive {
             GroupState::Alive
         } else {
-            GroupState::Failed
+            over.unwrap_or(GroupState::Failed)
         }),
     ]);
     for member in &checked.members {
@@ -219,7 +229,7 @@ pub async fn show(args: &OneGroupArgs) -> Outcome {
     let group: GroupInfo = Api::of(&args.client)?.get(&path(&args.group)?).await?;
     let exit = match group.state {
         GroupState::Failed => Exit::GroupFailed,
-        GroupState::Alive | GroupState::Creating => Exit::Done,
+        GroupState::Alive | GroupState::Creating | GroupState::Closed | GroupState::Left => Exit::Done,
     };
     if output.is_json() {
         return output.object(&group).map(|()| exit);
@@ -235,6 +245,9 @@ fn shown(group: &GroupInfo) -> Table {
         table.row([label("reason"), failure.message.clone().unwrap_or_default().into()]);
         table.row([label("time"), failure.time.clone().into()]);
     }
+    if let Some(end) = &group.end {
+        table.row([label("time"), end.time.clone().into()]);
+    }
     if let Some(role) = &group.role {
         table.row([label("role"), role.clone().into()]);
     }
@@ -244,6 +257,9 @@ fn shown(group: &GroupInfo) -> Table {
     table.row([label("root"), group.root.clone().into()]);
     for (at, member) in group.members.iter().filter(|member| **member != group.root).enumerate() {
         table.row([label("member"), format!("{member}{}", hops(group.hops.get(at))).into()]);
+    }
+    for observer in &group.observers {
+        table.row([label("observer"), observer.clone().into()]);
     }
     if let Some(bound) = group.notification_bound_ms {
         table.row([label("bound"), millis(bound).into()]);
@@ -265,6 +281,17 @@ fn state(state: GroupState) -> Cell {
         GroupState::Alive => Cell::styled(Style::Green, "alive"),
         GroupState::Creating => Cell::styled(Style::Yellow, "creating"),
         GroupState::Failed => Cell::styled(Style::Red, "failed"),
+        GroupState::Closed => Cell::styled(Style::Dim, "closed"),
+        GroupState::Left => Cell::styled(Style::Dim, "left"),
+    }
+}
+
+/// What a group is after this event.
+fn over(event: &str) -> GroupState {
+    match event {
+        CLOSED => GroupState::Closed,
+        LEFT => GroupState::Left,
+        _ => GroupState::Failed,
     }
 }
 
@@ -277,7 +304,7 @@ pub fn path(group: &str) -> Result<String, Failure> {
 }
 
 /// … or to do something else with.
-fn path_for(group: &str, purpose: Purpose) -> Result<String, Failure> {
+pub fn path_for(group: &str, purpose: Purpose) -> Result<String, Failure> {
     name(group, purpose).map_err(Failure::usage)?;
     Ok(format!("/v1/groups/{group}"))
 }

@@ -5,6 +5,7 @@
 
 mod creating;
 pub mod groups;
+pub mod joining;
 pub mod peer_names;
 pub mod sse;
 pub mod status;
@@ -76,6 +77,17 @@ impl Api {
     /// `POST`.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
         self.call(self.http.post(url(path)).json(body)).await
+    }
+
+    /// `POST` of what is answered by nothing.
+    pub async fn tell<B: Serialize>(&self, path: &str, body: &B) -> Result<(), CallError> {
+        let answer = self.send(self.http.post(url(path)).json(body));
+        self.in_time(answer).await.map(drop)
+    }
+
+    /// `DELETE`.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.call(self.http.delete(url(path))).await
     }
 
     /// Opens an event stream; once this returns, no later event is missed.
@@ -172,6 +184,12 @@ fn exit_of(problem: &Problem) -> Exit {
     if problem.is(Kind::CreationFailed) || problem.is(Kind::CreationRefused) {
         return Exit::CreationFailed;
     }
+    if problem.is(Kind::NotAdmitted) || problem.is(Kind::GroupClosed) {
+        return Exit::CreationFailed;
+    }
+    if problem.is(Kind::GroupOver) {
+        return Exit::GroupFailed;
+    }
     match StatusCode::from_u16(problem.status) {
         Ok(StatusCode::SERVICE_UNAVAILABLE) => Exit::NodeUnreachable,
         _ => Exit::Error,
@@ -193,6 +211,8 @@ mod tests {
         assert_eq!(exit(CallError::Foreign("x".into())), Exit::Error);
         assert_eq!(exit(problem(Kind::CreationFailed)), Exit::CreationFailed);
         assert_eq!(exit(problem(Kind::CreationRefused)), Exit::CreationFailed);
+        assert_eq!(exit(problem(Kind::NotAdmitted)), Exit::CreationFailed);
+        assert_eq!(exit(problem(Kind::GroupOver)), Exit::GroupFailed);
         assert_eq!(exit(problem(Kind::GroupNotKnown)), Exit::Error);
         assert_eq!(exit(problem(Kind::Stopping)), Exit::NodeUnreachable);
     }

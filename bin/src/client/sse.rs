@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Response;
+use serde::de::DeserializeOwned;
 
 use crate::api::model::Event;
 
@@ -30,6 +31,11 @@ impl Events {
 
     /// The next event; `None` when the stream has ended, however it did, or the node has fallen silent.
     pub async fn next(&mut self) -> Option<Event> {
+        self.next_of().await
+    }
+
+    /// The same on a stream of something else.
+    pub async fn next_of<T: DeserializeOwned>(&mut self) -> Option<T> {
         loop {
             if let Some(data) = self.parser.pop() {
                 match serde_json::from_str(&data) {

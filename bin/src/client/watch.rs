@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::groups::path;
 use super::sse::Events;
 use super::{Api, CallError};
-use crate::api::log::{FAILED, GAP};
+use crate::api::log::{FAILED, GAP, is_last_word};
 use crate::api::model::Event;
 use crate::cli::WatchArgs;
 use crate::exit::{Exit, Failure, Outcome};
@@ -33,10 +33,10 @@ pub async fn watch(args: &WatchArgs) -> Outcome {
             continue;
         }
         show(output, &event)?;
-        if event.event != FAILED {
+        if !is_last_word(&event.event) {
             continue;
         }
-        if args.until_failed {
+        if args.until_failed && event.event == FAILED {
             return Ok(Exit::GroupFailed);
         }
         left = left.saturating_sub(1);

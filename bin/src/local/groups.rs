@@ -7,9 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fatebound::{CreateGroupError, GroupId, GroupsFrom, Member, PeerId, Reason, Refusal, SignalError};
 
+use super::joining::admission;
 use super::{Local, stopping, views};
 use crate::api::groups::{MAX_CANDIDATES, resolve};
-use crate::api::log::{FAILED, News, stamped};
+use crate::api::log::{CLOSED, FAILED, LEFT, News, stamped};
 use crate::api::model::{
     Checked, CheckedMember, CreateRequest, Created, Event, GroupInfo, GroupState, Groups, RefusalInfo, Signalled,
 };
@@ -27,8 +28,8 @@ const FAILURE_SETTLES: Duration = Duration::from_millis(100);
 pub enum Found {
     /// It lives here, or is being created.
     Live(Box<GroupInfo>),
-    /// It has failed.
-    Failed(Arc<Event>),
+    /// It has failed, was closed, or was left.
+    Over(Arc<Event>),
 }
 
 impl Local {
@@ -46,7 +47,7 @@ impl Local {
             let room = limit - groups.len();
             let failures = self.log.failures("", room + 1);
             truncated = failures.len() > room;
-            groups.extend(failures.iter().take(room).map(failed));
+            groups.extend(failures.iter().take(room).map(over));
         }
         Ok(Groups { groups, truncated })
     }
@@ -78,8 +79,8 @@ impl Local {
         let group = self.identify(text, Purpose::Look).await?;
         match self.look_up(&group).await? {
             Found::Live(view) => Ok(*view),
-            Found::Failed(_) if self.node.carries(group).await.map_err(stopping)? => Ok(carried(&group)),
-            Found::Failed(event) => Ok(failed(&event)),
+            Found::Over(_) if self.node.carries(group).await.map_err(stopping)? => Ok(carried(&group)),
+            Found::Over(event) => Ok(over(&event)),
         }
     }
 
@@ -93,6 +94,9 @@ impl Local {
         let mut creation = self.node.create_group(members).state(state);
         if let Some(tag) = request.tag {
             creation = creation.tag(tag);
+        }
+        if let Some(admit) = request.admit {
+            creation = creation.admit(admission(admit));
         }
         if let Some(timeout) = request.timeout_ms {
             creation = creation.timeout(Duration::from_millis(timeout));
@@ -138,7 +142,7 @@ impl Local {
         let failure = match alive {
             true => None,
             false => match self.look_up(&group).await? {
-                Found::Failed(event) => Some(Event::clone(&event)),
+                Found::Over(event) => Some(Event::clone(&event)),
                 Found::Live(_) => None,
             },
         };
@@ -182,13 +186,13 @@ impl Local {
         loop {
             let head = self.log.head();
             if let Some(event) = self.log.failure(&id) {
-                return Ok(Found::Failed(event));
+                return Ok(Found::Over(event));
             }
             if tokio::time::timeout_at(until.into(), self.log.wait(head))
                 .await
                 .is_err()
             {
-                return Ok(Found::Failed(Arc::new(self.forgotten(group))));
+                return Ok(Found::Over(Arc::new(self.forgotten(group))));
             }
         }
     }
@@ -203,12 +207,19 @@ impl Local {
     }
 }
 
-fn failed(event: &Arc<Event>) -> GroupInfo {
+fn over(event: &Arc<Event>) -> GroupInfo {
     let group = event.group.clone().unwrap_or_default();
     let root = group.parse::<GroupId>().map(|group| group.root.to_string());
+    let state = match event.event.as_str() {
+        CLOSED => GroupState::Closed,
+        LEFT => GroupState::Left,
+        _ => GroupState::Failed,
+    };
+    let failed = state == GroupState::Failed;
     GroupInfo {
-        failure: Some(Event::clone(event)),
-        ..bare(group, root.unwrap_or_default(), GroupState::Failed)
+        failure: failed.then(|| Event::clone(event)),
+        end: (!failed).then(|| Event::clone(event)),
+        ..bare(group, root.unwrap_or_default(), state)
     }
 }
 
@@ -227,11 +238,13 @@ fn bare(group: String, root: String, state: GroupState) -> GroupInfo {
         role: None,
         root,
         members: Vec::new(),
+        observers: Vec::new(),
         tag: None,
         hops: Vec::new(),
         repairing: None,
         notification_bound_ms: None,
         failure: None,
+        end: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The node inside this process, as the API sees it: the library's types become the API's bodies here, and nowhere else.
 
 mod groups;
+mod joining;
 mod news;
 mod views;
 
@@ -40,6 +41,7 @@ pub struct Local {
     started: Instant,
     profile: Profile,
     config: Config,
+    wishes: joining::Wishes,
 }
 
 impl Local {
@@ -71,6 +73,7 @@ impl Local {
             started: Instant::now(),
             profile: start.profile,
             config,
+            wishes: joining::Wishes::default(),
         })
     }
 

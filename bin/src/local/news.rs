@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use fatebound::{Event, EventKind};
 
-use crate::api::log::{FAILED, News};
+use crate::api::log::{CLOSED, FAILED, LEFT, News};
 
 /// The event, its number and its time.
 pub fn of(event: Event) -> (News, u64, SystemTime) {
@@ -26,6 +26,31 @@ fn news(kind: EventKind) -> News {
         }
         EventKind::GroupJoined { group } => News::named("member").group(&group),
         EventKind::GroupCreated { group } => News::named("created").group(&group),
+        EventKind::GroupObserved { group } => News::named("observer").group(&group),
+        EventKind::AdmissionAsked { group, peer, observe } => {
+            let message = if observe { "wants to observe" } else { "wants to join" };
+            News::named("admission_asked")
+                .group(&group)
+                .peer(&peer)
+                .message(message)
+        }
+        EventKind::CameIn { group, peer, observer } => {
+            let message = if observer { "as an observer" } else { "as a member" };
+            News::named("came_in").group(&group).peer(&peer).message(message)
+        }
+        EventKind::WentOut { group, peer, observer } => {
+            let message = if observer { "an observer" } else { "a member" };
+            News::named("went_out").group(&group).peer(&peer).message(message)
+        }
+        EventKind::MembersChanged { group, members } => {
+            let message = match members.len() {
+                0 => "too many to list".to_owned(),
+                count => format!("{count} members"),
+            };
+            News::named("members").group(&group).message(message)
+        }
+        EventKind::GroupLeft { group } => News::named(LEFT).group(&group),
+        EventKind::GroupClosed { group, by } => News::named(CLOSED).group(&group).peer(&by),
         EventKind::GroupFailed { group, reason } => News {
             reason: serde_json::to_value(&reason).ok(),
             ..News::named(FAILED).group(&group).message(reason.to_string())

@@ -95,14 +95,25 @@ pub fn group(view: &GroupView) -> GroupInfo {
         } else {
             GroupState::Creating
         },
-        role: Some(if view.root { "root" } else { "member" }.to_owned()),
+        role: Some(role(view).to_owned()),
         root: view.group.root.to_string(),
         members: texts(&view.members),
+        observers: texts(&view.observers),
         tag: view.tag.clone(),
         hops: view.hops.clone(),
         repairing: view.root.then_some(view.repairing),
         notification_bound_ms: Some(as_ms(view.notification_bound)),
         failure: None,
+        end: None,
+    }
+}
+
+/// What this node is in a group.
+pub fn role(view: &GroupView) -> &'static str {
+    match (view.root, view.observer) {
+        (true, _) => "root",
+        (false, true) => "observer",
+        (false, false) => "member",
     }
 }
 

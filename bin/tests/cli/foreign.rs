@@ -121,13 +121,13 @@ fn what_an_api_says_is_shown_whatever_it_says() {
             0,
         ),
         (
-            "group signal abcd",
+            "group signal abcdefgh",
             "200 OK",
             format!(r#"{{"group":{word},"already_failed":false}}"#),
             0,
         ),
         (
-            "group signal abcd",
+            "group signal abcdefgh",
             "200 OK",
             format!(r#"{{"group":{word},"already_failed":true}}"#),
             0,

@@ -13,6 +13,8 @@ mod home;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod joining;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod peers;
