@@ -148,6 +148,9 @@ pub struct NodeArgs {
     /// Join the overlay through this peer; may be given several times; without any, be the first
     #[arg(long, env = "FATEBOUND_BOOTSTRAP", value_name = "MULTIADDR", value_delimiter = ',', value_parser = parse_address)]
     pub bootstrap: Vec<Multiaddr>,
+    /// Tell others to dial here instead of where the node listens; may be given several times
+    #[arg(long, env = "FATEBOUND_ADVERTISE", value_name = "MULTIADDR", value_delimiter = ',', value_parser = parse_address)]
+    pub advertise: Vec<Multiaddr>,
     /// The overlay's name: peers of other networks are refused
     #[arg(long, env = "FATEBOUND_NETWORK", value_name = "NAME")]
     pub network: Option<String>,

@@ -63,6 +63,7 @@ fn start(args: &NodeArgs) -> Result<Start, Failure> {
         profile: args.profile.into(),
         listen: args.listen.clone(),
         bootstrap: args.bootstrap.clone(),
+        advertise: args.advertise.clone(),
         network: args.network.clone(),
     })
 }

@@ -73,8 +73,9 @@ impl Builder {
         self
     }
 
-    /// Tell others to dial here, instead of where this node listens: for nodes behind a port mapping. Without it, every address of
-    /// every interface listened on is told, loopback included; another host's dial to that one fails at once, and it tries the next.
+    /// Tell others to dial here, instead of where this node listens: for nodes behind a port mapping or a translation of addresses. May be given
+    /// several times. Without it, as many addresses as a record holds are told of those listened on: public ones first, then private ones, then
+    /// loopback; of equals the one of the default route first. Another host's dial to one that leads nowhere fails, and it tries the next.
     pub fn announce(mut self, address: Multiaddr) -> Builder {
         self.announce.push(address);
         self
@@ -133,7 +134,8 @@ impl Builder {
         let machine = Machine::new(&config, &keypair, seed()?)?;
         let (alive, done) = watch::channel(());
         let limits = Limits::of(config.overlay.ping_timeout);
-        let carrier = Carrier::new(limits.answer, limits.open, &self.announce);
+        let max_addresses = config.overlay.max_addresses;
+        let carrier = Carrier::new(limits.answer, limits.open, &self.announce, max_addresses);
         let keep = Keep {
             _directory: directory,
             _alive: alive.clone(),

@@ -8,6 +8,7 @@
 //! - Frames do not pass through the swarm's channel to its handlers, see [`crate::queue`].
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
@@ -24,16 +25,24 @@ use libp2p::swarm::{
     CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, NetworkBehaviour,
     NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
+use tokio::time::Sleep;
 
 use crate::asks::{Asks, asks};
 use crate::bootstraps::Bootstraps;
+use crate::descriptors::Budget;
 use crate::dials::{Dial, Purpose, bare};
 use crate::handler::{Handler, HandlerEvent, OpenId};
 use crate::queue::SendQueue;
+use crate::rarely::Rarely;
+use crate::strangers::Strangers;
+
+/// A dial that takes less is not called slow: a busy host needs so long for handshakes that come in crowds.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
 
 /// Sessions and one-shot exchanges of one peer.
 pub struct Carrier {
     open_timeout: Duration,
+    slow_after: Duration,
     asks: Asks,
     session_numbers: Arc<AtomicU64>,
     next_open: u64,
@@ -45,6 +54,11 @@ pub struct Carrier {
     /// Sessions that we have closed and that still write.
     closing: HashMap<Session, ConnectionId>,
     dials: HashMap<ConnectionId, Dial>,
+    /// For the first dial that will be slow.
+    slow: Option<Pin<Box<Sleep>>>,
+    strangers: Strangers,
+    budget: Budget,
+    rarely: Rarely,
     /// Dials that wait for others to end: not more than the machine has ordered.
     waiting: VecDeque<Dial>,
     opens: HashMap<OpenId, Open>,
@@ -53,6 +67,7 @@ pub struct Carrier {
     asking: HashMap<PeerId, Asking>,
     answers: HashMap<RequestId, (InboundRequestId, ResponseChannel<Vec<u8>>)>,
     listening: Listening,
+    max_addresses: usize,
     bootstraps: Bootstraps,
     actions: VecDeque<Action>,
 }
@@ -108,10 +123,16 @@ enum Listening {
 
 impl Carrier {
     /// `answer_limit`: for a one-shot exchange over an open connection. `open_timeout`: for opening a stream. `announce`: instead of the
-    /// addresses where we listen, if not empty.
-    pub(crate) fn new(answer_limit: Duration, open_timeout: Duration, announce: &[Multiaddr]) -> Carrier {
+    /// addresses where we listen, if not empty. `max_addresses`: as many of them are told to others.
+    pub(crate) fn new(
+        answer_limit: Duration,
+        open_timeout: Duration,
+        announce: &[Multiaddr],
+        max_addresses: usize,
+    ) -> Carrier {
         let mut carrier = Carrier {
             open_timeout,
+            slow_after: answer_limit.max(SLOW_AFTER),
             asks: asks(answer_limit),
             session_numbers: Arc::default(),
             next_open: 0,
@@ -121,17 +142,23 @@ impl Carrier {
             sessions: HashMap::new(),
             closing: HashMap::new(),
             dials: HashMap::new(),
+            slow: None,
+            strangers: Strangers::default(),
+            budget: Budget::of_process(),
+            rarely: Rarely::default(),
             waiting: VecDeque::new(),
             opens: HashMap::new(),
             questions: HashMap::new(),
             asking: HashMap::new(),
             answers: HashMap::new(),
             listening: Listening::Found(Vec::new()),
+            max_addresses,
             bootstraps: Bootstraps::default(),
             actions: VecDeque::new(),
         };
         if !announce.is_empty() {
             carrier.listening = Listening::Announced;
+            carrier.warn_of_too_many(announce);
             carrier.tell(Input::Listening(announce.iter().map(bare).collect()));
         }
         carrier
@@ -372,14 +399,6 @@ impl Carrier {
             self.open_failed(order, "the connection was closed");
         }
     }
-
-    fn listening(&mut self, change: impl FnOnce(&mut Vec<Multiaddr>)) {
-        if let Listening::Found(addresses) = &mut self.listening {
-            change(addresses);
-            let addresses = addresses.clone();
-            self.tell(Input::Listening(addresses));
-        }
-    }
 }
 
 /// The keys of what belongs to a connection: a handful of sessions among a few hundred.
@@ -484,6 +503,7 @@ impl NetworkBehaviour for Carrier {
                     let nothing = |_| Input::Wake;
                     return Poll::Ready(action.map_out(nothing).map_in(Either::Right));
                 }
+                Poll::Pending if self.poll_slow(cx) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -497,5 +517,6 @@ struct HangUp;
 
 mod dialing;
 mod exchanging;
+mod listening;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use libp2p::dns;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use tokio::time::Instant;
 
 use crate::handler::OpenId;
 
@@ -28,6 +29,10 @@ pub(crate) struct Dial {
     pub(crate) failures: Vec<(Multiaddr, DialFailure)>,
     /// Why we dial.
     pub(crate) purpose: Purpose,
+    /// When it was begun.
+    pub(crate) since: Instant,
+    /// It takes so long that nobody waits for it any more.
+    pub(crate) slow: bool,
     /// One-shot requests that wait for the connection, at most [`MAX_WAITING`].
     pub(crate) asks: Vec<(RequestId, Vec<u8>)>,
 }
@@ -47,7 +52,7 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// With fewer dials under way than this, one for this purpose is made at once; otherwise it waits until others have ended, because each is a
+    /// With fewer dials under way than this, slow ones aside, one for this purpose is made at once; otherwise it waits until others have ended, because each is a
     /// handshake on two hosts that may be busy. A dial for a session does not wait: a link's time runs meanwhile. Proofs of addresses are for
     /// later and can wait longest.
     pub(crate) fn at_once(self) -> usize {
@@ -68,6 +73,8 @@ impl Dial {
             rest: addresses,
             failures: Vec::new(),
             purpose,
+            since: Instant::now(),
+            slow: false,
             asks: Vec::new(),
         }
     }
@@ -133,6 +140,7 @@ impl Dial {
     /// Whether a one-shot request to `peer` at these addresses may wait for this dial instead of making its own.
     pub(crate) fn serves(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
         self.purpose != Purpose::Verify
+            && !self.slow
             && self.peer == Some(*peer)
             && addresses
                 .iter()
@@ -175,7 +183,7 @@ fn io_cause(error: &io::Error) -> DialFailure {
 }
 
 /// An error and what it comes from, the innermost last.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
         match error.downcast_ref::<io::Error>() {
             // `source` of a wrapping `io::Error` skips the error that it wraps.

@@ -63,6 +63,7 @@ const _: () = assert!(
 );
 
 mod admission;
+mod addresses;
 mod application;
 mod asks;
 mod behaviour;
@@ -71,6 +72,7 @@ mod builder;
 mod carrier;
 mod claim;
 mod create;
+mod descriptors;
 mod dials;
 mod error;
 mod event;
@@ -86,6 +88,7 @@ mod queue;
 mod rarely;
 mod session;
 mod stack;
+mod strangers;
 mod transport;
 
 pub use admission::{Admission, AdmissionRequest, Admissions};

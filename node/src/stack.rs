@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fatebound_machine::overlay::{Keypair, Multiaddr};
 use futures::StreamExt;
+use libp2p::connection_limits::Exceeded;
 use libp2p::core::transport::{ListenerId, TransportError};
-use libp2p::swarm::{self, NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{self, ConnectionDenied, DialError, ListenError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Swarm, connection_limits, identify};
 use tokio::sync::watch;
 
 use crate::behaviour::{Behaviour, Notice};
 use crate::claim::claim;
+use crate::descriptors::{self, Budget};
 use crate::dials::innermost;
 use crate::error::StartError;
+use crate::rarely::Rarely;
 use crate::transport;
 
 /// How long a connection without a session or an exchange is kept: requests between the same peers come in bursts.
@@ -47,7 +50,7 @@ pub(crate) fn swarm(keypair: &Keypair, dial_limit: Duration, fatebound: Behaviou
         .with_agent_version(concat!("fatebound/", env!("CARGO_PKG_VERSION")).into())
         .with_hide_listen_addrs(true);
     let stack = Stack {
-        limits: connection_limits::Behaviour::new(limits()),
+        limits: connection_limits::Behaviour::new(limits(Budget::of_process())),
         fatebound,
         identify: identify::Behaviour::new(identity),
     };
@@ -55,11 +58,13 @@ pub(crate) fn swarm(keypair: &Keypair, dial_limit: Duration, fatebound: Behaviou
     Ok(Swarm::new(transport, stack, keypair.public().to_peer_id(), config))
 }
 
-/// What strangers can cost at most. Our own dials are bounded by what the machine orders.
-fn limits() -> connection_limits::ConnectionLimits {
+/// What strangers can cost at most, and all together: a quarter of the descriptors for connections is kept for those that we make.
+fn limits(budget: Budget) -> connection_limits::ConnectionLimits {
+    let all = u32::try_from(budget.connections).unwrap_or(u32::MAX);
     connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
-        .with_max_established_incoming(Some(MAX_INCOMING))
+        .with_max_pending_incoming(Some(MAX_PENDING_INCOMING.min(all / 4)))
+        .with_max_established_incoming(Some(MAX_INCOMING.min(all - all / 4)))
+        .with_max_established(Some(all))
         .with_max_established_per_peer(Some(MAX_PER_PEER))
 }
 
@@ -112,10 +117,19 @@ fn cause(error: TransportError<io::Error>) -> io::Error {
 
 /// Turns the swarm until the peer has stopped. `_alive` ends after the swarm, its sockets included.
 pub(crate) async fn drive(mut swarm: Swarm<Stack>, _alive: watch::Sender<()>) {
+    let mut rarely = Rarely::default();
     loop {
-        match swarm.select_next_some().await {
+        let event = swarm.select_next_some().await;
+        if let Some(limit) = reached(&event)
+            && rarely.says(&limit, Instant::now())
+        {
+            tracing::warn!(descriptors = ?descriptors::limit(), limit, "a connection could not be had: a limit is reached");
+        }
+        match event {
             SwarmEvent::Behaviour(StackEvent::Fatebound(Notice::Stopped)) => break,
-            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener reports an error"),
+            SwarmEvent::ListenerError { error, .. } if rarely.says(&error.to_string(), Instant::now()) => {
+                tracing::warn!(%error, "a listener reports an error");
+            }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::error!(?addresses, ?reason, "a listener has closed");
             }
@@ -123,4 +137,27 @@ pub(crate) async fn drive(mut swarm: Swarm<Stack>, _alive: watch::Sender<()>) {
         }
     }
     drop(swarm);
+}
+
+/// The limit that this event says is reached, in words.
+fn reached(event: &SwarmEvent<StackEvent>) -> Option<String> {
+    let no_descriptor = || Some("no file descriptor is left: raise ulimit -n".to_owned());
+    let denied = |cause: &ConnectionDenied| cause.downcast_ref::<Exceeded>().map(ToString::to_string);
+    match event {
+        SwarmEvent::ListenerError { error, .. } if descriptors::are_used_up(error) => no_descriptor(),
+        SwarmEvent::OutgoingConnectionError { error, .. } => match error {
+            DialError::Denied { cause } => denied(cause),
+            DialError::Transport(errors) if errors.iter().any(|(_, error)| is_used_up(error)) => no_descriptor(),
+            _ => None,
+        },
+        SwarmEvent::IncomingConnectionError {
+            error: ListenError::Denied { cause },
+            ..
+        } => denied(cause),
+        _ => None,
+    }
+}
+
+fn is_used_up(error: &TransportError<io::Error>) -> bool {
+    matches!(error, TransportError::Other(error) if descriptors::are_used_up(error))
 }

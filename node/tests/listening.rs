@@ -3,15 +3,12 @@
 use std::collections::HashSet;
 use std::io::ErrorKind;
 
-use fatebound::{Multiaddr, Node, Profile, StartError};
+use fatebound::{Builder, Multiaddr, Node, Profile, StartError};
 use futures::future::join_all;
 
 async fn start(listen: &[Multiaddr]) -> Result<Node, StartError> {
     let builder = Node::builder().profile(Profile::Local);
-    let builder = listen
-        .iter()
-        .cloned()
-        .fold(builder, |builder, address| builder.listen(address));
+    let builder = listen.iter().cloned().fold(builder, Builder::listen);
     builder.start().await
 }
 
@@ -36,9 +33,9 @@ fn refused(started: Result<Node, StartError>, at: &Multiaddr) {
 
 /// Where nobody listens now.
 fn free_place() -> Multiaddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("an address")
 }
 
 /// Every kind of address that can be listened on here.
@@ -52,7 +49,7 @@ fn kinds() -> Vec<Multiaddr> {
         ("/ip6/::1/udp/0/quic-v1", ip6),
     ];
     let here = all.into_iter().filter(|(_, here)| *here);
-    here.map(|(address, _)| address.parse().unwrap()).collect()
+    here.map(|(address, _)| address.parse().expect("an address")).collect()
 }
 
 #[tokio::test]
@@ -109,4 +106,31 @@ async fn free_ports_are_not_shared_and_one_address_counts_once() {
     nodes[0].shutdown().await;
     let again = start(&[free.clone(), free.clone()]).await.unwrap();
     assert_eq!(places(&again), [free]);
+}
+
+/// A node behind a translation of addresses cannot know where others have to dial it.
+#[tokio::test]
+async fn others_are_told_what_is_announced_instead() {
+    let told: [Multiaddr; 2] =
+        ["/ip4/198.51.100.7/tcp/7101", "/dns4/node.example/tcp/7101"].map(|text| text.parse().unwrap());
+    let builder = Node::builder()
+        .profile(Profile::Local)
+        .listen("/ip4/127.0.0.1/tcp/0".parse().unwrap());
+    let hidden = told
+        .iter()
+        .cloned()
+        .fold(builder, Builder::announce)
+        .start()
+        .await
+        .unwrap();
+    let builder = Node::builder()
+        .profile(Profile::Local)
+        .listen("/ip4/127.0.0.1/tcp/0".parse().unwrap());
+    let other = builder
+        .bootstrap(hidden.listen_addresses().remove(0))
+        .start()
+        .await
+        .unwrap();
+    other.joined().await.unwrap();
+    assert_eq!(other.locate(hidden.peer_id()).await.unwrap(), told);
 }

@@ -319,6 +319,22 @@ impl Cluster {
         self.nodes.push(Node::start(&directory, &bootstrap, more));
     }
 
+    /// Starts one more node that may have so many files open.
+    #[track_caller]
+    pub fn add_limited(&mut self, descriptors: usize) {
+        let (directory, bootstrap) = self.next();
+        let bootstrap: Vec<&str> = bootstrap.iter().map(String::as_str).collect();
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        let command = ["sh".into(), "-c".into(), limited, program().display().to_string()];
+        self.nodes.push(Node::start_as(
+            command.into(),
+            "/ip4/127.0.0.1/tcp/0",
+            &directory,
+            &bootstrap,
+            &[],
+        ));
+    }
+
     /// Where the next node lives, and whom it joins through.
     pub(crate) fn next(&self) -> (PathBuf, Vec<String>) {
         let bootstrap = self.nodes.iter().take(2).map(|node| node.address.clone());

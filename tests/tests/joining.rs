@@ -123,3 +123,24 @@ fn a_second_node_with_the_same_listen_address_is_refused() {
     );
     assert!(second.stdout.is_empty() && !api.exists(), "{second:?}");
 }
+
+/// Links first: with few descriptors a node still has neighbours, serves its clients, and says which limit it is at.
+#[cfg(target_os = "linux")]
+#[test]
+fn with_few_file_descriptors_links_and_clients_come_first() {
+    let mut cluster = Cluster::start(1);
+    cluster.add_limited(40);
+    for _ in 0..24 {
+        cluster.add(&[]);
+    }
+    let poor = &cluster.nodes[1];
+    // All connect to it at once: far more than it can bear.
+    for node in &cluster.nodes[2..] {
+        let created = node.run(&["group", "create", &poor.address, "--timeout", "1s"]);
+        assert!([0, 4].contains(&created.code), "{created:?}");
+    }
+    poor.logs(&["WARN", "limit is reached", "40"]);
+    let status = poor.json(&["status"]);
+    assert_eq!(status["joined"], true, "{status}");
+    assert!(status["links"]["alive"].as_u64() > Some(0), "{status}");
+}

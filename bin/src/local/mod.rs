@@ -29,6 +29,8 @@ pub struct Start {
     pub listen: Vec<Multiaddr>,
     /// Whom it joins through.
     pub bootstrap: Vec<Multiaddr>,
+    /// Where others are told to dial, if not where it listens.
+    pub advertise: Vec<Multiaddr>,
     /// The overlay's name.
     pub network: Option<String>,
 }
@@ -56,6 +58,9 @@ impl Local {
         }
         for address in start.bootstrap {
             builder = builder.bootstrap(address);
+        }
+        for address in start.advertise {
+            builder = builder.announce(address);
         }
         let mut config = Config::preset(start.profile);
         if let Some(network) = start.network {

@@ -30,6 +30,7 @@ fn wrong_command_lines_exit_2_and_show_the_usage() {
         "node --listen ,/ip4/127.0.0.1/tcp/0",
         "node --bootstrap ,,",
         "node --bootstrap=",
+        "node --advertise=",
         "group create",
         "group create no-body",
         "group watch --until-failed a/b",

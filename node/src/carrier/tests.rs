@@ -22,10 +22,14 @@ struct Peer {
 
 impl Peer {
     fn new() -> Peer {
+        Peer::with(Duration::from_secs(5))
+    }
+
+    fn with(dial_limit: Duration) -> Peer {
         let keypair = Keypair::generate_ed25519();
         let id = keypair.public().to_peer_id();
-        let transport = transport::build(&keypair, Duration::from_secs(5)).unwrap();
-        let carrier = Carrier::new(Duration::from_secs(5), Duration::from_secs(5), &[]);
+        let transport = transport::build(&keypair, dial_limit).unwrap();
+        let carrier = Carrier::new(Duration::from_secs(5), Duration::from_secs(5), &[], 8);
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(30));
         Peer {
             swarm: Swarm::new(transport, carrier, id, config),
@@ -291,6 +295,77 @@ async fn a_crowd_of_dials_goes_a_few_at_a_time_and_each_ends_once() {
         (carrier.dials.len(), carrier.waiting.len(), carrier.actions.len()),
         (0, 0, 0)
     );
+}
+
+/// Somebody takes the connections and says nothing on them. Those dials last for ever here; nothing else may.
+#[tokio::test]
+async fn dials_that_hang_keep_nobody_else_waiting() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hole: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port())
+        .parse()
+        .unwrap();
+    let (mut theirs, address) = Peer::listening().await;
+    let mut ours = Peer::with(Duration::from_secs(86_400));
+    ours.swarm.behaviour_mut().slow_after = Duration::from_millis(300);
+    let crowd = Purpose::Ask.at_once();
+    for _ in 0..crowd {
+        ours.request(PeerId::random(), std::slice::from_ref(&hole));
+    }
+    ours.request(theirs.id, std::slice::from_ref(&address));
+    assert_eq!(ours.swarm.behaviour().waiting.len(), 1);
+    let mut failed = 0;
+    let mut answered = false;
+    while failed < crowd || !answered {
+        tokio::select! {
+            input = ours.next() => match input {
+                Input::RequestFailed { .. } => failed += 1,
+                Input::Response { .. } => answered = true,
+                Input::Verified { .. } => {}
+                other => panic!("unexpected: {other:?}"),
+            },
+            question = theirs.next() => match question {
+                Input::Request { request, body, .. } => theirs.run(Output::Respond { request, body }),
+                other => panic!("expected a question: {other:?}"),
+            },
+        }
+    }
+    assert_eq!(failed, crowd);
+}
+
+#[tokio::test]
+async fn with_few_descriptors_left_only_links_are_dialled() {
+    let mut ours = Peer::new();
+    ours.swarm.behaviour_mut().budget.questions = 0;
+    let refused = closed_port();
+    ours.request(PeerId::random(), std::slice::from_ref(&refused));
+    assert_eq!(failures(ours.next().await), []);
+    ours.connect(Some(PeerId::random()), std::slice::from_ref(&refused), true);
+    assert_eq!(failures(ours.next().await), [(refused, DialFailure::Refused)]);
+}
+
+#[tokio::test]
+async fn an_address_of_somebody_else_is_not_dialled_again_at_once() {
+    let (mut other, wrong) = Peer::listening().await;
+    let (theirs, right) = Peer::listening().await;
+    let wanted = theirs.id;
+    drop(theirs);
+    let mut ours = Peer::new();
+    ours.connect(Some(wanted), std::slice::from_ref(&wrong), true);
+    assert_eq!(
+        failures(next(&mut ours, &mut other).await),
+        [(wrong.clone(), DialFailure::WrongPeer)]
+    );
+    drop(other);
+    // Nobody is there any more, which a dial would find out.
+    ours.connect(Some(wanted), &[wrong.clone(), right.clone()], true);
+    let mut both = failures(ours.next().await);
+    both.sort_by_key(|(address, _)| *address != wrong);
+    assert_eq!(
+        both,
+        [(wrong.clone(), DialFailure::WrongPeer), (right, DialFailure::Refused)]
+    );
+    ours.connect(Some(wanted), std::slice::from_ref(&wrong), true);
+    assert_eq!(failures(ours.next().await), [(wrong, DialFailure::Refused)]);
 }
 
 #[tokio::test]
