@@ -10,6 +10,7 @@ use fatebound_machine::overlay::{Multiaddr, Time};
 
 use crate::PeerIndex;
 use crate::cargo::Cargo;
+use crate::hosts::{FLOATING, host_of};
 use crate::observe::Signal;
 use crate::pipe::{Context, Effects, Later, NONE, Overflow, Pipe};
 use crate::world::{Happening, State, World};
@@ -146,16 +147,18 @@ enum Reach {
 impl World {
     /// A new connection; the acceptor's end is closed at once if its process is not there any more.
     pub(crate) fn open_connection(&mut self, dialler: PeerIndex, acceptor: PeerIndex, address: Multiaddr) -> At {
-        let side = |peer: PeerIndex| Side {
+        let number = |peer: PeerIndex| self.peers[peer.0].host.number;
+        let dialled = host_of(&address).unwrap_or(number(acceptor));
+        let side = |peer: PeerIndex, host: u32| Side {
             peer,
-            host: self.peers[peer.0].host.number,
+            host,
             open: self.peers[peer.0].machine.is_some(),
             unread: 0,
             ready: false,
             watched: false,
             idle_since: self.now,
         };
-        let sides = [side(dialler), side(acceptor)];
+        let sides = [side(dialler, number(dialler)), side(acceptor, dialled)];
         let connection = self.connections.insert(Connection {
             sides,
             pipes: [Pipe::default(), Pipe::default()],
@@ -267,8 +270,11 @@ impl World {
         let Some(side) = self.connections.side(at) else {
             return Reach::Nobody;
         };
-        let peer = &self.peers[side.peer.0];
-        if peer.state == State::Vanished || peer.host.number != side.host {
+        let lives = |peer: PeerIndex| self.peers[peer.0].state != State::Vanished;
+        // Another host has the address of this end now, and knows nothing of it.
+        if side.host == FLOATING && !self.is_at(side.peer, FLOATING) && self.floating.is_some_and(lives) {
+            Reach::Unknown
+        } else if !lives(side.peer) || !self.is_at(side.peer, side.host) {
             Reach::Nobody
         } else if side.open {
             Reach::Open

@@ -250,7 +250,7 @@ impl World {
     /// What a host says to a first packet: whether it refuses. `None`: nothing, or it is lost.
     fn answer(&mut self, from: PeerIndex, host: u32, to: PeerIndex) -> Option<bool> {
         let peer = &self.peers[to.0];
-        let at_home = peer.host.number == host && peer.state != State::Vanished;
+        let at_home = self.is_at(to, host) && peer.state != State::Vanished;
         let dials = self.network.dials(from, to);
         if !at_home || dials == Dials::Unanswered || self.network.loses(to, from) {
             return None;

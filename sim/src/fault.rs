@@ -19,6 +19,7 @@
 //! | `slow 3 0.020s`, `starve 3 2.000s` | the process takes so long for each thing that reaches it; it gets no processor for so long |
 //! | `drift 3 1.05`, `jump 3 10.000s` | the host's clock runs by this factor; it jumps ahead |
 //! | `move 3` | the host gets another address; its connections hang |
+//! | `float 3` | a virtual address comes to the host, besides its own, and leaves the one where it was |
 //! | `adversary fail 0.9 break` | whenever such a message is sent, with this probability: `break`, `deaden`, `cut 2.000s`, `delay 0.500s`; `dismiss` ends it |
 //! | `calm` | everything that can be mended is mended: wires, firewalls, adversaries, paused and slow processes |
 
@@ -103,6 +104,8 @@ pub enum Fault {
     Jump(PeerIndex, Duration),
     /// The host gets another address; its connections hang.
     Move(PeerIndex),
+    /// The virtual address comes to this host.
+    Float(PeerIndex),
     /// From now on something happens whenever such a message is sent.
     Adversary(Adversary),
     /// That ends.
@@ -141,6 +144,7 @@ impl Fault {
             Fault::Drift(..) => "drift",
             Fault::Jump(..) => "jump",
             Fault::Move(_) => "move",
+            Fault::Float(_) => "float",
             Fault::Adversary(_) => "adversary",
             Fault::Dismiss => "dismiss",
             Fault::Calm => "calm",
@@ -153,7 +157,11 @@ impl Fault {
             Fault::Create { root, members, .. } => members.iter().chain([root]).max().copied(),
             Fault::Signal(peer, _) | Fault::Silent(peer, _) | Fault::Check(peer, _) => Some(*peer),
             Fault::Crash(peer) | Fault::Vanish(peer) | Fault::Stop(peer) | Fault::Restart(peer) => Some(*peer),
-            Fault::Pause(peer) | Fault::Resume(peer) | Fault::Move(peer) | Fault::DeadenHost(peer) => Some(*peer),
+            Fault::Pause(peer)
+            | Fault::Resume(peer)
+            | Fault::Move(peer)
+            | Fault::DeadenHost(peer)
+            | Fault::Float(peer) => Some(*peer),
             Fault::Slow(peer, _) | Fault::Starve(peer, _) | Fault::Drift(peer, _) | Fault::Jump(peer, _) => Some(*peer),
             Fault::Cut(a, b) | Fault::CutOneWay(a, b) | Fault::Refuse(a, b) | Fault::Swallow(a, b) => Some(*a.max(b)),
             Fault::Break(a, b) | Fault::BreakAt(a, b) | Fault::Deaden(a, b) => Some(*a.max(b)),
@@ -197,6 +205,7 @@ impl fmt::Display for Fault {
             | Fault::Pause(peer)
             | Fault::Move(peer)
             | Fault::DeadenHost(peer)
+            | Fault::Float(peer)
             | Fault::Resume(peer) => write!(f, "{kind} {}", peer.0),
             Fault::Cut(a, b) | Fault::Break(a, b) | Fault::BreakAt(a, b) | Fault::Deaden(a, b) => {
                 write!(f, "{kind} {} {}", a.0, b.0)
@@ -331,7 +340,7 @@ fn adversary(message: &str, share: &str, reaction: Reaction) -> Result<Fault, Pa
 }
 
 /// How each fault is written, for errors: the same examples as above.
-const SHAPES: [(&str, &str); 29] = [
+const SHAPES: [(&str, &str); 30] = [
     ("create", "create g1 0 2,3"),
     ("signal", "signal 2 g1"),
     ("silent", "silent 2 g1"),
@@ -358,6 +367,7 @@ const SHAPES: [(&str, &str); 29] = [
     ("drift", "drift 3 1.05"),
     ("jump", "jump 3 10.000s"),
     ("move", "move 3"),
+    ("float", "float 3"),
     (
         "adversary",
         "adversary fail 0.9 break` or `adversary fail 1 deaden` or `adversary pong 0.5 cut 2.000s` or `adversary status 0.25 delay 0.500s",
@@ -432,6 +442,7 @@ fn network_fault(words: &[&str]) -> Result<Fault, ParseFaultError> {
         ["drift", who, factor] => Fault::Drift(peer(who)?, number(factor, &(0.5..=2.0))?),
         ["jump", who, by] => Fault::Jump(peer(who)?, time(by)?),
         ["move", who] => Fault::Move(peer(who)?),
+        ["float", who] => Fault::Float(peer(who)?),
         ["adversary", message, share, "break"] => adversary(message, share, Reaction::BreakSession)?,
         ["adversary", message, share, "deaden"] => adversary(message, share, Reaction::BreakSilently)?,
         ["adversary", message, share, "cut", long] => adversary(message, share, Reaction::CutLink(time(long)?))?,

@@ -49,7 +49,7 @@ pub enum Family {
     Churn,
     /// Applications signal, check, let groups fail in silence, and peers shut down.
     Signal,
-    /// All connections of a host, or between two, go silent, and new ones work; hosts move. Nothing else is wrong.
+    /// All connections of a host, or between two, go silent, and new ones work; hosts move, a virtual address goes from one to the other.
     Silent,
     /// Somebody vanishes or signals while an adversary meets every word about it: the failure has to travel hop by hop, over time limits.
     Hunted,
@@ -501,9 +501,10 @@ impl Draw {
 
     fn silent(&mut self, at: Duration) {
         let (a, b) = self.pair();
-        let fault = match self.rng.random_range(0..6) {
+        let fault = match self.rng.random_range(0..8) {
             0 => Fault::Deaden(a, b),
             1 => Fault::Move(b),
+            2 | 3 => Fault::Float(b),
             _ => Fault::DeadenHost(b),
         };
         self.push(at, fault);

@@ -17,6 +17,9 @@ use crate::world::World;
 /// The first number of a host that a peer has moved to.
 const MOVED: u32 = 1 << 23;
 
+/// The number in the address that is of whichever host has it at the moment, besides its own.
+pub(crate) const FLOATING: u32 = 1 << 22;
+
 /// What belongs to a peer's host rather than to one life of its process.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -84,6 +87,9 @@ impl World {
 
     /// Who lives at this host.
     pub(crate) fn who_lives_at(&self, host: u32) -> Option<PeerIndex> {
+        if host == FLOATING {
+            return self.floating;
+        }
         if let Some(&peer) = self.moved.get(&host) {
             return Some(peer);
         }
@@ -96,6 +102,30 @@ impl World {
     pub fn move_address(&mut self, peer: PeerIndex) {
         self.hosts_used += 1;
         self.move_to(peer, MOVED + self.hosts_used);
+    }
+
+    /// The virtual address comes to this peer's host, besides its own, and leaves the host where it was: there it is gone, and the new host
+    /// knows nothing of the connections over it.
+    pub fn float_address(&mut self, to: PeerIndex) {
+        self.saw(|| Observation::Disturbed(Disturbance::Network));
+        let left = self.floating.replace(to);
+        for peer in left.filter(|&left| left != to).into_iter().chain([to]) {
+            self.input(peer, Input::Listening(self.listening(peer)));
+        }
+    }
+
+    /// Where a peer listens.
+    pub(crate) fn listening(&self, peer: PeerIndex) -> Vec<Multiaddr> {
+        let floating = self.floating.filter(|&at| at == peer).map(|_| address_of(FLOATING));
+        floating.into_iter().chain([self.address(peer)]).collect()
+    }
+
+    /// Whether this peer's host has this address.
+    pub(crate) fn is_at(&self, peer: PeerIndex, host: u32) -> bool {
+        match host {
+            FLOATING => self.floating == Some(peer),
+            host => self.peers[peer.0].host.number == host,
+        }
     }
 
     /// The peer moves to an address that another one has left: whoever looks for that one there finds the wrong peer. Says whether the address was free.
@@ -114,7 +144,7 @@ impl World {
         self.moved.insert(host, peer);
         self.silence_host(peer);
         self.peers[peer.0].host.number = host;
-        self.input(peer, Input::Listening(vec![address_of(host)]));
+        self.input(peer, Input::Listening(self.listening(peer)));
     }
 }
 

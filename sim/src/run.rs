@@ -265,6 +265,7 @@ impl Run<'_> {
             Fault::Break(a, b) => self.between(a, b, World::break_sessions),
             Fault::BreakAt(a, b) => self.between(a, b, World::break_sessions_at),
             Fault::Deaden(a, b) => self.between(a, b, World::silence_sessions),
+            Fault::Float(peer) => self.does(|world| world.float_address(peer)),
             Fault::DeadenHost(peer) => self.does(|world| world.silence_host(peer)),
             Fault::Loss(share) => self.does(|world| world.set_loss_everywhere(share)),
             Fault::LossOn(from, to, share) => self.between(from, to, |world, from, to| world.set_loss(from, to, share)),

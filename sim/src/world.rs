@@ -136,6 +136,8 @@ pub struct World {
     /// Who lives on another host than its first.
     pub(crate) moved: BTreeMap<u32, PeerIndex>,
     pub(crate) hosts_used: u32,
+    /// Whose host has the virtual address.
+    pub(crate) floating: Option<PeerIndex>,
     pub(crate) connections: Connections,
     pub(crate) sessions: Ends<Half>,
     pub(crate) dials: Ends<Pending>,
@@ -177,6 +179,7 @@ impl World {
             by_id: BTreeMap::new(),
             moved: BTreeMap::new(),
             hosts_used: 0,
+            floating: None,
             connections: Connections::default(),
             sessions: Ends::default(),
             dials: Ends::default(),
@@ -496,7 +499,7 @@ impl World {
         peer.machine = Some(Box::new(machine));
         let bootstrap = peer.bootstrap.clone();
         self.saw(|| Observation::Disturbed(Disturbance::Started(index)));
-        self.input(index, Input::Listening(vec![self.address(index)]));
+        self.input(index, Input::Listening(self.listening(index)));
         self.command(index, Command::Join { bootstrap });
     }
 }

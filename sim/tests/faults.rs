@@ -384,6 +384,40 @@ fn a_host_that_moves_fails_no_group() {
     }
 }
 
+/// Scenario 35: a virtual address leaves a member's host for one that refuses there. Whoever came in over it finds the member at its own address.
+#[test]
+fn a_virtual_address_that_leaves_a_members_host_fails_no_group() {
+    for profile in [Profile::Local, Profile::Lan, Profile::Wan] {
+        for seed in 0..4 {
+            let mut world = World::new(seed, profile);
+            let peers = world.spawn_overlay(4);
+            let (member, empty) = (peers[1], peers[3]);
+            world.float_address(member);
+            world.crash(empty);
+            world.run_for(bound(profile));
+            let late: Vec<PeerIndex> = (0..6).map(|_| world.spawn(&[peers[0]])).collect();
+            world.run_for(20 * SECOND);
+            let all: Vec<_> = late
+                .iter()
+                .map(|&root| (world.create(root, &[member]).expect("it accepts"), [root, member]))
+                .collect();
+            world.run_for(5 * SECOND);
+            world.float_address(empty);
+            world.run_for(bound(profile));
+            for (group, members) in &all {
+                assert_lives(&world, seed, group, members);
+            }
+            // A death is proven as fast as ever.
+            world.crash(member);
+            let told = |world: &World| {
+                all.iter()
+                    .all(|(group, members)| told(world, group, &members[..1]) == 1)
+            };
+            assert!(world.run_until(SECOND, told), "{profile}, seed {seed}");
+        }
+    }
+}
+
 /// P4 at the far ends of the world: a new path of many hops takes long, and so do the direct way's dial and question, when nobody is connected.
 #[test]
 fn a_delegate_that_vanishes_between_far_ends_fails_no_group() {

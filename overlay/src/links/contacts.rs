@@ -3,6 +3,9 @@
 //! A refusal proves something only where this very peer has answered before. So each success of a dial of our own is remembered here, for
 //! peers with a link and for those that only a group knows ("a refused dial is proof for roots about members and for members about roots
 //! as well", protocol.md §4). A new incarnation starts with an empty page.
+//!
+//! An address can leave its host for another machine, which refuses. So a peer that lists several is dead only when all of them refuse; and
+//! that this can be known at once, each of them is verified while the peer lives: one where nobody answers then has nothing to say later.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -37,12 +40,37 @@ struct Contact {
     proven: Vec<Multiaddr>,
     /// Which of them have refused since this life was last heard of.
     refused: Vec<Multiaddr>,
-    /// What is to be verified still, the one under way first.
-    verifying: VecDeque<Multiaddr>,
-    /// Where the last `Hello` of this life said that it lives.
+    /// What is being verified, and what is to be.
+    verifying: Option<Multiaddr>,
+    rest: VecDeque<Multiaddr>,
+    /// Where a verification found nobody, or somebody else.
+    vain: Vec<Multiaddr>,
+    /// Where the last `Hello` of this life said that it lives; before any, its record.
     listed: Vec<Multiaddr>,
     /// When what was proven without a `Hello` was last given up.
     expired: Option<Time>,
+}
+
+impl Contact {
+    /// "All of them, and all that its newest record lists": but for those where it could not be met while it lived.
+    fn to_ask(&self) -> impl Iterator<Item = &Multiaddr> {
+        let listed = self.listed.iter().filter(|address| {
+            !self.proven.contains(address) && !self.vain.contains(address) && !undone("every-listed-address")
+        });
+        self.proven.iter().chain(listed)
+    }
+
+    fn is_unknown(&self, address: &Multiaddr) -> bool {
+        let known = self.proven.contains(address) || self.vain.contains(address) || self.rest.contains(address);
+        !known && self.verifying.as_ref() != Some(address)
+    }
+
+    fn verify_next(&mut self) -> Option<Multiaddr> {
+        let proven = |address: &Multiaddr| self.proven.contains(address);
+        self.rest.retain(|address| !proven(address));
+        self.verifying = self.rest.pop_front();
+        self.verifying.clone()
+    }
 }
 
 impl Contacts {
@@ -75,6 +103,9 @@ impl Contacts {
             Some(known) => known == incarnation && (listed.contains(address) || !before.contains(address)),
         });
         contact.incarnation = Some(incarnation);
+        if known.is_some_and(|known| known != incarnation) {
+            contact.vain.clear();
+        }
         contact.listed = listed.iter().take(limit).cloned().collect();
         contact.refused.clear();
     }
@@ -84,7 +115,8 @@ impl Contacts {
         let limit = self.limit;
         let contact = self.touch(peer);
         contact.refused.clear();
-        contact.verifying = VecDeque::new();
+        contact.vain.retain(|vain| vain != address);
+        contact.verifying.take_if(|verifying| verifying == address);
         contact.proven.retain(|known| known != address);
         if contact.proven.len() >= limit {
             contact.proven.remove(0);
@@ -97,17 +129,26 @@ impl Contacts {
         self.by_peer.get(peer).map_or(&[], |contact| &contact.proven)
     }
 
-    /// These addresses refuse; `true` when now every proven one has.
+    /// Which addresses have to refuse, the proven ones first.
+    pub(super) fn to_ask(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        let contact = self.by_peer.get(peer);
+        contact.map_or_else(Vec::new, |contact| contact.to_ask().cloned().collect())
+    }
+
+    /// These addresses refuse; `true` when now every one has that has to.
     pub(super) fn refuse<'a>(&mut self, peer: &PeerId, addresses: impl Iterator<Item = &'a Multiaddr>) -> bool {
         let Some(contact) = self.by_peer.get_mut(peer) else {
             return false;
         };
         for address in addresses {
-            if contact.proven.contains(address) && !contact.refused.contains(address) {
+            let counts = contact.to_ask().any(|asked| asked == address);
+            if counts && !contact.refused.contains(address) {
                 contact.refused.push(address.clone());
             }
         }
-        !contact.refused.is_empty() && (contact.refused.len() == contact.proven.len() || undone("every-proven-address"))
+        let refused = |address: &Multiaddr| contact.refused.contains(address);
+        let proven = contact.proven.iter().any(refused);
+        proven && (contact.to_ask().all(refused) || undone("every-proven-address"))
     }
 
     /// This life is over.
@@ -122,38 +163,64 @@ impl Contacts {
             return;
         };
         let recent = contact.expired.is_some_and(|at| now.since(at) < pause);
-        if !recent && contact.verifying.is_empty() && !contact.proven.is_empty() {
+        if !recent && contact.verifying.is_none() && !contact.proven.is_empty() {
             contact.expired = Some(now);
             contact.incarnation = None;
             contact.proven.clear();
             contact.refused.clear();
             contact.listed.clear();
+            contact.vain.clear();
         }
     }
 
-    /// Starts to verify these addresses one after the other and returns the first; `None` if one is proven, or some are being verified.
+    /// Starts to verify these addresses one after the other, but for those of which it is known, and returns the first; `None` if there is
+    /// nothing to do, or some are being verified.
     pub(super) fn verify(&mut self, peer: &PeerId, addresses: &[Multiaddr]) -> Option<Multiaddr> {
         let limit = self.limit;
         let contact = self.touch(peer);
-        if contact.proven.is_empty() && contact.verifying.is_empty() {
-            contact.verifying.extend(addresses.iter().take(limit).cloned());
-            return contact.verifying.front().cloned();
+        if contact.incarnation.is_none() {
+            contact.listed = addresses.iter().take(limit).cloned().collect();
         }
-        None
+        if contact.proven.is_empty() {
+            contact.vain.clear();
+        } else if undone("every-listed-address") {
+            return None;
+        }
+        for address in addresses.iter().take(limit) {
+            if contact.is_unknown(address) && contact.rest.len() < limit {
+                contact.rest.push_back(address.clone());
+            }
+        }
+        match contact.verifying {
+            Some(_) => None,
+            None => contact.verify_next(),
+        }
     }
 
     /// Whether it is this address that is being verified.
     pub(super) fn is_verifying(&self, peer: &PeerId, address: &Multiaddr) -> bool {
         self.by_peer
             .get(peer)
-            .is_some_and(|contact| contact.verifying.front() == Some(address))
+            .is_some_and(|contact| contact.verifying.as_ref() == Some(address))
     }
 
-    /// The address being verified failed: the next one, if there is one.
-    pub(super) fn verify_next(&mut self, peer: &PeerId) -> Option<Multiaddr> {
+    /// This address was verified; the next one to verify, if there is one.
+    pub(super) fn verified(&mut self, peer: &PeerId, address: &Multiaddr) -> Option<Multiaddr> {
+        self.prove(peer, address);
         let contact = self.by_peer.get_mut(peer)?;
-        contact.verifying.pop_front();
-        contact.verifying.front().cloned()
+        match contact.verifying {
+            Some(_) => None,
+            None => contact.verify_next(),
+        }
+    }
+
+    /// The address being verified failed; the next one, if there is one.
+    pub(super) fn verified_in_vain(&mut self, peer: &PeerId) -> Option<Multiaddr> {
+        let limit = self.limit;
+        let contact = self.by_peer.get_mut(peer)?;
+        let vain = contact.verifying.take().filter(|_| contact.vain.len() < limit);
+        contact.vain.extend(vain);
+        contact.verify_next()
     }
 
     fn touch(&mut self, peer: &PeerId) -> &mut Contact {
@@ -185,8 +252,10 @@ pub(super) fn bare(address: &Multiaddr) -> Multiaddr {
 impl Contacts {
     pub(super) fn bounds(&self) -> [Bounded; 2] {
         let addresses = |contact: &Contact| {
-            let lists = [&contact.proven, &contact.refused, &contact.listed].map(Vec::len);
-            lists.into_iter().fold(contact.verifying.len(), usize::max)
+            let lists = [&contact.proven, &contact.listed, &contact.vain].map(Vec::len);
+            // Both what is proven and what is listed may have refused.
+            let refused = contact.refused.len().div_ceil(2);
+            lists.into_iter().fold(contact.rest.len().max(refused), usize::max)
         };
         let addresses = self.by_peer.values().map(|contact| addresses(contact));
         [
@@ -268,10 +337,35 @@ mod tests {
         assert_eq!(contacts.verify(&peer(1), &both), Some(address(1)));
         assert_eq!(contacts.verify(&peer(1), &both), None);
         assert!(contacts.is_verifying(&peer(1), &address(1)));
-        assert_eq!(contacts.verify_next(&peer(1)), Some(address(2)));
-        assert_eq!(contacts.verify_next(&peer(1)), None);
+        assert_eq!(contacts.verified_in_vain(&peer(1)), Some(address(2)));
+        assert_eq!(contacts.verified_in_vain(&peer(1)), None);
         contacts.prove(&peer(1), &address(2));
         assert_eq!(contacts.verify(&peer(1), &both), None);
+    }
+
+    /// An address that leaves its host for another machine, which refuses there.
+    #[test]
+    fn every_address_that_is_listed_has_to_refuse_but_for_those_where_it_was_not_met() {
+        let all = [address(1), address(2), address(3)];
+        let mut contacts = Contacts::new(8);
+        contacts.lives(&peer(1), 7, &all, Some(&address(1)));
+        assert_eq!(contacts.to_ask(&peer(1)), all);
+        assert!(!contacts.refuse(&peer(1), [address(1)].iter()));
+        assert_eq!(contacts.verify(&peer(1), &all), Some(address(2)));
+        assert_eq!(contacts.verified_in_vain(&peer(1)), Some(address(3)));
+        assert_eq!(contacts.verified(&peer(1), &address(3)), None);
+        assert_eq!(contacts.to_ask(&peer(1)), [address(1), address(3)]);
+        assert!(!contacts.refuse(&peer(1), [address(1)].iter()));
+        assert!(contacts.refuse(&peer(1), [address(3)].iter()));
+        contacts.lives(&peer(1), 7, &all[..1], None);
+        assert_eq!(contacts.to_ask(&peer(1)), all[..1], "it has given up the others");
+    }
+
+    #[test]
+    fn what_is_only_listed_proves_nothing_however_much_of_it_refuses() {
+        let mut contacts = Contacts::new(8);
+        assert_eq!(contacts.verify(&peer(1), &[address(1)]), Some(address(1)));
+        assert!(!contacts.refuse(&peer(1), [address(1)].iter()));
     }
 
     #[test]

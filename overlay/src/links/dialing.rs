@@ -100,7 +100,7 @@ impl Links {
         remote
     }
 
-    /// Dials unless a dial or a session is under way. The first dial for a broken link goes to the proven addresses alone.
+    /// Dials unless a dial or a session is under way. The first dial for a broken link goes where a refusal is a proof.
     fn dial(&mut self, now: Time, peer: PeerId, out: &mut Vec<Output>) {
         let linked = self.by_peer.contains_key(&peer);
         let Some(remote) = self.remotes.get(&peer) else { return };
@@ -130,11 +130,13 @@ impl Links {
 
     fn connect(&mut self, now: Time, peer: PeerId, proven_only: bool, out: &mut Vec<Output>) {
         let linked = self.by_peer.contains_key(&peer);
-        let mut addresses = self.contacts.proven(&peer).to_vec();
+        let proven = self.contacts.proven(&peer).to_vec();
+        let provable = proven_only && !proven.is_empty();
+        let mut addresses = if provable { self.contacts.to_ask(&peer) } else { proven };
         let Some(remote) = self.remotes.get_mut(&peer).filter(|remote| remote.dialing.is_none()) else {
             return;
         };
-        if !proven_only || addresses.is_empty() {
+        if !provable {
             for address in &remote.addresses {
                 if !addresses.contains(address) {
                     addresses.push(address.clone());
@@ -195,7 +197,7 @@ impl Links {
     }
 
     /// "A refused dial proves it dead: the connection broke, and an address where this very peer had itself completed an authenticated dial
-    /// to this incarnation refuses." With several such addresses, each of them has to.
+    /// to this incarnation refuses." "◆ All of them, and all that its newest record lists, must have refused.".
     fn refused_dead(
         &mut self,
         now: Time,
@@ -281,11 +283,19 @@ impl Links {
         }
     }
 
-    /// "So that both ends hold such an address, ◆ the accepting end of a new link dials back once, where it can."
+    /// "So that both ends hold such an address, ◆ the accepting end of a new link dials back once, where it can." Either end asks at all the
+    /// others that are listed, too.
     pub(super) fn dial_back(&mut self, peer: PeerId, out: &mut Vec<Output>) {
         let Some(remote) = self.remotes.get(&peer) else { return };
         let addresses = remote.addresses.clone();
         self.prove_address(peer, &addresses, out);
+    }
+
+    /// It lives where we have asked; then the next address has its turn.
+    pub(super) fn on_verified(&mut self, peer: PeerId, address: &Multiaddr, out: &mut Vec<Output>) {
+        if let Some(address) = self.contacts.verified(&peer, address) {
+            out.push(Output::Verify { peer, address });
+        }
     }
 
     /// What a peer proved with whom we have neither link nor session may be about a life that is over: then its refusal would say nothing
@@ -319,7 +329,7 @@ impl Links {
         if !self.contacts.is_verifying(&peer, address) {
             return false;
         }
-        if let Some(address) = self.contacts.verify_next(&peer) {
+        if let Some(address) = self.contacts.verified_in_vain(&peer) {
             out.push(Output::Verify { peer, address });
         }
         true

@@ -179,7 +179,7 @@ impl Links {
             }
             Input::Disconnected { session, cause } => self.on_disconnected(now, session, cause, out),
             Input::DialFailed { peer, failures } => self.on_dial_failed(now, peer, failures, out),
-            Input::Verified { peer, address } => self.contacts.prove(&peer, &bare(&address)),
+            Input::Verified { peer, address } => self.on_verified(peer, &bare(&address), out),
             Input::Received { session, message } => self.on_received(now, session, message, out),
             Input::Want { peer, addresses } => self.on_want(now, peer, &addresses, out),
             Input::Unwant { peer } => self.on_unwant(now, &peer, out),

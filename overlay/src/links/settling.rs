@@ -101,7 +101,11 @@ impl Links {
         self.neighbours_changed(now);
         self.hurry_turn(now);
         out.push(Output::Event(Event::LinkUp { link: id, peer, key }));
-        if opener == Opener::Them && !undone("dial-back") {
+        let rule = match opener {
+            Opener::Them => "dial-back",
+            Opener::Us => "every-listed-address",
+        };
+        if !undone(rule) {
             self.dial_back(peer, out);
         }
         id

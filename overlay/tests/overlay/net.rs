@@ -350,9 +350,9 @@ impl Net {
                     self.later(LATENCY, other, Input::Received { session, message });
                 }
             }
-            Output::Connect { peer, addresses, .. } => {
+            Output::Connect { peer, addresses, fresh } => {
                 self.dials.push((self.now, at, addresses.clone()));
-                self.connect(at, peer, &addresses);
+                self.connect(at, peer, &addresses, fresh);
             }
             Output::Verify { peer, address } => self.verify(at, peer, address),
             Output::Disconnect { session } => {
@@ -395,12 +395,12 @@ impl Net {
         }
     }
 
-    fn connect(&mut self, at: usize, peer: Option<PeerId>, addresses: &[Multiaddr]) {
+    fn connect(&mut self, at: usize, peer: Option<PeerId>, addresses: &[Multiaddr], fresh: bool) {
         let existing = self
             .nodes
             .iter()
             .position(|node| Some(node.peer) == peer)
-            .filter(|other| self.has_connection(at, *other));
+            .filter(|other| !fresh && self.has_connection(at, *other));
         let dialled = match existing {
             Some(other) => Ok((other, None)),
             None => self

@@ -36,6 +36,7 @@ pub(super) fn carry_out(
         "starve" => timed(words).map(|(peer, time)| world.starve(peer, time)),
         "jump" => timed(words).map(|(peer, time)| world.jump_clock(peer, time)),
         "drift" => drift(world, words),
+        "float" => words.peer().map(|peer| world.float_address(peer)),
         "move" => words.peer().map(|peer| world.move_address(peer)),
         "when" => adversary(words).map(|adversary| world.on_message(adversary)),
         "dismiss" => {

@@ -62,6 +62,8 @@ pub(super) struct Net {
     /// Frames from the first to the second wait until the cut is healed, dials of either fail.
     pub(super) cut: Vec<(usize, usize)>,
     held: Vec<(usize, usize, Input)>,
+    /// Streams that carry nothing any more, and nobody is told.
+    dead: Vec<usize>,
     /// Draws the delays of each stream when set, else all are alike.
     pub(super) uneven: Option<StdRng>,
 }
@@ -81,6 +83,7 @@ impl Net {
             sequence: 0,
             cut: Vec::new(),
             held: Vec::new(),
+            dead: Vec::new(),
             uneven: None,
         };
         for host in 0..count {
@@ -295,7 +298,7 @@ impl Net {
         }
         let (index, side) = self.end(session);
         let (stream, to) = (self.streams[index], 1 - side);
-        if stream.open == [true, true] {
+        if stream.open == [true, true] && !self.dead.contains(&index) {
             let session = stream.sessions[to];
             let frame = Input::Received { session, message };
             if self.cut.contains(&(host, stream.hosts[to])) {
@@ -314,6 +317,13 @@ impl Net {
         }
     }
 
+    /// All streams between two hosts go silent; new ones work.
+    pub(super) fn deaden(&mut self, a: usize, b: usize) {
+        let between = |stream: &Stream| stream.hosts == [a, b] || stream.hosts == [b, a];
+        let dead = (0..self.streams.len()).filter(|&index| between(&self.streams[index]));
+        self.dead = dead.collect();
+    }
+
     fn arrive(&mut self, index: usize, to: usize, input: Input) {
         let stream = &mut self.streams[index];
         let at = (self.now + stream.delays[to]).max(stream.last[to]);
@@ -327,7 +337,7 @@ impl Net {
         assert!(self.streams[index].open[side], "closed twice");
         self.streams[index].open[side] = false;
         let stream = self.streams[index];
-        if !self.cut.contains(&(stream.hosts[side], stream.hosts[1 - side])) {
+        if !self.cut.contains(&(stream.hosts[side], stream.hosts[1 - side])) && !self.dead.contains(&index) {
             self.hang_up(index, 1 - side);
         }
     }
