@@ -125,6 +125,8 @@ pub enum Farewell {
     Violation,
     /// The sender gave this link up (silent, or too much waiting).
     GaveUp,
+    /// Two living processes use the receiver's identity, and take turns: the sender lets in neither for a while.
+    Twin,
 }
 
 /// A one-shot message: asked once, answered at most once.

@@ -406,6 +406,11 @@ impl Overlay {
         self.links.by_id(link).is_some_and(Link::doubtful)
     }
 
+    /// Whether two living processes use this peer's identity, as far as we have seen lately: whoever is asked may be the other one.
+    pub fn is_twin(&self, peer: &PeerId) -> bool {
+        self.links.is_twin(self.now, peer)
+    }
+
     /// Operations that the other end of a link has not acknowledged, the newest first.
     pub fn unacknowledged(&self, link: LinkId) -> impl Iterator<Item = &[u8]> {
         self.links.unacknowledged(link)
@@ -434,6 +439,7 @@ impl Overlay {
             pings_missed: links.pings_missed,
             doubts: links.doubts,
             links_lost: links.links_lost,
+            twins: links.twins,
             garbage: self.garbage + self.ring.forged,
             dropped: self.dropped + links.dropped,
         }

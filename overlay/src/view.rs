@@ -32,6 +32,8 @@ pub struct Counters {
     pub doubts: u64,
     /// Links that went down, shutdowns not counted.
     pub links_lost: u64,
+    /// How often two living processes were found to use one identity, this peer's own included.
+    pub twins: u64,
     /// Messages that broke a rule: not well formed, not genuine, not asked for.
     pub garbage: u64,
     /// Messages dropped for want of a way, a place or a credit.

@@ -256,6 +256,12 @@ impl World {
         Keypair::ed25519_from_bytes(secret).expect("32 bytes are an Ed25519 secret")
     }
 
+    /// A new peer on a host of its own, with another one's key: a copied data directory.
+    pub fn spawn_twin(&mut self, of: PeerIndex, bootstrap: &[PeerIndex]) -> PeerIndex {
+        let keypair = self.peers[of.0].keypair.clone();
+        self.spawn_as(keypair, bootstrap)
+    }
+
     /// Spawns `count` peers that join through the first, and runs until all have joined and the overlay is quiet.
     ///
     /// # Panics

@@ -102,6 +102,9 @@ pub struct Counters {
     pub digest_mismatches: u64,
     /// Links that went down unwanted.
     pub links_lost: u64,
+    /// How often two living processes were found to use one identity, this node's own included.
+    #[serde(default)]
+    pub twins: u64,
     /// Paths that broke at a root and were repaired.
     pub repairs: u64,
     /// Messages and orders thrown away: too many, too long, without a way on, or for what is gone.

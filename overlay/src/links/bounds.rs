@@ -29,6 +29,7 @@ impl Links {
         ];
         bounds.extend(self.bounds_of_sessions());
         bounds.extend(self.contacts.bounds());
+        bounds.extend(self.twins.bounds());
         bounds.extend(fullest(self.iter().map(bounds_of)));
         bounds
     }

@@ -131,6 +131,10 @@ impl Links {
     fn connect(&mut self, now: Time, peer: PeerId, proven_only: bool, out: &mut Vec<Output>) {
         let linked = self.by_peer.contains_key(&peer);
         let proven = self.contacts.proven(&peer).to_vec();
+        if let Some(until) = self.twins.barred(now, &peer) {
+            self.redials.set(peer, until);
+            return;
+        }
         let provable = proven_only && !proven.is_empty();
         let mut addresses = if provable { self.contacts.to_ask(&peer) } else { proven };
         let Some(remote) = self.remotes.get_mut(&peer).filter(|remote| remote.dialing.is_none()) else {

@@ -41,6 +41,9 @@ impl Links {
             self.part(&peer, None, out);
             return self.dead(now, peer, DeathProof::Goodbye, out);
         }
+        if farewell == Farewell::Twin {
+            self.on_twin(now, peer);
+        }
         let link = self
             .by_peer(&peer)
             .filter(|link| link.session == Some(session))
@@ -63,6 +66,40 @@ impl Links {
         if let Some(remote) = self.remotes.get_mut(&peer) {
             let tries = if undone("hopeless-dials") { 1 } else { HOPELESS };
             remote.tries = remote.tries.max(tries);
+        }
+    }
+
+    /// "◆ Who sees two lives of a peer take turns keeps both away." Says whether they do.
+    pub(super) fn take_turns(&mut self, now: Time, peer: PeerId, lives: (u64, u64), out: &mut Vec<Output>) -> bool {
+        let pauses = (self.config.link_lifetime(), self.config.link_lifetime() * 64);
+        let Some(until) = self.twins.takes_over(now, peer, lives, pauses) else {
+            return false;
+        };
+        self.counters.twins += 1;
+        tracing::warn!(%peer, pause = ?until.since(now), "two living processes use one identity and take turns: is it a copied data directory? Neither is let in for a while");
+        self.part(&peer, Some(Farewell::Twin), out);
+        if let Some(id) = self.by_peer(&peer).map(Link::id) {
+            out.push(Output::Event(Event::PeerDead {
+                peer,
+                proof: DeathProof::Restarted,
+            }));
+            self.remove_link(now, id, DownReason::Dead(DeathProof::Restarted), out);
+        }
+        out.push(Output::Unreachable { peer });
+        self.after_link(now, peer, Farewell::Twin);
+        true
+    }
+
+    /// Another process uses our identity: said once in a while.
+    fn on_twin(&mut self, now: Time, from: PeerId) {
+        let pause = self.config.link_lifetime();
+        if self.twin.is_none_or(|at| now.since(at) >= pause) {
+            self.twin = Some(now);
+            self.counters.twins += 1;
+            tracing::error!(peer = %from, "another living process uses the identity of this node: is its data directory a copy? A neighbour has let in neither for a while");
+        }
+        if let Some(remote) = self.remotes.get_mut(&from) {
+            remote.tries = remote.tries.max(HOPELESS);
         }
     }
 
@@ -188,6 +225,7 @@ impl Links {
             return;
         };
         let tries = match farewell {
+            Farewell::Twin => HOPELESS,
             Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy if !undone("hopeless-dials") => HOPELESS,
             Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy => 1,
             Farewell::Shutdown | Farewell::Unneeded | Farewell::GaveUp => 1,

@@ -197,6 +197,10 @@ impl Links {
         let Some(peer) = self.sessions.get(&session).map(|open| open.peer) else {
             return false;
         };
+        if self.twins.barred(now, &peer).is_some() {
+            self.turn_away(now, session, Farewell::Twin, out);
+            return false;
+        }
         let remote = self.remotes.entry(peer).or_default();
         match remote.life {
             Some((known, _)) if known == incarnation => return true,
@@ -207,8 +211,13 @@ impl Links {
             }
             _ => {}
         }
-        remote.life = Some((incarnation, ours));
+        let before = remote.life.replace((incarnation, ours));
         remote.newest = None;
+        if let Some((old, _)) = before
+            && self.take_turns(now, peer, (old, incarnation), out)
+        {
+            return false;
+        }
         let old: Vec<Session> = self
             .sessions_of(&peer)
             .filter(|(_, open)| open.theirs.is_some())

@@ -33,6 +33,7 @@ mod session;
 mod settling;
 #[cfg(test)]
 mod tests;
+mod twins;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -50,6 +51,7 @@ use contacts::{Contacts, bare};
 use dialing::Remote;
 use rota::Rota;
 use session::OpenSession;
+use twins::Twins;
 
 use crate::message::Message;
 use crate::record::SignedRecord;
@@ -75,6 +77,9 @@ pub(crate) struct Links {
     /// Peers that are linked, wanted, dialled, or have sessions.
     remotes: HashMap<PeerId, Box<Remote>>,
     contacts: Contacts,
+    twins: Twins,
+    /// When somebody last told us of a twin of our own.
+    twin: Option<Time>,
     links: IndexMap<LinkId, Box<Link>>,
     by_peer: HashMap<PeerId, LinkId>,
     last_link: u32,
@@ -123,6 +128,8 @@ pub(crate) struct Counters {
     pub(crate) doubts: u64,
     /// Links that went down, but not because either end stopped or because neither needed them.
     pub(crate) links_lost: u64,
+    /// How often two living processes were found to use one identity, this peer's own included.
+    pub(crate) twins: u64,
     /// Inputs thrown away: frames and orders for what is gone.
     pub(crate) dropped: u64,
 }
@@ -148,6 +155,8 @@ impl Links {
             sessions: IndexMap::new(),
             remotes: HashMap::new(),
             contacts: Contacts::new(config.max_addresses),
+            twins: Twins::default(),
+            twin: None,
             rng,
             links: IndexMap::new(),
             by_peer: HashMap::new(),
@@ -271,6 +280,11 @@ impl Links {
     /// Operations waiting or unacknowledged on all links.
     pub(crate) fn operations_waiting(&self) -> usize {
         self.links.values().map(|link| link.operations.len()).sum()
+    }
+
+    /// Whether two living processes use this peer's identity, as far as we have seen lately.
+    pub(crate) fn is_twin(&self, now: Time, peer: &PeerId) -> bool {
+        self.twins.barred(now, peer).is_some()
     }
 
     fn link_of(&mut self, peer: &PeerId) -> Option<&mut Link> {

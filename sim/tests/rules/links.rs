@@ -4,7 +4,7 @@ use fatebound_machine::Event;
 use fatebound_machine::overlay::{DeathProof, DownReason, PeerId, Time};
 use fatebound_sim::{Config, Latency, MessageKind, Observation, Observe, PeerIndex, Profile, World, kinds_of};
 
-use crate::common::{MILLI, SECOND};
+use crate::common::{MILLI, SECOND, assert_lives};
 
 /// When links of this peer went down, and why.
 fn downs(world: &World, peer: PeerIndex) -> Vec<(Time, DownReason)> {
@@ -238,4 +238,25 @@ fn late_waker() {
         world.run_for((500 + jump * 37) * MILLI);
     }
     assert_eq!(doubts(&world, peers[0]), []);
+}
+
+/// Two processes with one key: after a few turns their neighbours let in neither, and each next time for longer.
+#[test]
+fn twins() {
+    let mut world = World::new(1, Profile::Local);
+    let peers = world.spawn_overlay(8);
+    let twin = world.spawn_twin(peers[3], &[peers[0]]);
+    let strangers: Vec<PeerIndex> = peers.iter().copied().filter(|&peer| peer != peers[3]).collect();
+    let group = world
+        .create(strangers[0], &strangers[1..4])
+        .expect("the others have nothing to do with it");
+    let counters = |world: &World, peer: PeerIndex| world.machine(peer).expect("it runs").status().counters;
+    world.run_for(60 * SECOND);
+    let lost: u64 = strangers.iter().map(|&peer| counters(&world, peer).links_lost).sum();
+    // In a minute, by seven neighbours: a handful each.
+    assert!(lost <= 10 * strangers.len() as u64, "{lost} links were lost");
+    let noticed = |peers: &[PeerIndex]| peers.iter().filter(|&&peer| counters(&world, peer).twins > 0).count();
+    assert!(noticed(&strangers) >= 3, "{} neighbours noticed", noticed(&strangers));
+    assert_eq!(noticed(&[peers[3], twin]), 2, "both are told");
+    assert_lives(&world, &group, &strangers[..4]);
 }
