@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fatebound_machine::fng::{self, Admit, GroupId, JoinError, LeaveError, Reason, Refusal, Ticket};
@@ -119,6 +120,13 @@ pub(crate) struct Joining {
 /// Where the end of a join is awaited.
 type JoinReply = oneshot::Sender<Result<(), JoinError>>;
 
+/// A creation under way.
+struct Creating {
+    handlers: Vec<Handler>,
+    state: Arc<[u8]>,
+    reply: CreateReply,
+}
+
 /// Where the end of a creation is awaited.
 type CreateReply = oneshot::Sender<Result<GroupId, CreateGroupError>>;
 
@@ -148,7 +156,7 @@ pub(crate) struct Application {
     /// `None` once the peer has stopped: who still waits for it then hears so.
     joined: Option<watch::Sender<bool>>,
     next_ticket: u64,
-    creations: HashMap<Ticket, (Vec<Handler>, CreateReply)>,
+    creations: HashMap<Ticket, Creating>,
     checks: HashMap<Ticket, oneshot::Sender<CheckReport>>,
     joins: HashMap<Ticket, (Vec<Handler>, JoinReply)>,
     leaves: HashMap<Ticket, oneshot::Sender<Result<(), LeaveError>>>,
@@ -158,6 +166,8 @@ pub(crate) struct Application {
     waiters: HashMap<String, Vec<mpsc::Sender<Offer>>>,
     /// Places held for accepted invitations until the machine says that we are members, which it does at once.
     accepted: HashMap<GroupId, (mpsc::OwnedPermit<Offer>, Offer)>,
+    /// Likewise, the application state of accepted invitations.
+    states: HashMap<GroupId, Arc<[u8]>>,
 }
 
 impl Application {
@@ -181,6 +191,7 @@ impl Application {
             locates: HashMap::new(),
             waiters: HashMap::new(),
             accepted: HashMap::new(),
+            states: HashMap::new(),
         }
     }
 
@@ -246,7 +257,12 @@ impl Application {
                 addresses: vec![address],
             });
         }
-        self.creations.insert(ticket, (creation.handlers, creation.reply));
+        let creating = Creating {
+            handlers: creation.handlers,
+            state: creation.state.as_slice().into(),
+            reply: creation.reply,
+        };
+        self.creations.insert(ticket, creating);
         commands.push(Command::Group(fng::Command::Create {
             ticket,
             members: creation.members,
@@ -408,8 +424,9 @@ impl Application {
     fn creating(&mut self, ticket: Ticket, group: GroupId) {
         let mut failures = self.failures.lock();
         failures.watch(group);
-        if let Some((handlers, _)) = self.creations.get_mut(&ticket) {
-            for handler in handlers.drain(..) {
+        if let Some(creating) = self.creations.get_mut(&ticket) {
+            failures.states.keep(group, Arc::clone(&creating.state));
+            for handler in creating.handlers.drain(..) {
                 failures.register(group, handler, SystemTime::now());
             }
         }
@@ -417,7 +434,7 @@ impl Application {
 
     fn created(&mut self, ticket: Ticket, group: GroupId, commands: &mut Vec<Command>) {
         self.log(EventKind::GroupCreated { group });
-        let Some((_, reply)) = self.creations.remove(&ticket) else {
+        let Some(Creating { reply, .. }) = self.creations.remove(&ticket) else {
             return;
         };
         if reply.send(Ok(group)).is_err() {
@@ -433,7 +450,7 @@ impl Application {
         (refusals, alone): (Vec<(PeerId, Refusal)>, bool),
         error: Option<fng::CreateError>,
     ) {
-        let Some((_, reply)) = self.creations.remove(&ticket) else {
+        let Some(Creating { reply, .. }) = self.creations.remove(&ticket) else {
             return;
         };
         let error = match (error, group) {
@@ -454,6 +471,7 @@ impl Application {
         decide: bool,
         commands: &mut Vec<Command>,
     ) {
+        let kept: Arc<[u8]> = state.as_slice().into();
         let refusal = match (&tag, decide) {
             (Some(tag), true) => self
                 .offer(Offer {
@@ -465,15 +483,27 @@ impl Application {
                 .err(),
             _ => None,
         };
+        if refusal.is_none() && !kept.is_empty() {
+            self.remember_state(group, Arc::clone(&kept));
+        }
         self.log(EventKind::Invited {
             group,
             members,
             tag,
+            state: kept,
             accepted: refusal.is_none(),
         });
         if decide {
             commands.push(Command::Group(fng::Command::Decide { group, refusal }));
         }
+    }
+
+    /// Until the machine says that we are members.
+    fn remember_state(&mut self, group: GroupId, state: Arc<[u8]>) {
+        if self.states.len() >= MAX_UNDECIDED {
+            self.states.clear();
+        }
+        self.states.insert(group, state);
     }
 
     /// Holds a place for the offer with somebody who waits for its tag.
@@ -528,7 +558,12 @@ impl Application {
     }
 
     fn group_joined(&mut self, group: GroupId) {
-        self.failures.lock().watch(group);
+        let mut failures = self.failures.lock();
+        failures.watch(group);
+        if let Some(state) = self.states.remove(&group) {
+            failures.states.keep(group, state);
+        }
+        drop(failures);
         if let Some((permit, offer)) = self.accepted.remove(&group) {
             permit.send(offer);
         }
@@ -553,6 +588,7 @@ impl Application {
         self.locates.clear();
         self.waiters.clear();
         self.accepted.clear();
+        self.states.clear();
     }
 }
 

@@ -69,6 +69,8 @@ pub enum EventKind {
         members: Vec<PeerId>,
         /// Its tag.
         tag: Option<String>,
+        /// The creator's bytes.
+        state: Arc<[u8]>,
         /// Whether it was accepted.
         accepted: bool,
     },
@@ -203,7 +205,7 @@ impl Events {
     }
 
     /// Takes an event of the stream: behind the failures that were lost to it in between, if it has jumped.
-    fn receive(&mut self, event: Event) -> Option<Lagged> {
+    fn arrived(&mut self, event: Event) -> Option<Lagged> {
         let lost = self.next..event.seq;
         self.next = self.next.max(event.seq + 1);
         if lost.is_empty() {
@@ -257,7 +259,7 @@ impl Stream for Events {
             match ready!(stream.poll_next_unpin(cx)) {
                 None => return Poll::Ready(None),
                 Some(Ok(event)) => {
-                    if let Some(lagged) = self.receive(event) {
+                    if let Some(lagged) = self.arrived(event) {
                         return Poll::Ready(Some(Err(lagged)));
                     }
                 }

@@ -17,6 +17,8 @@ use std::time::SystemTime;
 use fatebound_machine::fng::{GroupId, Reason};
 use tokio::sync::oneshot;
 
+use crate::states::States;
+
 /// Groups that are over whose end is remembered for late handlers. Beyond it the oldest is forgotten, and the reason becomes
 /// [`Reason::NotKnown`].
 const REMEMBERED: usize = 10_000;
@@ -138,6 +140,8 @@ pub(crate) struct Failures {
     /// The number of the event that each reader of events reads next, or an earlier one.
     readers: HashMap<u64, u64>,
     latest_reader: u64,
+    /// What the creators of living groups wanted their members to know.
+    pub(crate) states: States,
 }
 
 /// The register as node and behaviour share it: a handler is in place when its registration returns, not later.
@@ -194,6 +198,7 @@ impl Failures {
         for handler in self.alive.remove(&outcome.group).unwrap_or_default() {
             handler.due(&outcome.end);
         }
+        self.states.forget(&outcome.group);
         if let Entry::Vacant(place) = self.over.entry(outcome.group) {
             place.insert(outcome.number);
             self.outcomes.push_back(outcome);

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fatebound_machine::fng::{GroupId, Reason};
@@ -28,6 +29,11 @@ impl Group {
     /// The group's name, for other members and for later.
     pub fn id(&self) -> GroupId {
         self.id
+    }
+
+    /// As [`Node::group_state`].
+    pub fn state(&self) -> Option<Arc<[u8]>> {
+        self.node.group_state(&self.id)
     }
 
     /// As [`Node::signal`].

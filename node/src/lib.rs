@@ -62,8 +62,8 @@ const _: () = assert!(
     "FATEBOUND_UNDO is set: it takes a rule out of the protocol"
 );
 
-mod admission;
 mod addresses;
+mod admission;
 mod application;
 mod asks;
 mod behaviour;
@@ -88,6 +88,7 @@ mod queue;
 mod rarely;
 mod session;
 mod stack;
+mod states;
 mod strangers;
 mod transport;
 

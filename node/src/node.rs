@@ -270,6 +270,12 @@ impl Node {
         self.read(move |machine| machine.group(&group)).await
     }
 
+    /// The bytes that the creator of a group gave its members to know; `None`: it gave none, or the group does not live here. (Beyond 256 MiB of them,
+    /// those of further groups are told with their invitations only.)
+    pub fn group_state(&self, group: &GroupId) -> Option<Arc<[u8]>> {
+        self.0.failures.lock().states.get(group)
+    }
+
     /// Whether paths of this group end here or run through this node; as a mere delegate it knows nothing else of the group.
     ///
     /// # Errors

@@ -11,10 +11,12 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-use super::model::Event;
+use super::model::{Application, Event};
 
 /// Events other than failures that are kept: a reader may be this far behind.
 pub const MAX_EVENTS: usize = 4096;
+/// Bytes of application state in these.
+const MAX_STATES: usize = 16 * 1024 * 1024;
 /// Failures that are kept.
 const MAX_FAILURES: usize = 16_384;
 /// Failures that are kept because a reader does not have them yet: some 80 MB.
@@ -35,6 +37,8 @@ pub struct News {
     pub reason: Option<serde_json::Value>,
     /// What it means, for people.
     pub message: Option<String>,
+    /// What the group's creator wants its members to know.
+    pub application: Application,
 }
 
 impl News {
@@ -99,6 +103,8 @@ struct Inner {
     beginning: u64,
     /// Events other than failures.
     ring: VecDeque<Arc<Event>>,
+    /// Bytes of application state in the ring.
+    states: usize,
     /// All such events before this one have left the ring.
     horizon: u64,
     failures: VecDeque<Arc<Event>>,
@@ -353,9 +359,11 @@ impl EventLog {
 
 impl Inner {
     fn push(&mut self, event: Arc<Event>) {
-        if self.ring.len() >= MAX_EVENTS
+        self.states += event.application.size();
+        while (self.ring.len() >= MAX_EVENTS || self.states > MAX_STATES)
             && let Some(oldest) = self.ring.pop_front()
         {
+            self.states -= oldest.application.size();
             self.horizon = oldest.seq + 1;
         }
         self.ring.push_back(event);
@@ -408,6 +416,7 @@ pub fn stamped(news: News, seq: u64, time: SystemTime) -> Event {
         peer: news.peer,
         reason: news.reason,
         message: news.message,
+        application: news.application,
         missed: None,
         seq,
         time: humantime::format_rfc3339_millis(time).to_string(),
@@ -468,6 +477,20 @@ mod tests {
         assert_eq!(sequence(&batch)[0], 11);
         assert_eq!(batch.events.len(), BATCH);
         assert_eq!(rest(&mut cursor).1, 0);
+    }
+
+    #[test]
+    fn large_states_leave_the_log_sooner() {
+        let (log, mut cursor) = log();
+        let application = Application::of("x".repeat(16 * 1024).as_bytes());
+        for _ in 0..2000 {
+            let news = News {
+                application: application.clone(),
+                ..News::named("invited")
+            };
+            log.append(news, log.head(), SystemTime::UNIX_EPOCH);
+        }
+        assert_eq!(rest(&mut cursor), ((977..=2000).collect::<Vec<u64>>(), 976));
     }
 
     #[test]

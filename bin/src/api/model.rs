@@ -3,6 +3,7 @@
 //! Ids are strings. Times in milliseconds end in `_ms`. 64-bit numbers that are names, not counts, are hexadecimal strings,
 //! because JavaScript would round them. Readers must ignore fields that they do not know.
 
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -247,12 +248,49 @@ pub struct GroupInfo {
     /// Within this time of the first failure every live member is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notification_bound_ms: Option<f64>,
+    /// What its creator wanted its members to know; not in listings, and only while it lives.
+    #[serde(flatten)]
+    pub application: Application,
     /// When `state` is `failed`: why and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Event>,
     /// When `state` is `closed` or `left`: when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<Event>,
+}
+
+/// Application state, in one of two forms: neither, where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// When it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_state: Option<String>,
+    /// When it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_state_base64: Option<String>,
+}
+
+impl Application {
+    /// These bytes.
+    pub fn of(state: &[u8]) -> Application {
+        match std::str::from_utf8(state) {
+            Ok("") => Application::default(),
+            Ok(text) => Application {
+                application_state: Some(text.to_owned()),
+                application_state_base64: None,
+            },
+            Err(_) => Application {
+                application_state: None,
+                application_state_base64: Some(BASE64.encode(state)),
+            },
+        }
+    }
+
+    /// Bytes of its text.
+    pub fn size(&self) -> usize {
+        let forms = [&self.application_state, &self.application_state_base64];
+        forms.into_iter().flatten().map(String::len).sum()
+    }
 }
 
 /// What is known of a group's life.
@@ -400,6 +438,9 @@ pub struct Event {
     /// What it means, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// For `invited`: what the group's creator wants its members to know.
+    #[serde(flatten)]
+    pub application: Application,
     /// For `gap`: how many events were lost; absent when nobody can know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missed: Option<u64>,
@@ -422,6 +463,7 @@ mod tests {
             peer: None,
             reason: Some(json!({"kind": "member_unreachable", "peer": "p"})),
             message: None,
+            application: Application::default(),
             missed: None,
             seq: 17,
             time: "2026-11-21T05:00:00.000Z".into(),
@@ -430,6 +472,15 @@ mod tests {
             serde_json::to_string(&event).unwrap(),
             r#"{"event":"failed","group":"g","reason":{"kind":"member_unreachable","peer":"p"},"seq":17,"time":"2026-11-21T05:00:00.000Z"}"#
         );
+    }
+
+    #[test]
+    fn application_state_is_text_or_base64() {
+        let json = |state: &[u8]| serde_json::to_value(Application::of(state)).unwrap();
+        assert_eq!(json(b""), json!({}));
+        assert_eq!(json("é".as_bytes()), json!({"application_state": "é"}));
+        assert_eq!(json(&[0, 255]), json!({"application_state_base64": "AP8="}));
+        assert_eq!(Application::of(&[0, 255]).size(), 4);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::{Local, stopping, views};
 use crate::api::groups::{MAX_CANDIDATES, resolve};
 use crate::api::log::{CLOSED, FAILED, LEFT, News, stamped};
 use crate::api::model::{
-    Checked, CheckedMember, CreateRequest, Created, Event, GroupInfo, GroupState, Groups, RefusalInfo, Signalled,
+    Application, Checked, CheckedMember, CreateRequest, Created, Event, GroupInfo, GroupState, Groups, RefusalInfo,
+    Signalled,
 };
 use crate::api::naming::{Name, Purpose, name};
 use crate::api::problem::{Kind, More, Problem};
@@ -78,7 +79,14 @@ impl Local {
     pub async fn show(&self, text: &str) -> Result<GroupInfo, Problem> {
         let group = self.identify(text, Purpose::Look).await?;
         match self.look_up(&group).await? {
-            Found::Live(view) => Ok(*view),
+            Found::Live(view) => Ok(GroupInfo {
+                application: self
+                    .node
+                    .group_state(&group)
+                    .map(|state| Application::of(&state))
+                    .unwrap_or_default(),
+                ..*view
+            }),
             Found::Over(_) if self.node.carries(group).await.map_err(stopping)? => Ok(carried(&group)),
             Found::Over(event) => Ok(over(&event)),
         }
@@ -243,6 +251,7 @@ fn bare(group: String, root: String, state: GroupState) -> GroupInfo {
         hops: Vec::new(),
         repairing: None,
         notification_bound_ms: None,
+        application: Application::default(),
         failure: None,
         end: None,
     }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use fatebound::{Event, EventKind};
 
 use crate::api::log::{CLOSED, FAILED, LEFT, News};
+use crate::api::model::Application;
 
 /// The event, its number and its time.
 pub fn of(event: Event) -> (News, u64, SystemTime) {
@@ -20,9 +21,14 @@ fn news(kind: EventKind) -> News {
         EventKind::LinkDoubtful { peer } => News::named("link_doubtful").peer(&peer),
         EventKind::LinkCleared { peer } => News::named("link_cleared").peer(&peer),
         EventKind::LinkDown { peer, reason } => News::named("link_down").peer(&peer).message(format!("{reason:?}")),
-        EventKind::Invited { group, accepted, .. } => {
+        EventKind::Invited {
+            group, state, accepted, ..
+        } => {
             let message = if accepted { "accepted" } else { "declined" };
-            News::named("invited").group(&group).peer(&group.root).message(message)
+            News {
+                application: Application::of(&state),
+                ..News::named("invited").group(&group).peer(&group.root).message(message)
+            }
         }
         EventKind::GroupJoined { group } => News::named("member").group(&group),
         EventKind::GroupCreated { group } => News::named("created").group(&group),

@@ -3,7 +3,8 @@
 use fatebound::{GroupView, PeerId, PeerView, RoutesView, Status};
 
 use crate::api::model::{
-    Counters, GroupCounts, GroupInfo, GroupState, Links, NodeInfo, PathCounts, PeerInfo, RouteEntry, Routes,
+    Application, Counters, GroupCounts, GroupInfo, GroupState, Links, NodeInfo, PathCounts, PeerInfo, RouteEntry,
+    Routes,
 };
 use crate::output::as_ms;
 
@@ -104,6 +105,7 @@ pub fn group(view: &GroupView) -> GroupInfo {
         hops: view.hops.clone(),
         repairing: view.root.then_some(view.repairing),
         notification_bound_ms: Some(as_ms(view.notification_bound)),
+        application: Application::default(),
         failure: None,
         end: None,
     }

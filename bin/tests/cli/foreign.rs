@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use crate::fake::answering;
-use crate::groups::{Pair, json, text};
+use crate::groups::{Pair, parsed, text};
 use crate::home::{Home, code, error};
 
 /// A new line, a cleared screen, a new window title, a bell, the C1 form of an escape sequence, and a text that turns its direction.
@@ -67,7 +67,7 @@ fn a_reason_and_a_tag_are_shown_and_in_json_exact() {
             assert_tame(&home.run(&format!("{line} --json")), &line);
         }
         assert_eq!(
-            json(&home.run(&format!("group show {group} --json")))["failure"]["reason"]["text"],
+            parsed(&home.run(&format!("group show {group} --json")))["failure"]["reason"]["text"],
             FOREIGN
         );
     }

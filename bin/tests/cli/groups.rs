@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::home::{Home, Running, code, error};
-use crate::http::{ask, connect, request};
+use crate::http::{ask, connect, events, request};
 
 const STRANGER: &str = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5";
 
@@ -47,7 +47,7 @@ pub fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
 }
 
-pub fn json(output: &Output) -> Value {
+pub fn parsed(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}{}", text(output), error(output)))
 }
 
@@ -95,7 +95,7 @@ fn a_group_that_has_failed_is_found_afterwards() {
         }
     }
     let again = pair.root.run(&format!("group signal {group} --json"));
-    assert_eq!(json(&again)["already_failed"], true);
+    assert_eq!(parsed(&again)["already_failed"], true);
     let listed = text(&pair.root.run("group list --all --json"));
     assert!(listed.contains(&group) && listed.contains("\"failed\""), "{listed}");
     assert_eq!(text(&pair.root.run("group list --json")), "");
@@ -113,7 +113,7 @@ fn a_creation_that_failed_names_each_member_and_why() {
     }
     let failed = pair.root.run(&format!("{line} --json"));
     assert_eq!(code(&failed), Some(4));
-    let refusals = json(&failed)["refusals"].as_array().unwrap().clone();
+    let refusals = parsed(&failed)["refusals"].as_array().unwrap().clone();
     assert!(
         refusals.iter().any(|refusal| refusal["kind"] == "nobody_waits"),
         "{refusals:?}"
@@ -127,7 +127,7 @@ fn a_creation_that_failed_names_each_member_and_why() {
 #[test]
 fn a_creation_tells_its_id_its_root_and_its_members() {
     let pair = Pair::new();
-    let created = json(
+    let created = parsed(
         &pair
             .root
             .run(&format!("group create {} --state hello --json", pair.member_id())),
@@ -140,6 +140,42 @@ fn a_creation_tells_its_id_its_root_and_its_members() {
         .root
         .run(&format!("group create {STRANGER} --tag {}", "x".repeat(300)));
     assert_eq!(code(&refused), Some(4), "{}", error(&refused));
+}
+
+#[test]
+fn what_the_creator_wants_members_to_know_is_known_to_all_of_them() {
+    let pair = Pair::new();
+    for (state, key, shown) in [
+        (json!({"state": "shard 7 é"}), "application_state", "shard 7 é"),
+        (json!({"state_base64": "AP8="}), "application_state_base64", "AP8="),
+    ] {
+        let mut invitations = events(&pair.member, "/v1/events", None);
+        let mut body = state;
+        body["members"] = json!([pair.member_id()]);
+        let created = ask(&pair.root, "POST", "/v1/groups", &body.to_string());
+        assert_eq!(created.status, 201, "{created:?}");
+        let group = created.json()["group"].as_str().unwrap().to_owned();
+        let invited = invitations.find(|event| event["event"] == "invited").unwrap();
+        assert_eq!(
+            (&invited["group"], &invited[key]),
+            (&json!(group), &json!(shown)),
+            "{invited}"
+        );
+        for home in [&pair.root, &pair.member] {
+            let document = ask(home, "GET", &format!("/v1/groups/{group}"), "").json();
+            assert_eq!(document[key], shown, "{document}");
+            assert_eq!(document["state"], "alive");
+            assert_eq!(parsed(&home.run(&format!("group show {group} --json")))[key], shown);
+            // Listings are long enough without.
+            assert!(!ask(home, "GET", "/v1/groups", "").body.contains("application_state"));
+        }
+    }
+    let bare = pair.group();
+    assert!(
+        !ask(&pair.member, "GET", &format!("/v1/groups/{bare}"), "")
+            .body
+            .contains("application_state")
+    );
 }
 
 /// A slip of the finger ends no group: what is to be ended is named by more of its id than what is to be looked at.
@@ -198,7 +234,7 @@ fn an_id_that_nobody_here_knows_names_a_failed_group() {
     let _running = alone.node("");
     let shown = alone.run(&format!("group show {group} --json"));
     assert_eq!(code(&shown), Some(3));
-    assert_eq!(json(&shown)["failure"]["reason"]["kind"], "not_known");
+    assert_eq!(parsed(&shown)["failure"]["reason"]["kind"], "not_known");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
-use crate::groups::{json, text};
+use crate::groups::{parsed, text};
 use crate::home::{Home, Running, code, error};
 
 /// Nodes that have joined each other, the first one's home first.
@@ -78,10 +78,10 @@ fn whoever_has_the_id_of_an_open_group_comes_in_and_counts() {
     let group = overlay.group("--admit open --state hello");
     let joined = overlay.expect(2, &format!("group join {group}"), 0);
     assert_eq!(joined, format!("member of {group}"));
-    let shown = json(&overlay.homes[0].run(&format!("group show {group} --json")));
+    let shown = parsed(&overlay.homes[0].run(&format!("group show {group} --json")));
     assert_eq!(shown["members"].as_array().unwrap().len(), 3, "{shown}");
     // Joining again changes nothing.
-    let again = json(&overlay.homes[2].run(&format!("group join {group} --json")));
+    let again = parsed(&overlay.homes[2].run(&format!("group join {group} --json")));
     assert_eq!(
         (&again["role"], &again["root"]),
         (&"member".into(), &overlay.id(0).into())
@@ -103,7 +103,7 @@ fn an_observer_is_told_and_its_death_is_nobodys() {
     for node in [2, 3] {
         overlay.expect(node, &format!("group observe {group}"), 0);
     }
-    let shown = json(&overlay.homes[0].run(&format!("group show {group} --json")));
+    let shown = parsed(&overlay.homes[0].run(&format!("group show {group} --json")));
     assert_eq!(shown["observers"].as_array().unwrap().len(), 2, "{shown}");
     let refused = overlay.expect(2, &format!("group signal {group}"), 1);
     assert!(refused.contains("only observes"), "{refused}");
@@ -142,7 +142,7 @@ fn whoever_leaves_is_out_and_nobody_fails() {
     overlay.expect(2, &format!("group leave {}", &group[..10]), 0);
     let (exit, lines) = ends(watch);
     assert!(exit == Some(0) && lines.contains("\"left\""), "{lines}");
-    let shown = json(&overlay.homes[2].run(&format!("group show {group} --json")));
+    let shown = parsed(&overlay.homes[2].run(&format!("group show {group} --json")));
     assert_eq!(shown["state"], "left");
     let left = overlay.expect(2, &format!("group leave {group}"), 3);
     assert!(left.contains("over before"), "{left}");
@@ -151,7 +151,7 @@ fn whoever_leaves_is_out_and_nobody_fails() {
     overlay.kill(2);
     overlay.expect(1, &format!("group check {group}"), 0);
     assert_eq!(
-        json(&overlay.homes[0].run(&format!("group show {group} --json")))["members"]
+        parsed(&overlay.homes[0].run(&format!("group show {group} --json")))["members"]
             .as_array()
             .unwrap()
             .len(),
@@ -176,7 +176,7 @@ fn a_closed_group_is_over_and_nobody_fails() {
         );
     }
     for node in 0..3 {
-        let shown = json(&overlay.homes[node].run(&format!("group show {group} --json")));
+        let shown = parsed(&overlay.homes[node].run(&format!("group show {group} --json")));
         assert_eq!(shown["state"], "closed");
         // A watch of what is over already ends the same way.
         overlay.expect(node, &format!("group watch {group} --until-failed"), 0);

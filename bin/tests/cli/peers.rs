@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::groups::{Pair, json, text};
+use crate::groups::{Pair, parsed, text};
 use crate::home::{code, error};
 
 #[test]
@@ -16,7 +16,7 @@ fn neighbours_fit_a_terminal_and_have_addresses_where_they_are_wanted() {
         wide.contains("ADDRESSES") && wide.contains("/ip4/127.0.0.1/tcp/"),
         "{wide}"
     );
-    let peer: Value = json(&pair.root.run("peers --json"));
+    let peer: Value = parsed(&pair.root.run("peers --json"));
     let address = peer["addresses"][0].as_str().unwrap();
     assert!(address.starts_with("/ip4/127.0.0.1/tcp/"), "{peer}");
     let members = text(&pair.root.run("members --wide"));
@@ -33,7 +33,7 @@ fn what_is_printed_of_a_peer_can_be_pasted() {
     for name in [ending, &member[..20], &member] {
         let created = pair.root.run(&format!("group create {name} --json"));
         assert_eq!(code(&created), Some(0), "{name}: {}", error(&created));
-        assert_eq!(json(&created)["members"], serde_json::json!([root, member]));
+        assert_eq!(parsed(&created)["members"], serde_json::json!([root, member]));
     }
     // Every id begins like this, and by now this node has heard of itself as well.
     let ambiguous = pair.root.run("group create 12D3KooW");
