@@ -29,6 +29,9 @@ pub(crate) struct Order {
     pub(crate) admit: Admit,
 }
 
+/// Members that are invited at once: as many as have the list of all.
+const AT_ONCE: u32 = MAX_LISTED as u32;
+
 /// A creation under way.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Creation {
@@ -76,7 +79,7 @@ impl Groups {
         self.creations.insert(slot, creation);
         self.timers.set(Timer::Create(slot), deadline);
         for index in 0..members.len() as u32 {
-            self.invite(step, Key { slot, index });
+            self.invite_in_turn(step, Key { slot, index });
             if undone("construct-after-accept") {
                 self.construct(step, Key { slot, index }, Via::Overlay);
             }
@@ -146,6 +149,18 @@ impl Groups {
             timings: self.config.timings,
             list: 0,
             asked: None,
+        }
+    }
+
+    /// "◆ To 64 at once, to the next 64 one timer tick later, and so on."
+    fn invite_in_turn(&mut self, step: &mut Step<'_>, key: Key) {
+        match key.index / AT_ONCE {
+            0 => self.invite(step, key),
+            _ if undone("invited-in-turns") => self.invite(step, key),
+            turn => {
+                self.table.work_mut(key);
+                self.timers.set(Timer::Invite(key), step.now + turn * self.config.tick);
+            }
         }
     }
 

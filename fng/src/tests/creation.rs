@@ -371,6 +371,35 @@ fn a_group_of_64_has_a_list_and_one_of_65_has_none() {
     }
 }
 
+/// 10,000 invitations at once would keep their root from its links for as long as these can be silent.
+#[test]
+fn many_members_are_invited_in_turns() {
+    let mut world = World::new(201);
+    let command = Command::Create {
+        ticket: Ticket(7),
+        members: (1..201).map(id).collect(),
+        tag: None,
+        state: Vec::new(),
+        timeout: None,
+    };
+    let mut invited = Vec::new();
+    let mut outputs = world.outputs(0, Input::Command(command));
+    loop {
+        invited.push(
+            outputs
+                .iter()
+                .filter(|output| matches!(output, Output::Post { .. }))
+                .count(),
+        );
+        if invited.iter().sum::<usize>() == 200 {
+            break;
+        }
+        world.now += Config::lan().tick;
+        outputs = world.outputs(0, Input::Wake);
+    }
+    assert_eq!(invited, [64, 64, 64, 8]);
+}
+
 #[test]
 fn an_invitation_whose_posting_failed_is_repeated_and_leaves_nothing_behind() {
     let mut world = World::new(2);
