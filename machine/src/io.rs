@@ -101,6 +101,8 @@ pub enum Command {
     },
     /// About groups.
     Group(fatebound_fng::Command),
+    /// About names.
+    Directory(fatebound_overlay::directory::Command),
     /// Stop in an orderly manner; ends with `Event::Stopped`.
     Shutdown,
 }
@@ -207,6 +209,8 @@ pub enum Event {
     },
     /// About groups.
     Group(fatebound_fng::Event),
+    /// About names.
+    Directory(fatebound_overlay::directory::Event),
     /// The machine has stopped: nothing more will come.
     Stopped,
 }

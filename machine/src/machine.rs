@@ -338,6 +338,7 @@ impl Machine {
             }
             Command::Locate { peer } => self.order(fatebound_overlay::Command::Locate { peer }),
             Command::Group(command) => self.groups_input(fatebound_fng::Input::Command(command)),
+            Command::Directory(command) => self.order(fatebound_overlay::Command::Directory(command)),
             Command::Shutdown => self.shut_down(now, out),
         }
     }
@@ -516,6 +517,7 @@ impl Machine {
             From::OtherNetwork { peer, network, address } => {
                 out.push(Output::Event(Event::OtherNetwork { peer, network, address }));
             }
+            From::Directory(event) => out.push(Output::Event(Event::Directory(event))),
             From::Stopped => out.push(Output::Event(Event::Stopped)),
         }
     }

@@ -97,6 +97,19 @@ pub struct RoutesView {
 }
 
 impl Machine {
+    /// What this peer keeps for others in the directory, at a glance.
+    pub fn directory(&self) -> fatebound_overlay::directory::View {
+        self.overlay.directory()
+    }
+
+    /// The record that this peer keeps under a name.
+    pub fn directory_record(
+        &self,
+        name: &fatebound_overlay::directory::Name,
+    ) -> Option<&fatebound_overlay::directory::Entry> {
+        self.overlay.directory_record(name)
+    }
+
     /// Everything in this peer that can grow, with its limit, for checkers: costs a walk over all links and groups.
     pub fn bounds(&self) -> Vec<Bounded> {
         let mut bounds = self.overlay.bounds();

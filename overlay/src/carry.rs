@@ -21,6 +21,8 @@ impl Overlay {
             self.dropped += 1;
         } else if matches!(routed.body.body, OneShot::Join { .. }) {
             self.on_join(link, routed);
+        } else if let OneShot::Nearest { key, .. } = routed.body.body {
+            self.on_nearest(link, key, routed);
         } else if routed.target == self.peer {
             self.deliver(link, routed);
         } else {
@@ -124,7 +126,7 @@ impl Overlay {
         !firsts.is_empty()
     }
 
-    fn send_first(&mut self, link: LinkId, target: PeerId, detours: u8, body: Signed<OneShot>) {
+    pub(crate) fn send_first(&mut self, link: LinkId, target: PeerId, detours: u8, body: Signed<OneShot>) {
         let routed = Routed {
             target,
             visited: vec![self.tag],
@@ -139,9 +141,10 @@ impl Overlay {
         self.tell_links(links::Input::Pass { link, message });
     }
 
-    /// Asks a question of the overlay itself through the overlay, by one way.
-    pub(crate) fn ask_routed(&mut self, to: PeerId, body: OneShot, question: Question) {
-        if let Some(hop) = self.next_hop(&to, &[self.tag], self.config.detours > 0) {
+    /// Asks a question of the overlay itself through the overlay, by one way. Says whether there is one.
+    pub(crate) fn ask_routed(&mut self, to: PeerId, body: OneShot, question: Question) -> bool {
+        let hop = self.next_hop(&to, &[self.tag], self.config.detours > 0);
+        if let Some(hop) = hop {
             let signed = self.sign_question(to, body, Some(question));
             self.send_first(
                 hop.link,
@@ -150,6 +153,7 @@ impl Overlay {
                 signed,
             );
         }
+        hop.is_some()
     }
 
     /// Asks over this very link where a peer lives.
@@ -231,6 +235,7 @@ impl Overlay {
                 Some(_) => self.garbage += 1,
                 None => self.dropped += 1,
             },
+            (Question::Directory(ask), body) => self.directory_answered(ask, answer.from, body),
             (Question::Join, Answer::Records(records)) => self.on_join_answer(answer.from, &records),
             (Question::Locate(peer), Answer::Records(records)) => self.on_located(peer, &records),
             (Question::Records(peer), Answer::Records(records)) if peer == answer.from => {

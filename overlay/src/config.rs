@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::directory;
+
 /// Bytes of a network's name at most.
 pub const MAX_NETWORK: usize = 64;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub max_records: usize,
     /// Addresses kept of one peer: 8.
     pub max_addresses: usize,
+    /// Of the directory.
+    pub directory: directory::Config,
 }
 
 impl Config {
@@ -116,6 +120,7 @@ impl Config {
             maintenance_interval: link_interval,
             max_records: 1024,
             max_addresses: 8,
+            directory: directory::Config::for_timeout(ping_timeout),
         }
     }
 
@@ -156,6 +161,7 @@ impl Config {
         )?;
         rule(self.max_posts >= 1, "max_posts ≥ 1")?;
         rule(self.max_addresses >= 1, "max_addresses ≥ 1")?;
+        rule(self.directory.has_room(), "the directory has room for a record")?;
         rule(
             self.retry_pause.0 <= self.retry_pause.1,
             "first retry_pause ≤ last retry_pause",
@@ -177,7 +183,9 @@ impl Config {
             self.retry_pause.1,
             self.maintenance_interval,
         ];
-        times.iter().all(|time| (SHORTEST..=LONGEST).contains(time))
+        let directory = self.directory.times();
+        let all = times.iter().chain(&directory);
+        all.into_iter().all(|time| (SHORTEST..=LONGEST).contains(time))
     }
 }
 

@@ -213,6 +213,8 @@ pub enum Command {
         /// Whose.
         peer: PeerId,
     },
+    /// Of the directory; answered by [`Event::Directory`].
+    Directory(crate::directory::Command),
     /// Stop: goodbye on every link, then [`Event::Stopped`].
     Shutdown,
 }
@@ -417,6 +419,8 @@ pub enum Event {
         /// Where we dialled it, if we did.
         address: Option<Multiaddr>,
     },
+    /// Of the directory.
+    Directory(crate::directory::Event),
     /// Shutdown is complete; nothing will come any more.
     Stopped,
 }

@@ -397,6 +397,7 @@ impl Overlay {
 
     fn become_joined(&mut self) {
         self.join.phase = Phase::Joined;
+        self.directory.stale = true;
         self.join.joined_at = self.now;
         let met = self.placed_links().any(|link| self.join.is_bootstrap(&link.peer()));
         self.join.tries = if met { self.join.bootstrap.len() } else { 0 };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
+use crate::directory::AskId;
 use crate::locate::{Outcome, Waiter};
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
@@ -32,6 +33,8 @@ pub(crate) enum Question {
     Locate(PeerId),
     /// A peer's leaves or row.
     Records(PeerId),
+    /// Of the directory.
+    Directory(AskId),
 }
 
 /// Names something that ends by itself.
@@ -299,6 +302,7 @@ impl Overlay {
             }
             (Some(Question::Records(peer)), Answer::Records(records)) => self.on_records(peer, &records),
             (Some(Question::Nearby(peer)), Answer::Records(records)) => self.on_nearby(peer, &records),
+            (Some(Question::Directory(ask)), body) => self.directory_answered_in_person(ask, body),
             (Some(_), _) => self.garbage += 1,
             (None, _) => self.dropped += 1,
         }
@@ -317,10 +321,13 @@ impl Overlay {
         let peer = match question {
             Some(Question::Post(post)) => self.mail.posts.get(&post).map(|state| state.to),
             Some(Question::Records(peer) | Question::Nearby(peer)) => Some(peer),
+            Some(Question::Directory(ask)) => self.directory.asked(ask).flatten(),
             _ => None,
         };
-        if let Some(Question::Post(post)) = question {
-            self.direct_failed(post, &failures);
+        match question {
+            Some(Question::Post(post)) => self.direct_failed(post, &failures),
+            Some(Question::Directory(ask)) => self.directory.failed(ask),
+            _ => {}
         }
         if peer.is_some() && !failures.is_empty() {
             self.tell_links(links::Input::DialFailed { peer, failures });
@@ -497,7 +504,8 @@ impl Overlay {
                 self.tell_links(links::Input::Suspected { from, peer: *peer });
                 Answer::Nothing
             }
-            OneShot::Above(_) => Answer::Nothing,
+            OneShot::Directory(question) => self.directory_answer(from, (**question).clone()),
+            OneShot::Above(_) | OneShot::Nearest { .. } => Answer::Nothing,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::io::JointSet;
 use crate::record::SignedRecord;
-use crate::{LinkId, Tag};
+use crate::{Key, LinkId, Tag, directory};
 
 /// A frame on the session of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +149,15 @@ pub enum OneShot {
     Suspect(PeerId),
     /// Of the layer above.
     Above(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// To whoever stands nearest to a key, which the question is routed to.
+    Nearest {
+        /// Where it goes.
+        key: Key,
+        /// What is asked there.
+        question: Box<directory::message::Question>,
+    },
+    /// To this very peer, of the directory.
+    Directory(Box<directory::message::Question>),
 }
 
 /// The answer to a [`OneShot`].
@@ -160,6 +169,15 @@ pub enum Answer {
     Nothing,
     /// Of the layer above.
     Above(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// To `Nearest`.
+    Nearest {
+        /// Its sender's own record and those of its leaf set.
+        around: Vec<SignedRecord>,
+        /// What it says.
+        reply: Box<directory::message::Reply>,
+    },
+    /// To `Directory`.
+    Directory(Box<directory::message::Reply>),
 }
 
 /// Bytes of a frame or a one-shot body at most, without the length prefix (protocol.md §7).
@@ -172,7 +190,8 @@ pub const MAX_RECORDS: usize = 64;
 /// originator because peers carry it that nobody has to trust.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routed {
-    /// Whom it is for; routed to this peer's key. A `Join` is for whoever stands nearest to the joiner.
+    /// Whom it is for; routed to this peer's key. A `Join` is for whoever stands nearest to the joiner; a `Nearest`, which is routed to a key of its
+    /// own, names its asker.
     pub target: PeerId,
     /// The peers that it has been with, the originator first; the way back for the answer.
     pub visited: Vec<Tag>,

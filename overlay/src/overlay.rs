@@ -14,6 +14,7 @@ use multiaddr::Multiaddr;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::directory::Directory;
 use crate::join::Join;
 use crate::links::{self, Link, Links};
 use crate::locate::{Locates, Waiter};
@@ -60,6 +61,7 @@ pub struct Overlay {
     pub(crate) mail: Mail,
     pub(crate) locates: Locates,
     pub(crate) upkeep: Upkeep,
+    pub(crate) directory: Directory,
     pub(crate) deadlines: Deadlines<Timer>,
     pub(crate) garbage: u64,
     pub(crate) dropped: u64,
@@ -86,6 +88,7 @@ impl Overlay {
             mail: Mail::new(config, rng.random()),
             locates: Locates::default(),
             upkeep: Upkeep::default(),
+            directory: Directory::new(config, peer),
             deadlines: Deadlines::default(),
             config: config.clone(),
             keypair: keypair.clone(),
@@ -115,7 +118,7 @@ impl Overlay {
 
     /// When the overlay wants [`Input::Wake`].
     pub fn deadline(&self) -> Option<Time> {
-        [self.links.deadline(), self.deadlines.next()]
+        [self.links.deadline(), self.deadlines.next(), self.directory.deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -181,6 +184,7 @@ impl Overlay {
             Command::Reply { way, body } => self.on_reply(way, body),
             Command::ProveAddress { peer } if self.addresses(&peer).is_empty() => self.locate(peer, Waiter::Proof),
             Command::ProveAddress { peer } => self.prove_address(peer),
+            Command::Directory(command) => self.order_directory(command),
             Command::Shutdown => self.shut_down(),
         }
     }
@@ -202,6 +206,7 @@ impl Overlay {
                 Timer::Locate(peer) => self.locate_again(peer),
             }
         }
+        self.wake_directory();
     }
 
     fn shut_down(&mut self) {
@@ -248,6 +253,7 @@ impl Overlay {
             }
             self.settle_ring();
             self.settle_join();
+            self.settle_directory();
             if self.reports.is_empty() {
                 break;
             }
@@ -440,8 +446,8 @@ impl Overlay {
             doubts: links.doubts,
             links_lost: links.links_lost,
             twins: links.twins,
-            garbage: self.garbage + self.ring.forged,
-            dropped: self.dropped + links.dropped,
+            garbage: self.garbage + self.ring.forged + self.directory.garbage,
+            dropped: self.dropped + links.dropped + self.directory.dropped,
         }
     }
 
@@ -455,6 +461,7 @@ impl Overlay {
         bounds.extend(self.mail.bounds());
         bounds.extend(self.locates.bounds(&self.config));
         bounds.extend(self.links.bounds());
+        bounds.extend(self.directory.bounds());
         bounds
     }
 

@@ -94,7 +94,8 @@ fn body_is_well_formed(config: &Config, routed: &Routed) -> bool {
         }
         OneShot::Locate(peer) => *peer == routed.target,
         OneShot::Leaves(record) => record.record().peer == routed.body.from,
-        OneShot::Row(_) | OneShot::Suspect(_) | OneShot::Above(_) => true,
+        OneShot::Nearest { .. } => routed.target == routed.body.from,
+        OneShot::Row(_) | OneShot::Suspect(_) | OneShot::Above(_) | OneShot::Directory(_) => true,
     }
 }
 

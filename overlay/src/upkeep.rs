@@ -88,6 +88,9 @@ impl Overlay {
         self.forget_contact(peer);
         self.join.lose(peer);
         if self.ring.lose(self.now, peer, bar, self.config.maintenance_interval) {
+            if side.is_some() {
+                self.directory.lost(self.now);
+            }
             self.upkeep.repairs.extend(side.map(Repair::Leaves));
             self.upkeep.repairs.extend(row.map(Repair::Row));
         }
@@ -126,6 +129,7 @@ impl Overlay {
             return;
         }
         self.upkeep.changed = true;
+        self.directory.stale = true;
         self.upkeep.quiet = 0;
         let leaves: IndexSet<PeerId> = self.ring.leaves().members().copied().collect();
         for leaf in leaves.difference(&before) {

@@ -84,6 +84,8 @@ pub enum MessageKind {
     Members,
     /// Records of peers, in answer.
     Records,
+    /// Anything of the directory, a question or an answer.
+    Directory,
 }
 
 /// What the adversary does.
@@ -178,6 +180,7 @@ fn of_question(question: &OneShot, kinds: &mut Vec<MessageKind>) {
         OneShot::Locate(_) => Some(MessageKind::Locate),
         OneShot::Leaves(_) | OneShot::Row(_) => Some(MessageKind::Upkeep),
         OneShot::Suspect(_) => Some(MessageKind::Suspect),
+        OneShot::Nearest { .. } | OneShot::Directory(_) => Some(MessageKind::Directory),
         OneShot::Above(body) => wire::decode(body).ok().map(|request| match request {
             GroupRequest::Invite(_) => MessageKind::Invite,
             GroupRequest::Probe { .. } => MessageKind::Probe,
@@ -195,6 +198,7 @@ fn of_answer(answer: &Answer, kinds: &mut Vec<MessageKind>) {
     let kind = match answer {
         Answer::Records(_) => Some(MessageKind::Records),
         Answer::Nothing => None,
+        Answer::Nearest { .. } | Answer::Directory(_) => Some(MessageKind::Directory),
         Answer::Above(body) => wire::decode(body).ok().map(|answer| match answer {
             GroupAnswer::Accept => MessageKind::Accept,
             GroupAnswer::Decline(_) => MessageKind::Decline,

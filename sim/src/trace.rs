@@ -12,6 +12,7 @@
 //! | `p2 !  …` | what a peer tells its application |
 //! | `p2 *  …` | what was done to a peer, or what its application orders |
 
+mod directory;
 mod names;
 mod telling;
 mod wording;
@@ -40,6 +41,8 @@ pub enum Kind {
     Paths,
     /// Questions about groups, and their answers.
     Groups,
+    /// Questions of the directory, their answers, and what applications are told of names.
+    Names,
     /// What applications are told of groups.
     Told,
     /// What was done to peers, and what applications order.
@@ -50,13 +53,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, by the names that scripts use.
-    pub const ALL: [(&str, Kind); 9] = [
+    pub const ALL: [(&str, Kind); 10] = [
         ("pings", Kind::Pings),
         ("upkeep", Kind::Upkeep),
         ("sessions", Kind::Sessions),
         ("links", Kind::Links),
         ("paths", Kind::Paths),
         ("groups", Kind::Groups),
+        ("names", Kind::Names),
         ("told", Kind::Told),
         ("orders", Kind::Orders),
         ("arrivals", Kind::Arrivals),
@@ -73,10 +77,10 @@ pub struct Filter {
 }
 
 impl Default for Filter {
-    /// Links, paths, groups and what applications are told, of all peers.
+    /// Links, paths, groups, names and what applications are told, of all peers.
     fn default() -> Filter {
         Filter {
-            kinds: BTreeSet::from([Kind::Links, Kind::Paths, Kind::Groups, Kind::Told]),
+            kinds: BTreeSet::from([Kind::Links, Kind::Paths, Kind::Groups, Kind::Names, Kind::Told]),
             peers: BTreeSet::new(),
         }
     }

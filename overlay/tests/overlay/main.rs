@@ -3,6 +3,8 @@
 mod alone;
 mod bootstrap;
 mod carrying;
+mod directory;
+mod directory_lies;
 mod driver;
 mod joining;
 mod locating;

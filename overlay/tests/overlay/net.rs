@@ -74,6 +74,10 @@ pub struct Net {
     pub answers: Vec<(usize, usize, RoutedAnswer)>,
     /// Dials for sessions: when, by whom, where.
     pub dials: Vec<(Time, usize, Vec<Multiaddr>)>,
+    /// What this node shows whatever name it is asked for.
+    pub directory_lie: Option<(usize, fatebound_overlay::directory::Entry)>,
+    /// Direct questions of the directory: when, from whom.
+    pub of_directory: Vec<(Time, usize)>,
     /// Addresses to be verified: by whom, which.
     pub verified: Vec<(usize, Multiaddr)>,
 }
@@ -139,6 +143,8 @@ impl Net {
             routed: Vec::new(),
             answers: Vec::new(),
             dials: Vec::new(),
+            directory_lie: None,
+            of_directory: Vec::new(),
             verified: Vec::new(),
         }
     }
@@ -457,6 +463,9 @@ impl Net {
             .position(|node| node.peer == peer)
             .filter(|other| self.has_connection(at, *other));
         self.bytes += encoded_len(&body);
+        if matches!(body, OneShot::Directory(_)) {
+            self.of_directory.push((self.now, at));
+        }
         let reached = match existing {
             Some(other) => Ok(other),
             None => self.dial(at, Some(peer), addresses).map(|(other, address)| {

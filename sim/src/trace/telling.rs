@@ -2,8 +2,8 @@
 
 use fatebound_machine::{Command, Event, fng};
 
-use super::Kind;
 use super::names::{self, Names};
+use super::{Kind, directory};
 use crate::PeerIndex;
 use crate::observe::Disturbance;
 
@@ -22,6 +22,7 @@ pub(super) fn event(names: &mut Names, event: &Event) -> Option<(Kind, String)> 
         }
         Event::OtherNetwork { peer, .. } => link(names, peer, "refused: another network"),
         Event::Group(event) => group_event(names, event),
+        Event::Directory(event) => Some((Kind::Names, directory::event(names, event))),
         Event::Stopped => Some((Kind::Links, "stopped".to_owned())),
     }
 }
@@ -143,6 +144,7 @@ pub(super) fn command(names: &mut Names, command: &Command) -> String {
         Command::Introduce { peer, .. } => format!("is introduced to {}", names.peer(peer)),
         Command::Locate { peer } => format!("locates {}", names.peer(peer)),
         Command::Shutdown => "shuts down".to_owned(),
+        Command::Directory(command) => directory::command(command),
         Command::Group(command) => match command {
             fng::Command::Create { members, .. } => format!("creates a group with {}", names.peers(members)),
             fng::Command::Signal { group, .. } => format!("signals {}", names.group(group)),

@@ -7,7 +7,7 @@ use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
 
 use super::names::{Names, SHOWN, some_of};
-use super::{Kind, names};
+use super::{Kind, directory, names};
 use crate::PeerIndex;
 
 /// A frame of a session.
@@ -176,6 +176,11 @@ fn one_shot(names: &mut Names, (asker, asked): (PeerId, PeerId), question: &OneS
         OneShot::Leaves(_) => (Kind::Upkeep, "Leaves".to_owned()),
         OneShot::Row(row) => (Kind::Upkeep, format!("Row {row}")),
         OneShot::Suspect(peer) => (Kind::Links, format!("Suspect {}", names.peer(peer))),
+        OneShot::Nearest { key, question } => {
+            let question = directory::question(names, question);
+            (Kind::Names, format!("Nearest {key}: {question}"))
+        }
+        OneShot::Directory(question) => (Kind::Names, directory::question(names, question)),
         OneShot::Above(body) => match wire::decode(body) {
             Ok(request) => (Kind::Groups, group_question(names, (asker, asked), &request)),
             Err(error) => (Kind::Groups, format!("garbage: {error}")),
@@ -244,6 +249,12 @@ fn reply(names: &mut Names, (asker, asked): (PeerId, PeerId), answer: &Answer) -
             return (Kind::Upkeep, format!("Records of {}", names.peers(peers)));
         }
         Answer::Nothing => return (Kind::Upkeep, "Nothing".to_owned()),
+        Answer::Nearest { around, reply } => {
+            let around = names.peers(around.iter().map(|record| &record.record().peer));
+            let reply = directory::reply(names, reply);
+            return (Kind::Names, format!("{reply}, around {around}"));
+        }
+        Answer::Directory(reply) => return (Kind::Names, directory::reply(names, reply)),
         Answer::Above(body) => body,
     };
     let text = match wire::decode(body) {

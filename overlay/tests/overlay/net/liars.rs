@@ -1,5 +1,6 @@
 //! Nodes that lie about who is on the ring: they are what every other node is, but for their answers.
 
+use fatebound_overlay::directory::message::Reply;
 use fatebound_overlay::message::{Answer, Message, OneShot, RoutedAnswer, Signed};
 use fatebound_overlay::{Input, Output};
 
@@ -29,8 +30,38 @@ impl Net {
         None
     }
 
+    fn belied_about_names(&self, at: usize, output: Output) -> Output {
+        let Some((_, lie)) = self.directory_lie.as_ref().filter(|(liar, _)| *liar == at) else {
+            return output;
+        };
+        let shown = Box::new(Reply::Record(Box::new(lie.clone())));
+        match output {
+            Output::Respond {
+                request,
+                body: Answer::Directory(_),
+            } => Output::Respond {
+                request,
+                body: Answer::Directory(shown),
+            },
+            Output::Send {
+                session,
+                message: Message::RoutedAnswer(mut answer),
+            } => {
+                if let (Signed { to, number, .. }, Answer::Nearest { around, .. }) = (&answer.body, &answer.body.body) {
+                    let around = around.clone();
+                    let body = Answer::Nearest { around, reply: shown };
+                    answer.body = signed(&keypair(at), *to, *number, body, ANSWER);
+                }
+                let message = Message::RoutedAnswer(answer);
+                Output::Send { session, message }
+            }
+            output => output,
+        }
+    }
+
     /// What a liar says instead of an answer of its own; what others have signed it can only carry.
     pub(super) fn belied(&self, at: usize, output: Output) -> Output {
+        let output = self.belied_about_names(at, output);
         let Some(lie) = self.lies.get(&at) else {
             return output;
         };
