@@ -47,6 +47,9 @@ pub enum Command {
     /// Create, watch, check and fail groups
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Names that any node can look up: who publishes them, and what
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
     /// Show it: a whole overlay on this machine, as real processes, some of which are killed
     Demo(DemoArgs),
     /// Simulate: random worlds and faults, and every promise checked; a run is a seed
@@ -110,6 +113,28 @@ pub enum GroupCommand {
     Show(OneGroupArgs),
     /// Stream the events of groups
     Watch(WatchArgs),
+}
+
+/// `fatebound directory …`.
+#[derive(Debug, Subcommand)]
+pub enum DirectoryCommand {
+    /// Look a name up; exit code 1 when nobody knows it
+    Get {
+        /// The name.
+        name: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Publish a text under a name, for as long as the node runs; a hint for others, not a lock
+    Publish {
+        /// The name.
+        name: String,
+        /// The text, at most 2 KiB.
+        #[arg(allow_hyphen_values = true)]
+        text: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
 }
 
 /// Whom a client talks to, and how it speaks.

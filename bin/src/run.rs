@@ -7,8 +7,8 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Command, GroupCommand};
-use crate::client::{groups, joining, status, watch};
+use crate::cli::{Cli, Command, DirectoryCommand, GroupCommand};
+use crate::client::{directory, groups, joining, status, watch};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::shown::shown;
 use crate::{demo, id, logging, node, sim};
@@ -64,9 +64,17 @@ async fn client(command: Command) -> Outcome {
         Command::Routes(args) => status::routes(&args).await,
         Command::Info(args) => status::info(&args).await,
         Command::Group(command) => group(command).await,
+        Command::Directory(command) => names(command).await,
         Command::Node(_) | Command::Demo(_) | Command::Sim(_) | Command::Completions { .. } | Command::Id(_) => {
             Ok(Exit::Done)
         }
+    }
+}
+
+async fn names(command: DirectoryCommand) -> Outcome {
+    match command {
+        DirectoryCommand::Get { name, client } => directory::get(&name, &client).await,
+        DirectoryCommand::Publish { name, text, client } => directory::publish(&name, &text, &client).await,
     }
 }
 

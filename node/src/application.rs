@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fatebound_machine::fng::{self, Admit, GroupId, JoinError, LeaveError, Reason, Refusal, Ticket};
-use fatebound_machine::overlay::{Multiaddr, PeerId};
+use fatebound_machine::overlay::{Multiaddr, PeerId, directory};
 use fatebound_machine::{Command, Event as MachineEvent, Machine};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -71,6 +71,11 @@ pub(crate) enum Order {
         offers: mpsc::Sender<Offer>,
         reply: oneshot::Sender<()>,
     },
+    /// Of the directory: the order that is made with a ticket, and who waits for its event.
+    Directory {
+        order: Box<dyn FnOnce(directory::Ticket) -> directory::Command + Send>,
+        reply: oneshot::Sender<directory::Event>,
+    },
     /// Look at the machine.
     Read(Box<dyn FnOnce(&Machine) + Send>),
     /// Stop.
@@ -88,9 +93,12 @@ impl Order {
             Order::Accept { reply, .. } | Order::Admissions { reply, .. } => reply.is_closed(),
             Order::JoinGroup(joining) => joining.reply.is_closed(),
             Order::Leave { reply, .. } => reply.is_closed(),
-            Order::Admit { .. } | Order::Join { .. } | Order::Introduce { .. } | Order::Read(_) | Order::Shutdown => {
-                false
-            }
+            Order::Directory { .. }
+            | Order::Admit { .. }
+            | Order::Join { .. }
+            | Order::Introduce { .. }
+            | Order::Read(_)
+            | Order::Shutdown => false,
         }
     }
 }
@@ -163,6 +171,7 @@ pub(crate) struct Application {
     /// Readers of wishes to come in.
     doors: Vec<mpsc::Sender<Wish>>,
     locates: HashMap<PeerId, Vec<oneshot::Sender<Vec<Multiaddr>>>>,
+    names: HashMap<directory::Ticket, oneshot::Sender<directory::Event>>,
     waiters: HashMap<String, Vec<mpsc::Sender<Offer>>>,
     /// Places held for accepted invitations until the machine says that we are members, which it does at once.
     accepted: HashMap<GroupId, (mpsc::OwnedPermit<Offer>, Offer)>,
@@ -189,6 +198,7 @@ impl Application {
             leaves: HashMap::new(),
             doors: Vec::new(),
             locates: HashMap::new(),
+            names: HashMap::new(),
             waiters: HashMap::new(),
             accepted: HashMap::new(),
             states: HashMap::new(),
@@ -239,6 +249,12 @@ impl Application {
             }
             Order::Introduce { peer, addresses } => commands.push(Command::Introduce { peer, addresses }),
             Order::Accept { tag, offers, reply } => self.accept(tag, offers, reply),
+            Order::Directory { order, reply } => {
+                let Ticket(number) = self.ticket();
+                let ticket = directory::Ticket(number);
+                self.names.insert(ticket, reply);
+                commands.push(Command::Directory(order(ticket)));
+            }
             Order::Read(read) => read(machine),
             Order::Shutdown => commands.push(Command::Shutdown),
         }
@@ -327,7 +343,15 @@ impl Application {
                 }
             }
             MachineEvent::Group(event) => self.group_event(event, machine, commands),
+            MachineEvent::Directory(event) => self.directory_event(event),
             MachineEvent::OtherNetwork { .. } | MachineEvent::Stopped => {}
+        }
+    }
+
+    fn directory_event(&mut self, event: directory::Event) {
+        match event.ticket().map(|ticket| self.names.remove(&ticket)) {
+            Some(reply) => drop(reply.map(|reply| reply.send(event))),
+            None => tracing::warn!(?event, "a name that this node publishes has another record as well"),
         }
     }
 
@@ -586,6 +610,7 @@ impl Application {
         self.leaves.clear();
         self.doors.clear();
         self.locates.clear();
+        self.names.clear();
         self.waiters.clear();
         self.accepted.clear();
         self.states.clear();

@@ -47,6 +47,7 @@
 //!   [`Group::leave`] goes, and [`Group::close`] ends a group, without failing anybody.
 //! - [`Node::accept`] receives invitations by tag, with the creator's bytes.
 //! - [`Node::events`] is everything that happens, [`Node::status`], [`Node::peers`] and [`Node::routes`] are how things stand.
+//! - [`Node::directory_get`] and [`Node::directory_publish`] are the floor that process groups will stand on: a name, and who publishes it.
 //! - [`Builder::into_behaviour`] puts all this into a libp2p swarm of your own.
 //!
 //! # Inside
@@ -74,6 +75,7 @@ mod claim;
 mod create;
 mod descriptors;
 mod dials;
+mod directory;
 mod error;
 mod event;
 mod failures;
@@ -97,6 +99,7 @@ pub use application::CheckReport;
 pub use behaviour::{Behaviour, Notice};
 pub use builder::Builder;
 pub use create::{CreateGroup, Member};
+pub use directory::{DirectoryError, DirectoryRecord};
 pub use error::{CreateGroupError, JoinGroupError, LeaveGroupError, SignalError, StartError, Stopped};
 pub use event::{Event, EventKind, Events, Lagged};
 pub use failures::{End, Failure, Fate};

@@ -364,7 +364,7 @@ impl Node {
         let _ = self.0.orders.try_send(order);
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {
+    pub(crate) async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.order(order(reply)).await?;
         answer.await.map_err(|_| Stopped)

@@ -2,6 +2,8 @@
 //!
 //! Outcomes are deterministic; the only time limit is the promised bound, and it is never waited for in vain when things work.
 
+use fatebound_machine::overlay::directory::{Kind, Name};
+use fatebound_machine::overlay::{Key, PeerId};
 use fatebound_tests::{
     Cluster, Node, alive, all_told_once, create, delegates, nobody_was_told, repaired, still_works, watch,
 };
@@ -128,6 +130,60 @@ fn a_failed_creation_names_each_member_and_tells_who_had_heard() {
     let refused = creator.run(&["group", "create", accepting, "--tag", "nobody-waits", "--json"]);
     assert_eq!(refused.code, 4, "{refused:?}");
     assert_eq!(refused.json()["refusals"][0]["kind"], "nobody_waits");
+}
+
+/// How long a name may stay unfound after its nearest keeper was killed: what a user would wait for. Its neighbours notice at once.
+const FOUND_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Asks this node for a name until it is found.
+fn found(node: &Node, name: &str) -> String {
+    let end = std::time::Instant::now() + FOUND_AGAIN;
+    loop {
+        let outcome = node.run(&["directory", "get", name, "--json"]);
+        if outcome.code == 0 {
+            return outcome.json()["text"].as_str().expect("a text").to_string();
+        }
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(
+            std::time::Instant::now() < end,
+            "not found within {FOUND_AGAIN:?}: {outcome:?}"
+        );
+    }
+}
+
+/// Who stands nearest to a name's key, by the definition of protocol.md §3.1.
+fn nearest(cluster: &Cluster, text: &str) -> usize {
+    let key = Name::new(Kind::TEXT, text).key("fatebound");
+    let peer = |index: &usize| cluster.nodes[*index].peer.parse::<PeerId>().expect("a PeerId");
+    let distance = |index: &usize| Key::of(&peer(index)).ring_distance(&key);
+    (0..cluster.nodes.len()).min_by_key(distance).expect("a node")
+}
+
+/// protocol.md §3.1: one publishes, all find it; the process that stands nearest to the name is killed, and they find it still.
+#[test]
+fn a_name_is_found_by_all_and_again_when_its_nearest_keeper_is_killed() {
+    let mut cluster = Cluster::start(8);
+    let publisher = 3;
+    let mut texts = (0..).map(|number| format!("db {number}"));
+    let name = texts
+        .find(|text| nearest(&cluster, text) != publisher)
+        .expect("one of them");
+    let published = cluster.nodes[publisher].run(&["directory", "publish", &name, "10.0.0.7"]);
+    assert_eq!(published.code, 0, "{published:?}");
+    for node in &cluster.nodes {
+        assert_eq!(found(node, &name), "10.0.0.7");
+    }
+    let killed = nearest(&cluster, &name);
+    cluster.nodes[killed].kill();
+    for node in cluster
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != killed)
+        .map(|(_, node)| node)
+    {
+        assert_eq!(found(node, &name), "10.0.0.7");
+    }
 }
 
 #[test]

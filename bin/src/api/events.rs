@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::log::{Batch, Cursor, EventLog, Place, is_last_word};
 use super::model::Event;
 use super::problem::Problem;
-use super::request::{GroupName, StreamPlace};
+use super::request::{PathName, StreamPlace};
 use super::server::{Node, nothing_more};
 use crate::local::{Found, Local};
 
@@ -39,7 +39,7 @@ pub async fn all(State(local): Node, place: StreamPlace, headers: HeaderMap) -> 
 /// `GET /v1/groups/{group}/events`
 pub async fn of_group(
     State(local): Node,
-    GroupName(group): GroupName,
+    PathName(group): PathName,
     place: StreamPlace,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

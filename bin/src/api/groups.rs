@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::naming::Purpose;
 use super::problem::{Kind, More, Problem};
-use super::request::{Asked, Body, Caller, GroupName, WaitingPlace};
+use super::request::{Asked, Body, Caller, PathName, WaitingPlace};
 use super::server::Node;
 
 /// Groups in one listing unless the asker says otherwise.
@@ -54,14 +54,14 @@ pub async fn create(
 }
 
 /// Shows a group, also one that has failed.
-pub async fn show(State(local): Node, GroupName(group): GroupName) -> Result<Json<GroupInfo>, Problem> {
+pub async fn show(State(local): Node, PathName(group): PathName) -> Result<Json<GroupInfo>, Problem> {
     local.show(&group).await.map(Json)
 }
 
 /// Fails a group.
 pub async fn signal(
     State(local): Node,
-    GroupName(group): GroupName,
+    PathName(group): PathName,
     caller: Caller,
     Body(request): Body<SignalRequest>,
 ) -> Result<Json<Signalled>, Problem> {
@@ -73,7 +73,7 @@ pub async fn signal(
 /// Comes into a group as a member.
 pub async fn join(
     State(local): Node,
-    GroupName(group): GroupName,
+    PathName(group): PathName,
     _place: WaitingPlace,
     caller: Caller,
     Body(request): Body<JoinRequest>,
@@ -86,7 +86,7 @@ pub async fn join(
 /// Comes into a group as an observer.
 pub async fn observe(
     State(local): Node,
-    GroupName(group): GroupName,
+    PathName(group): PathName,
     _place: WaitingPlace,
     caller: Caller,
     Body(request): Body<JoinRequest>,
@@ -99,7 +99,7 @@ pub async fn observe(
 /// Leaves a group, or closes it if it is this node's own.
 pub async fn leave(
     State(local): Node,
-    GroupName(group): GroupName,
+    PathName(group): PathName,
     _place: WaitingPlace,
     caller: Caller,
 ) -> Result<Json<Departed>, Problem> {
@@ -109,7 +109,7 @@ pub async fn leave(
 }
 
 /// Closes a group of this node's own.
-pub async fn close(State(local): Node, GroupName(group): GroupName, caller: Caller) -> Result<Json<Departed>, Problem> {
+pub async fn close(State(local): Node, PathName(group): PathName, caller: Caller) -> Result<Json<Departed>, Problem> {
     let group = local.identify(&group, Purpose::End).await?;
     caller.still_there()?;
     local.close(group).await.map(Json)
@@ -118,7 +118,7 @@ pub async fn close(State(local): Node, GroupName(group): GroupName, caller: Call
 /// The word on a peer that wants to come in.
 pub async fn admit(
     State(local): Node,
-    GroupName(group): GroupName,
+    PathName(group): PathName,
     Body(request): Body<AdmissionRequest>,
 ) -> Result<StatusCode, Problem> {
     let group = local.identify(&group, Purpose::Look).await?;
@@ -130,7 +130,7 @@ pub async fn admit(
 /// Asks every member.
 pub async fn check(
     State(local): Node,
-    GroupName(group): GroupName,
+    PathName(group): PathName,
     _place: WaitingPlace,
     caller: Caller,
 ) -> Result<Json<Checked>, Problem> {

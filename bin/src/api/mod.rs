@@ -4,6 +4,7 @@
 //! path, and `groups` and `events` are what is there.
 
 pub mod connection;
+pub mod directory;
 pub mod events;
 pub mod groups;
 pub mod log;

@@ -37,6 +37,14 @@ pub enum Kind {
     GroupClosed,
     /// The node serves as many requests of this kind as it can.
     Busy,
+    /// Nobody knows this name.
+    NameNotKnown,
+    /// It is not known yet whether anybody has this name.
+    NameNotYetKnown,
+    /// Somebody else publishes this name.
+    NameTaken,
+    /// The peers that would keep this name have not taken it.
+    NameNotPublished,
     /// The node is stopping.
     Stopping,
 }
@@ -59,20 +67,26 @@ impl Kind {
             Kind::GroupOver => "group-over",
             Kind::GroupClosed => "group-closed",
             Kind::Busy => "busy",
+            Kind::NameNotKnown => "name-not-known",
+            Kind::NameNotYetKnown => "name-not-yet-known",
+            Kind::NameTaken => "name-taken",
+            Kind::NameNotPublished => "name-not-published",
             Kind::Stopping => "stopping",
         }
     }
 
     fn status(self) -> StatusCode {
         match self {
-            Kind::NotFound | Kind::GroupNotKnown => StatusCode::NOT_FOUND,
+            Kind::NotFound | Kind::GroupNotKnown | Kind::NameNotKnown | Kind::NameNotYetKnown => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::InvalidRequest => StatusCode::BAD_REQUEST,
             Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NotAllowed | Kind::NotAdmitted => StatusCode::FORBIDDEN,
             Kind::GroupOver | Kind::GroupClosed => StatusCode::GONE,
-            Kind::GroupAmbiguous | Kind::CreationFailed => StatusCode::CONFLICT,
+            Kind::GroupAmbiguous | Kind::CreationFailed | Kind::NameTaken | Kind::NameNotPublished => {
+                StatusCode::CONFLICT
+            }
             Kind::CreationRefused => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Busy | Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -94,6 +108,10 @@ impl Kind {
             Kind::GroupOver => "The group is over",
             Kind::GroupClosed => "The group was closed by its root",
             Kind::Busy => "The node serves as many as it can",
+            Kind::NameNotKnown => "Nobody knows this name",
+            Kind::NameNotYetKnown => "It is not known yet whether anybody has this name",
+            Kind::NameTaken => "Somebody else publishes this name",
+            Kind::NameNotPublished => "The name was not published",
             Kind::Stopping => "The node is stopping",
         }
     }

@@ -22,15 +22,15 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// Bodies that are longer are read where nobody else has to wait for it.
 const SHORT_BODY: usize = 16 * 1024;
 
-/// The group that the path names.
-pub struct GroupName(pub String);
+/// What the path names: a group, or an entry of the directory.
+pub struct PathName(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for GroupName {
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<GroupName, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathName, Problem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(name)| GroupName(name))
+        path.map(|Path(name)| PathName(name))
             .map_err(|rejection| Problem::new(Kind::InvalidRequest, &rejection))
     }
 }

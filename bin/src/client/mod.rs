@@ -4,6 +4,7 @@
 //! has a time limit, from connecting to the last byte of the answer; a stream has one until it begins.
 
 mod creating;
+pub mod directory;
 pub mod groups;
 pub mod joining;
 pub mod peer_names;
@@ -88,6 +89,11 @@ impl Api {
     /// `DELETE`.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         self.call(self.http.delete(url(path))).await
+    }
+
+    /// `PUT`.
+    pub async fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
+        self.call(self.http.put(url(path)).json(body)).await
     }
 
     /// Opens an event stream; once this returns, no later event is missed.

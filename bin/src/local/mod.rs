@@ -1,5 +1,6 @@
 //! The node inside this process, as the API sees it: the library's types become the API's bodies here, and nowhere else.
 
+mod directory;
 mod groups;
 mod joining;
 mod news;

@@ -381,6 +381,7 @@ fn many_members_are_invited_in_turns() {
         tag: None,
         state: Vec::new(),
         timeout: None,
+        admit: Admit::Ask,
     };
     let mut invited = Vec::new();
     let mut outputs = world.outputs(0, Input::Command(command));
