@@ -32,7 +32,7 @@ impl Budget {
         let connections = descriptors.saturating_sub(RESERVED).clamp(LEAST, MOST);
         Budget {
             connections,
-            questions: connections / 2,
+            questions: connections - connections / 4,
         }
     }
 }
@@ -74,9 +74,9 @@ mod tests {
             let Budget { connections, questions } = Budget::of(descriptors);
             (connections, questions)
         };
-        assert_eq!(budget(48), (24, 12));
-        assert_eq!(budget(1024), (1000, 500));
-        assert_eq!(budget(0), (LEAST, LEAST / 2));
+        assert_eq!(budget(48), (24, 18));
+        assert_eq!(budget(1024), (1000, 750));
+        assert_eq!(budget(0), (LEAST, LEAST - LEAST / 4));
         assert_eq!(budget(usize::MAX).0, MOST);
     }
 

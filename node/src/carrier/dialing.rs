@@ -50,7 +50,7 @@ impl Carrier {
         self.dials.len() - slow.min(at_once) < at_once
     }
 
-    /// Whether a connection more leaves enough descriptors: links have the other half of them for themselves.
+    /// Whether a connection more leaves enough descriptors: links have the last quarter of them for themselves.
     fn has_descriptors(&mut self, dial: &Dial) -> bool {
         let questions = self.budget.questions;
         let enough =
