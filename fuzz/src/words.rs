@@ -273,6 +273,7 @@ impl Words {
             share: [7; 16],
             wanted: *wanted,
             joined: *joined,
+            times: Default::default(),
             record: record.of(footing.speaker),
             neighbours: peers(neighbours),
         }))

@@ -172,6 +172,7 @@ impl Machine {
                 garbage: self.sent.garbage + overlay.garbage,
                 digest_mismatches: self.tree.mismatches(),
                 links_lost: overlay.links_lost,
+                unlike: overlay.unlike,
                 twins: overlay.twins,
                 repairs: self.groups.counters().repairs_ended,
                 dropped: self.sent.dropped + overlay.dropped,

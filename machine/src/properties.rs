@@ -92,6 +92,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             share,
             wanted,
             joined,
+            times: Default::default(),
             record,
             neighbours,
         },

@@ -56,6 +56,8 @@ pub struct Counters {
     pub digest_mismatches: u64,
     /// Links that went down, those not counted that either end closed in an orderly way: by its shutdown, or unneeded.
     pub links_lost: u64,
+    /// Peers that were found to keep other times than this one: all of an overlay need the same profile.
+    pub unlike: u64,
     /// How often two living processes were found to use one identity, this peer's own included.
     pub twins: u64,
     /// Paths that broke at a root and were repaired.

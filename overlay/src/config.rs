@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::directory;
+use crate::message::LinkTimes;
 
 /// Bytes of a network's name at most.
 pub const MAX_NETWORK: usize = 64;
@@ -127,6 +128,16 @@ impl Config {
     /// `L`: a link that was not proven alive for this long is down (protocol.md §4).
     pub fn link_lifetime(&self) -> Duration {
         self.link_interval.saturating_add(self.ping_timeout)
+    }
+
+    /// What a `Hello` says of these times.
+    pub(crate) fn link_times(&self) -> LinkTimes {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        LinkTimes {
+            peer_interval: millis(self.peer_interval),
+            link_interval: millis(self.link_interval),
+            ping_timeout: millis(self.ping_timeout),
+        }
     }
 
     /// Refuses what cannot work.

@@ -67,10 +67,23 @@ pub struct Hello {
     pub wanted: bool,
     /// Whether the sender has joined; who has not is no next hop.
     pub joined: bool,
+    /// How the sender's links keep time: the same for all peers of an overlay.
+    pub times: LinkTimes,
     /// Where the sender can be dialled.
     pub record: SignedRecord,
     /// The sender's neighbours.
     pub neighbours: Vec<PeerId>,
+}
+
+/// How links keep time, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkTimes {
+    /// `peer_interval`.
+    pub peer_interval: u32,
+    /// `link_interval`.
+    pub link_interval: u32,
+    /// `ping_timeout`.
+    pub ping_timeout: u32,
 }
 
 /// Names the life of a link: the session numbers that founded it, the smaller `PeerId`'s first.

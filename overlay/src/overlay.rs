@@ -445,6 +445,7 @@ impl Overlay {
             pings_missed: links.pings_missed,
             doubts: links.doubts,
             links_lost: links.links_lost,
+            unlike: links.unlike,
             twins: links.twins,
             garbage: self.garbage + self.ring.forged + self.directory.garbage,
             dropped: self.dropped + links.dropped + self.directory.dropped,

@@ -207,6 +207,7 @@ fn linked(own: usize, others: &BTreeMap<usize, bool>) -> Overlay {
             share: [0; 16],
             wanted: true,
             joined,
+            times: Default::default(),
             record: PEERS[other].1.clone(),
             neighbours: Vec::new(),
         }));

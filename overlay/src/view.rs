@@ -32,6 +32,8 @@ pub struct Counters {
     pub doubts: u64,
     /// Links that went down, shutdowns not counted.
     pub links_lost: u64,
+    /// Peers that were found to keep other times than this one: all of an overlay need the same profile.
+    pub unlike: u64,
     /// How often two living processes were found to use one identity, this peer's own included.
     pub twins: u64,
     /// Messages that broke a rule: not well formed, not genuine, not asked for.

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use fatebound_machine::overlay::message::{Hello, Message, PeerRecord, Ping};
+use fatebound_machine::overlay::message::{Hello, LinkTimes, Message, PeerRecord, Ping};
 use fatebound_machine::overlay::record::SignedRecord;
 use fatebound_machine::overlay::{JointSet, Keypair, Multiaddr};
 use fatebound_machine::tree::Operation;
@@ -75,6 +75,7 @@ impl Stranger {
             share: [7; 16],
             wanted: true,
             joined: true,
+            times: LinkTimes::default(),
             record: SignedRecord::sign(record, &self.keypair),
             neighbours: Vec::new(),
         }))))

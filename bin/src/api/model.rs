@@ -103,6 +103,9 @@ pub struct Counters {
     pub digest_mismatches: u64,
     /// Links that went down unwanted.
     pub links_lost: u64,
+    /// Nodes that were found to run with another profile.
+    #[serde(default)]
+    pub unlike: u64,
     /// How often two living processes were found to use one identity, this node's own included.
     #[serde(default)]
     pub twins: u64,

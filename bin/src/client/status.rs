@@ -79,6 +79,7 @@ pub async fn info(args: &ClientArgs) -> Outcome {
     table.row([label("doubts"), counters.doubts.to_string().into()]);
     table.row([label("questions"), counters.questions.to_string().into()]);
     table.row([label("links lost"), counters.links_lost.to_string().into()]);
+    table.row([label("other times"), counters.unlike.to_string().into()]);
     table.row([label("twins"), counters.twins.to_string().into()]);
     table.row([label("repairs"), counters.repairs.to_string().into()]);
     table.row([label("garbage"), counters.garbage.to_string().into()]);

@@ -50,6 +50,7 @@ pub fn node(status: &Status) -> NodeInfo {
             garbage: counters.garbage,
             digest_mismatches: counters.digest_mismatches,
             links_lost: counters.links_lost,
+            unlike: counters.unlike,
             twins: counters.twins,
             repairs: counters.repairs,
             dropped: counters.dropped,

@@ -73,12 +73,16 @@ impl Peer {
     }
 
     fn request(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        self.ask(peer, addresses, false);
+    }
+
+    fn ask(&mut self, peer: PeerId, addresses: &[Multiaddr], fresh: bool) {
         let (addresses, body) = (addresses.to_vec(), b"question".to_vec());
         self.run(Output::Request {
             request: RequestId(7),
             peer,
             addresses,
-            fresh: false,
+            fresh,
             body,
         });
     }
@@ -89,6 +93,14 @@ async fn next(peer: &mut Peer, other: &mut Peer) -> Input {
     tokio::select! {
         input = peer.next() => input,
         input = other.next() => panic!("unexpected at the other end: {input:?}"),
+    }
+}
+
+/// The next input of either.
+async fn any(one: &mut Peer, other: &mut Peer) -> Input {
+    tokio::select! {
+        input = one.next() => input,
+        input = other.next() => input,
     }
 }
 
@@ -423,6 +435,47 @@ async fn a_question_without_connection_or_address_fails_at_once() {
     let refused = closed_port();
     ours.request(PeerId::random(), std::slice::from_ref(&refused));
     assert_eq!(failures(ours.next().await), [(refused, DialFailure::Refused)]);
+}
+
+/// One that is up may have died without a word: nothing says so here, but nothing is heard on it either.
+#[tokio::test]
+async fn a_fresh_question_dials_beside_a_connection_which_is_closed_if_it_says_nothing() {
+    let (mut ours, old, mut theirs, _, address) = connected().await;
+    ours.ask(theirs.id, &[address], true);
+    loop {
+        match any(&mut ours, &mut theirs).await {
+            Input::Request { request, .. } => {
+                let body = b"answer".to_vec();
+                theirs.run(Output::Respond { request, body });
+            }
+            Input::Verified { .. } => {}
+            Input::Response { .. } => break,
+            input => panic!("unexpected: {input:?}"),
+        }
+    }
+    assert_eq!(
+        ours.swarm.behaviour().connections.len(),
+        2,
+        "a session keeps the old one"
+    );
+    ours.run(Output::Disconnect { session: old });
+    let end = tokio::time::Instant::now() + Duration::from_secs(5);
+    while ours.swarm.behaviour().connections.len() == 2 {
+        assert!(tokio::time::Instant::now() < end, "the silent one stays");
+        let _ = tokio::time::timeout(Duration::from_millis(10), any(&mut ours, &mut theirs)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_question_without_a_connection_fails_at_once() {
+    let (theirs, address) = Peer::listening().await;
+    let mut ours = Peer::new();
+    ours.ask(theirs.id, &[address], true);
+    let input = ours.next().await;
+    let Input::RequestFailed { failures, .. } = input else {
+        panic!("unexpected: {input:?}");
+    };
+    assert!(failures.is_empty());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use libp2p_identity::PeerId;
 
 use super::dialing::Remote;
-use super::meeting::{MAX_LISTED, MAX_SESSIONS};
+use super::meeting::{MAX_LISTED, MAX_SESSIONS, MAX_UNLIKE};
 use super::session::OpenSession;
 use super::{Link, Links, MAX_NEIGHBOURS};
 use crate::Bounded;
@@ -19,6 +19,7 @@ impl Links {
                 self.all_remotes().filter(left).count(),
                 0,
             ),
+            Bounded::new("peers of other times", self.unlike.len(), MAX_UNLIKE),
             // Two for all links, one for each session, four for each link.
             Bounded::new(
                 "timers of links",

@@ -7,7 +7,7 @@ use multiaddr::Multiaddr;
 use super::contacts::bare;
 use super::session::{Greeting, OpenSession};
 use super::{Due, Link, Links, MAX_NEIGHBOURS, Output};
-use crate::message::{Farewell, Hello, Message};
+use crate::message::{Farewell, Hello, LinkTimes, Message};
 use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Session, Time, slim, undone};
 
 /// Sessions with one peer at most; then the oldest ones that had no `Hello` are closed.
@@ -15,6 +15,9 @@ pub(super) const MAX_SESSIONS: usize = 3;
 
 /// Sessions that a `Hello` may list; more than any honest peer holds open.
 pub(super) const MAX_LISTED: usize = 16;
+
+/// Peers of other times that are told apart: 256; of the oldest it would be said again.
+pub(super) const MAX_UNLIKE: usize = 256;
 
 impl Links {
     /// Either end sends its `Hello` at once.
@@ -101,6 +104,7 @@ impl Links {
             share: self.share(&session.peer),
             wanted: self.remotes.get(&session.peer).is_some_and(|remote| remote.wanted),
             joined: self.joined,
+            times: self.config.link_times(),
             record: self.record.clone(),
             neighbours: self.neighbour_list(),
         }
@@ -170,11 +174,26 @@ impl Links {
         if !self.same_life(now, session, ours, hello.incarnation, out) {
             return;
         }
+        self.compare_times(peer, hello.times);
         self.prove_life(&peer, address.as_ref(), &hello);
         if self.close_unlisted(session, &hello, out) {
             self.introduce(session, *hello, out);
         }
         self.settle(now, peer, out);
+    }
+
+    /// "The times of all peers of an overlay have to be the same": other ones are said and counted, once for each peer.
+    fn compare_times(&mut self, peer: PeerId, theirs: LinkTimes) {
+        let ours = self.config.link_times();
+        if ours == theirs {
+            self.unlike.swap_remove(&peer);
+        } else if self.unlike.insert(peer) {
+            self.counters.unlike += 1;
+            tracing::warn!(%peer, ?ours, ?theirs, "a peer keeps other times: all nodes of an overlay need the same profile");
+        }
+        if self.unlike.len() > MAX_UNLIKE {
+            self.unlike.shift_remove_index(0);
+        }
     }
 
     /// Where we dialled this session, this very life has answered.

@@ -38,7 +38,7 @@ mod twins;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use rand::RngExt;
@@ -77,6 +77,8 @@ pub(crate) struct Links {
     /// Peers that are linked, wanted, dialled, or have sessions.
     remotes: HashMap<PeerId, Box<Remote>>,
     contacts: Contacts,
+    /// Peers that keep other times than we do, the first ones first.
+    unlike: IndexSet<PeerId>,
     twins: Twins,
     /// When somebody last told us of a twin of our own.
     twin: Option<Time>,
@@ -128,6 +130,8 @@ pub(crate) struct Counters {
     pub(crate) doubts: u64,
     /// Links that went down, but not because either end stopped or because neither needed them.
     pub(crate) links_lost: u64,
+    /// Peers that were found to keep other times.
+    pub(crate) unlike: u64,
     /// How often two living processes were found to use one identity, this peer's own included.
     pub(crate) twins: u64,
     /// Inputs thrown away: frames and orders for what is gone.
@@ -155,6 +159,7 @@ impl Links {
             sessions: IndexMap::new(),
             remotes: HashMap::new(),
             contacts: Contacts::new(config.max_addresses),
+            unlike: IndexSet::new(),
             twins: Twins::default(),
             twin: None,
             rng,

@@ -101,11 +101,11 @@ impl Links {
         self.neighbours_changed(now);
         self.hurry_turn(now);
         out.push(Output::Event(Event::LinkUp { link: id, peer, key }));
-        let rule = match opener {
-            Opener::Them => "dial-back",
-            Opener::Us => "every-listed-address",
+        let asks = match opener {
+            Opener::Them => !undone("dial-back"),
+            Opener::Us => !undone("every-listed-address"),
         };
-        if !undone(rule) {
+        if asks {
             self.dial_back(peer, out);
         }
         id

@@ -61,6 +61,7 @@ pub fn hello(n: u8, joined: bool) -> Hello {
         share: [n; 16],
         wanted: true,
         joined,
+        times: Default::default(),
         record: record(n, 1, &[address(n.into())]),
         neighbours: Vec::new(),
     }

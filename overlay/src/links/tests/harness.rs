@@ -132,6 +132,13 @@ impl Net {
         }
     }
 
+    /// This host, which has done nothing yet, has another configuration.
+    pub(super) fn lives_by(&mut self, host: usize, config: &Config) {
+        let ours = std::mem::replace(&mut self.config, config.clone());
+        self.hosts[host] = self.born(host, 1);
+        self.config = ours;
+    }
+
     /// The process of a host dies (its kernel says so on every stream, unless `silently`) and comes back as another life.
     pub(super) fn restart(&mut self, host: usize, silently: bool) {
         self.kill(host, silently);

@@ -1,5 +1,7 @@
 //! `Hello`s one by one: in the wrong order, late, of another life, twice; and which session a link is founded on.
 
+use std::time::Duration;
+
 use super::super::{Input, Output};
 use super::by_hand::{closed, connected, hello};
 use super::harness::Net;
@@ -152,4 +154,19 @@ fn shares_of_keys_are_one_for_each_peer_and_life() {
     assert_ne!(share(&mut net, Session(3), 2), first, "another peer");
     net.restart(0, true);
     assert_ne!(share(&mut net, FIRST, 1), first, "another life");
+}
+
+/// Nodes of different profiles: both ends say so, once.
+#[test]
+fn a_peer_of_other_times_is_counted_once_at_both_ends() {
+    let mut net = Net::new(2, Config::lan());
+    net.lives_by(1, &Config::wan());
+    net.want(0, 1);
+    net.run(Duration::from_secs(2));
+    net.break_both();
+    net.run(Duration::from_secs(20));
+    for host in [0, 1] {
+        assert_eq!(net.hosts[host].links.counters().unlike, 1, "{host}");
+    }
+    assert_eq!(Net::pair().hosts[0].links.counters().unlike, 0);
 }

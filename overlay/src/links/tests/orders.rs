@@ -311,6 +311,7 @@ fn everything_about_links_has_a_bound() {
     let always = [
         "links",
         "peers with nothing left to do",
+        "peers of other times",
         "timers of links",
         "dials to come",
         "sessions",
@@ -319,6 +320,8 @@ fn everything_about_links_has_a_bound() {
         "neighbours that a Hello lists",
         "contacts",
         "addresses of a contact",
+        "peers whose life has changed",
+        "lives of a peer that gave way",
     ];
     assert_eq!(names(&Net::new(1, Config::lan())), always);
     let mut net = Net::pair();
