@@ -76,7 +76,7 @@ impl Output {
 
     /// One line of text.
     pub fn line(&self, text: &str) -> Result<(), Failure> {
-        write_out(&format!("{}\n", shown(text)))
+        write_out(format!("{}\n", shown(text)).as_bytes())
     }
 
     /// Several lines of our own making.
@@ -86,24 +86,29 @@ impl Output {
 
     /// One line of cells in columns of these widths: a row of a table that has no end.
     pub fn row(&self, cells: &[Cell], widths: &[usize]) -> Result<(), Failure> {
-        write_out(&render_line(cells, widths, *self))
+        write_out(render_line(cells, widths, *self).as_bytes())
     }
 
     /// One JSON object on one line.
     pub fn object<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
         let line = serde_json::to_string(value).map_err(Failure::error)?;
-        write_out(&format!("{}\n", shown::json(&line)))
+        write_out(format!("{}\n", shown::json(&line)).as_bytes())
+    }
+
+    /// These bytes, exactly and on demand only: whoever asks for them knows where they go.
+    pub fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        write_out(bytes)
     }
 
     /// A table, aligned.
     pub fn table(&self, table: &Table) -> Result<(), Failure> {
-        write_out(&table.render(*self))
+        write_out(table.render(*self).as_bytes())
     }
 }
 
-fn write_out(text: &str) -> Result<(), Failure> {
+fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unread()),
         Err(error) => Err(Failure::error(format!("cannot write to standard output: {error}"))),

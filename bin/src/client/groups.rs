@@ -6,6 +6,7 @@ use data_encoding::BASE64;
 use fatebound::PeerId;
 use serde::Serialize;
 
+use super::application;
 use super::creating::{attempts, longest};
 use super::joining::policy;
 use super::peer_names::resolve;
@@ -16,7 +17,7 @@ use crate::api::model::{Checked, CreateRequest, GroupInfo, GroupState, Groups, R
 use crate::api::naming::{Purpose, name};
 use crate::api::peer_arg::PeerArg;
 use crate::api::problem::{Kind, Problem};
-use crate::cli::{ClientArgs, CreateArgs, OneGroupArgs};
+use crate::cli::{ClientArgs, CreateArgs, OneGroupArgs, ShowArgs};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::output::{Cell, Output, Style, Table, millis, short, short_peer};
 
@@ -224,17 +225,39 @@ fn reason(group: &GroupInfo) -> String {
 }
 
 /// `fatebound group show`
-pub async fn show(args: &OneGroupArgs) -> Outcome {
-    let output = Output::new(args.client.json);
-    let group: GroupInfo = Api::of(&args.client)?.get(&path(&args.group)?).await?;
+pub async fn show(args: &ShowArgs) -> Outcome {
+    let OneGroupArgs { group, client } = &args.group;
+    let output = Output::new(client.json);
+    let group: GroupInfo = Api::of(client)?.get(&path(group)?).await?;
     let exit = match group.state {
         GroupState::Failed => Exit::GroupFailed,
         GroupState::Alive | GroupState::Creating | GroupState::Closed | GroupState::Left => Exit::Done,
     };
+    if args.raw {
+        return raw(output, &group).map(|()| exit);
+    }
     if output.is_json() {
         return output.object(&group).map(|()| exit);
     }
     output.table(&shown(&group)).map(|()| exit)
+}
+
+fn raw(output: Output, group: &GroupInfo) -> Result<(), Failure> {
+    match application::bytes(&group.application)? {
+        Some(bytes) => output.raw(&bytes),
+        None => {
+            let why = match group.state {
+                GroupState::Failed | GroupState::Closed | GroupState::Left => {
+                    "the group is over here: its application state is not kept"
+                }
+                GroupState::Alive | GroupState::Creating => {
+                    "the group has no application state, as far as this node knows"
+                }
+            };
+            complain(format_args!("fatebound: {why}"));
+            Ok(())
+        }
+    }
 }
 
 fn shown(group: &GroupInfo) -> Table {
@@ -253,6 +276,9 @@ fn shown(group: &GroupInfo) -> Table {
     }
     if let Some(tag) = &group.tag {
         table.row([label("tag"), tag.clone().into()]);
+    }
+    if let Some(state) = application::brief(&group.application) {
+        table.row([label("app state"), state.into()]);
     }
     table.row([label("root"), group.root.clone().into()]);
     for (at, member) in group.members.iter().filter(|member| **member != group.root).enumerate() {

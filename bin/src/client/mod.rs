@@ -3,6 +3,7 @@
 //! A node that is stopped, hangs or is far too busy takes connections all the same, because the system does that for it. So every call
 //! has a time limit, from connecting to the last byte of the answer; a stream has one until it begins.
 
+mod application;
 mod creating;
 pub mod directory;
 pub mod groups;

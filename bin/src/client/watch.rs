@@ -6,6 +6,7 @@ use futures::StreamExt;
 use futures::stream::{self, SelectAll, Stream};
 use serde::Serialize;
 
+use super::application;
 use super::groups::path;
 use super::sse::Events;
 use super::{Api, CallError};
@@ -117,6 +118,10 @@ fn cells(event: &Event) -> [Cell; 4] {
         (Some(message), _) => message.as_str(),
         (None, Some(peer)) => short_peer(peer),
         (None, None) => "",
+    };
+    let about = match application::brief(&event.application) {
+        None => about.to_owned(),
+        Some(state) => format!("{about}: {state}"),
     };
     [
         Cell::styled(Style::Dim, event.time.as_str()),

@@ -36,7 +36,7 @@ impl Pair {
     }
 
     /// The id of a new group of both.
-    fn group(&self) -> String {
+    pub fn group(&self) -> String {
         let created = self.root.run(&format!("group create {}", self.member_id()));
         assert_eq!(code(&created), Some(0), "{}", error(&created));
         text(&created)

@@ -27,6 +27,8 @@ mod refusals;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
+mod state;
+#[cfg(test)]
 mod times;
 #[cfg(test)]
 mod watching;
