@@ -53,7 +53,9 @@ pub fn misread(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || plain.lines().all(|line| shown(line) == line) {
         error.exit();
     }
-    plain.lines().for_each(|line| complain(line));
+    for line in plain.lines() {
+        complain(line);
+    }
     Exit::Usage.into()
 }
 
