@@ -113,7 +113,7 @@ pub use group::Group;
 pub use identity::{DataDir, IdentityError};
 pub use invitation::{Invitation, Invitations};
 pub use join::JoinGroup;
-pub use node::{GroupsFrom, Node};
+pub use node::{GroupsFrom, GroupsPage, Node};
 
 /// The README's example, run like any other.
 #[cfg(doctest)]

@@ -33,6 +33,9 @@ const VIEWS: usize = 2048;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupsFrom(u32);
 
+/// Some groups, each with its number in the order in which they came; and where the next ones are, if there are more.
+pub type GroupsPage = (Vec<(u64, GroupView)>, Option<GroupsFrom>);
+
 /// A running node. Clones are the same node; when the last of them and of its [`Group`]s is dropped, it stops as by [`Node::shutdown`].
 #[derive(Clone, Debug)]
 pub struct Node(Arc<Parts>);
@@ -240,7 +243,7 @@ impl Node {
     ///
     /// # Errors
     /// The node has stopped.
-    pub async fn groups_from(&self, from: GroupsFrom) -> Result<(Vec<(u64, GroupView)>, Option<GroupsFrom>), Stopped> {
+    pub async fn groups_from(&self, from: GroupsFrom) -> Result<GroupsPage, Stopped> {
         let (views, next) = self.read(move |machine| machine.groups_from(from.0, VIEWS)).await?;
         Ok((views, next.map(GroupsFrom)))
     }
