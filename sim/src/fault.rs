@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `create g1 0 2,3` | peer 0 creates a group with 2 and 3 |
 //! | `signal 2 g1`, `silent 2 g1`, `check 2 g1` | a member signals, lets the group fail in silence, asks after it |
+//! | `publish 2 n0`, `lookup n0` | peer 2 publishes a name; every running peer looks it up |
 //! | `crash 3`, `vanish 3`, `stop 3`, `restart 3` | the process dies, the host dies, the peer stops in an orderly way, a new life begins |
 //! | `pause 2`, `resume 2` | SIGSTOP and SIGCONT |
 //! | `cut 1 4`, `cut 1>4` | both directions between two hosts, or one |
@@ -36,6 +37,10 @@ use crate::schedule::{Seconds, seconds};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupNumber(pub u32);
 
+/// The number of a name within its schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameNumber(pub u32);
+
 /// Something that happens to a world from outside. Whatever makes no sense at its moment (to crash a dead peer) does nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
@@ -54,6 +59,10 @@ pub enum Fault {
     Silent(PeerIndex, GroupNumber),
     /// A member asks after the group.
     Check(PeerIndex, GroupNumber),
+    /// A peer publishes a name, later than whatever was published before.
+    Publish(PeerIndex, NameNumber),
+    /// Every running peer looks a name up.
+    Lookup(NameNumber),
     /// The process dies; its host says so.
     Crash(PeerIndex),
     /// The host dies; nobody says so.
@@ -122,6 +131,8 @@ impl Fault {
             Fault::Signal(..) => "signal",
             Fault::Silent(..) => "silent",
             Fault::Check(..) => "check",
+            Fault::Publish(..) => "publish",
+            Fault::Lookup(_) => "lookup",
             Fault::Crash(_) => "crash",
             Fault::Vanish(_) => "vanish",
             Fault::Stop(_) => "stop",
@@ -156,6 +167,7 @@ impl Fault {
         match self {
             Fault::Create { root, members, .. } => members.iter().chain([root]).max().copied(),
             Fault::Signal(peer, _) | Fault::Silent(peer, _) | Fault::Check(peer, _) => Some(*peer),
+            Fault::Publish(peer, _) => Some(*peer),
             Fault::Crash(peer) | Fault::Vanish(peer) | Fault::Stop(peer) | Fault::Restart(peer) => Some(*peer),
             Fault::Pause(peer)
             | Fault::Resume(peer)
@@ -167,7 +179,9 @@ impl Fault {
             Fault::Break(a, b) | Fault::BreakAt(a, b) | Fault::Deaden(a, b) => Some(*a.max(b)),
             Fault::LossOn(a, b, _) | Fault::Delay(a, b, _) | Fault::Rate(a, b, _) => Some(*a.max(b)),
             Fault::Partition(one, other) => one.iter().chain(other).max().copied(),
-            Fault::Heal | Fault::Calm | Fault::Loss(_) | Fault::Adversary(_) | Fault::Dismiss => None,
+            Fault::Heal | Fault::Calm | Fault::Loss(_) | Fault::Adversary(_) | Fault::Dismiss | Fault::Lookup(_) => {
+                None
+            }
         }
     }
 }
@@ -175,6 +189,12 @@ impl Fault {
 impl fmt::Display for GroupNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "g{}", self.0)
+    }
+}
+
+impl fmt::Display for NameNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
     }
 }
 
@@ -198,6 +218,8 @@ impl fmt::Display for Fault {
             Fault::Signal(peer, group) | Fault::Silent(peer, group) | Fault::Check(peer, group) => {
                 write!(f, "{kind} {} {group}", peer.0)
             }
+            Fault::Publish(peer, name) => write!(f, "{kind} {} {name}", peer.0),
+            Fault::Lookup(name) => write!(f, "{kind} {name}"),
             Fault::Crash(peer)
             | Fault::Vanish(peer)
             | Fault::Stop(peer)
@@ -237,7 +259,7 @@ impl fmt::Display for Fault {
 }
 
 /// Messages that adversaries look for, by their names.
-pub(crate) const MESSAGES: [(&str, MessageKind); 21] = [
+pub(crate) const MESSAGES: [(&str, MessageKind); 22] = [
     ("hello", MessageKind::Hello),
     ("ping", MessageKind::Ping),
     ("pong", MessageKind::Pong),
@@ -259,6 +281,7 @@ pub(crate) const MESSAGES: [(&str, MessageKind); 21] = [
     ("need-repair", MessageKind::NeedRepair),
     ("status", MessageKind::Status),
     ("records", MessageKind::Records),
+    ("directory", MessageKind::Directory),
 ];
 
 fn message_name(kind: MessageKind) -> &'static str {
@@ -281,6 +304,9 @@ pub enum ParseFaultError {
     /// A word that is no group.
     #[error("{0:?} is not a group: groups are written g0, g1, …")]
     Group(String),
+    /// A word that is no name.
+    #[error("{0:?} is not a name: names are written n0, n1, …")]
+    Name(String),
     /// A word that is no time.
     #[error("{0:?} is not a time: times are written 12.350s")]
     Time(String),
@@ -313,6 +339,11 @@ fn group(word: &str) -> Result<GroupNumber, ParseFaultError> {
         .ok_or_else(|| ParseFaultError::Group(word.into()))
 }
 
+fn name(word: &str) -> Result<NameNumber, ParseFaultError> {
+    let number = word.strip_prefix('n').and_then(|number| number.parse().ok());
+    number.map(NameNumber).ok_or_else(|| ParseFaultError::Name(word.into()))
+}
+
 fn time(word: &str) -> Result<Duration, ParseFaultError> {
     seconds(word).ok_or_else(|| ParseFaultError::Time(word.into()))
 }
@@ -340,11 +371,13 @@ fn adversary(message: &str, share: &str, reaction: Reaction) -> Result<Fault, Pa
 }
 
 /// How each fault is written, for errors: the same examples as above.
-const SHAPES: [(&str, &str); 30] = [
+const SHAPES: [(&str, &str); 32] = [
     ("create", "create g1 0 2,3"),
     ("signal", "signal 2 g1"),
     ("silent", "silent 2 g1"),
     ("check", "check 2 g1"),
+    ("publish", "publish 2 n0"),
+    ("lookup", "lookup n0"),
     ("crash", "crash 3"),
     ("vanish", "vanish 3"),
     ("stop", "stop 3"),
@@ -390,6 +423,8 @@ impl FromStr for Fault {
             ["signal", who, of] => Fault::Signal(peer(who)?, group(of)?),
             ["silent", who, of] => Fault::Silent(peer(who)?, group(of)?),
             ["check", who, of] => Fault::Check(peer(who)?, group(of)?),
+            ["publish", who, what] => Fault::Publish(peer(who)?, name(what)?),
+            ["lookup", what] => Fault::Lookup(name(what)?),
             ["crash", who] => Fault::Crash(peer(who)?),
             ["vanish", who] => Fault::Vanish(peer(who)?),
             ["stop", who] => Fault::Stop(peer(who)?),

@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::PeerIndex;
 use crate::adversary::{Adversary, Reaction};
-use crate::fault::{self, Fault, GroupNumber};
+use crate::fault::{self, Fault, GroupNumber, NameNumber};
 use crate::schedule::Scenario;
 use crate::setting::Setting;
 
@@ -96,6 +96,12 @@ pub struct Wishes {
 /// The fewest and the most faults of a scenario, about: an episode is not cut short.
 const FAULTS: std::ops::RangeInclusive<usize> = 10..=16;
 
+/// One run in so many publishes names, and looks them up when all is quiet.
+const NAMING: u64 = 4;
+
+/// A lookup is answered by then, with whatever answer.
+const ANSWERED: Duration = Duration::from_secs(15);
+
 /// The scenario of a seed.
 pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     // The world draws from the same seed: what is drawn here must not be the same numbers.
@@ -128,14 +134,22 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
         draw.span + if draw.rng.random() { Duration::ZERO } else { bound }
     };
     draw.push(calm, Fault::Calm);
+    let quiet = calm + bound + 4 * setting.config().overlay.maintenance_interval;
+    let names = if matches!(setting, Setting::Preset(_)) {
+        Vec::new()
+    } else {
+        draw.names(seed, quiet)
+    };
     let mut schedule = draw.creations();
+    let until = names.last().map_or(Duration::ZERO, |(at, _)| *at) + ANSWERED;
+    schedule.extend(names);
     schedule.append(&mut draw.faults);
     schedule.sort_by_key(|(at, _)| *at);
     Scenario {
         seed,
         peers,
         setting,
-        until: whole(calm + bound) + setting.config().overlay.link_interval,
+        until: until.max(whole(calm + bound) + setting.config().overlay.link_interval),
         schedule,
     }
 }
@@ -188,6 +202,26 @@ impl Draw {
             (group.at, fault)
         };
         self.groups.iter().enumerate().map(create).collect()
+    }
+
+    /// Some names, published here and there, and looked up by all in the end: drawn by themselves, so that nothing else is drawn otherwise.
+    fn names(&self, seed: u64, quiet: Duration) -> Vec<(Duration, Fault)> {
+        if !seed.is_multiple_of(NAMING) {
+            return Vec::new();
+        }
+        let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_4a3e_5000_0000);
+        let mut names = Vec::new();
+        let count = rng.random_range(1..=2);
+        for number in (0..count).map(NameNumber) {
+            let peer = PeerIndex(rng.random_range(0..self.peers));
+            for _ in 0..rng.random_range(1..=2) {
+                let latest = self.span.as_millis() as u64;
+                let at = Duration::from_millis(rng.random_range(0..=latest));
+                names.push((at, Fault::Publish(peer, number)));
+            }
+        }
+        names.extend((0..count).map(|number| (whole(quiet), Fault::Lookup(NameNumber(number)))));
+        names
     }
 
     /// Half of all runs are mixed.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use fatebound_machine::Command;
 use fatebound_machine::fng::{Command as Order, Ticket};
+use fatebound_machine::overlay::directory::{self, Kind as NameKind, Name, Order as Later, Publication};
 use fatebound_machine::overlay::{Time, signatures};
 
 use crate::checkers::{Checkers, Report, Violation};
-use crate::fault::{Fault, GroupNumber};
+use crate::fault::{Fault, GroupNumber, NameNumber};
 use crate::observe::{Observation, Observe};
 use crate::schedule::Scenario;
 use crate::statistics::Statistics;
@@ -130,6 +131,10 @@ fn join(world: &mut World, peers: usize) -> bool {
     joined(world)
 }
 
+fn name_of(number: NameNumber) -> Name {
+    Name::new(NameKind::TEXT, number.to_string())
+}
+
 /// What is told while a run is played.
 struct Trace<'a> {
     tracer: Tracer,
@@ -240,6 +245,8 @@ impl Run<'_> {
                 ticket: Ticket(u64::MAX),
                 group,
             }),
+            Fault::Publish(peer, name) => self.publish(*peer, *name),
+            Fault::Lookup(name) => self.look_up(*name),
             Fault::Crash(peer) => self.when(*peer, &[State::Running, State::Paused], World::crash),
             Fault::Vanish(peer) => self.when(*peer, &[State::Running, State::Paused, State::Crashed], World::vanish),
             Fault::Stop(peer) => self.when(*peer, &[State::Running], |world, peer| {
@@ -346,6 +353,43 @@ impl Run<'_> {
             admit: fatebound_machine::fng::Admit::default(),
         };
         self.world.command(root, Command::Group(create));
+        true
+    }
+
+    /// Each publication in a run is later than all before it.
+    fn publish(&mut self, peer: PeerIndex, number: NameNumber) -> bool {
+        if self.world.peers[peer.0].state != State::Running {
+            return false;
+        }
+        self.world.tickets += 1;
+        let later = u32::try_from(self.world.tickets).unwrap_or(u32::MAX);
+        let publication = Publication {
+            name: name_of(number),
+            order: Later {
+                incarnation: later,
+                view: 0,
+            },
+            signers: Vec::new(),
+            tombstone: false,
+            body: Vec::new(),
+        };
+        let ticket = directory::Ticket(self.world.tickets);
+        let publish = directory::Command::Publish { ticket, publication };
+        self.world.command(peer, Command::Directory(publish));
+        true
+    }
+
+    /// Every running peer looks for it.
+    fn look_up(&mut self, number: NameNumber) -> bool {
+        for peer in (0..self.world.peers.len()).map(PeerIndex) {
+            if self.world.peers[peer.0].state == State::Running {
+                self.world.tickets += 1;
+                let ticket = directory::Ticket(self.world.tickets);
+                let name = name_of(number);
+                self.world
+                    .command(peer, Command::Directory(directory::Command::Find { ticket, name }));
+            }
+        }
         true
     }
 

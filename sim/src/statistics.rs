@@ -42,6 +42,8 @@ pub struct Statistics {
     pub worst_seed: u64,
     /// Groups that failed with no member dead, signalling or silent, because P4's condition did not hold.
     pub unlucky: u64,
+    /// Lookups of names that had to succeed, and did or did not.
+    pub lookups: u64,
     /// Events of the simulator.
     pub events: u64,
 }
@@ -60,7 +62,10 @@ impl Statistics {
 
     pub(crate) fn happened(&mut self, fault: &Fault) {
         self.runs_with.insert(fault.kind(), 1);
-        let harmless = matches!(fault, Fault::Create { .. } | Fault::Calm);
+        let harmless = matches!(
+            fault,
+            Fault::Create { .. } | Fault::Calm | Fault::Publish(..) | Fault::Lookup(_)
+        );
         self.faults += u64::from(!harmless);
     }
 
@@ -81,6 +86,7 @@ impl Statistics {
 
     pub(crate) fn take(&mut self, report: &Report) {
         self.unlucky = report.unlucky;
+        self.lookups = report.lookups;
         for share in &report.shares {
             self.shares[((share * 10.0) as usize).min(10)] += 1;
             self.worst = self.worst.max(*share);
@@ -99,6 +105,7 @@ impl Statistics {
         self.repairs += other.repairs;
         self.links_lost += other.links_lost;
         self.unlucky += other.unlucky;
+        self.lookups += other.lookups;
         self.events += other.events;
         for (mine, theirs) in self.shares.iter_mut().zip(other.shares) {
             *mine += theirs;
@@ -155,6 +162,7 @@ impl fmt::Display for Statistics {
             self.repairs as f64 / created.max(1) as f64,
             self.links_lost as f64 / runs.max(1) as f64
         )?;
+        writeln!(f, "{} lookups of names that had to be found", self.lookups)?;
         let told: u64 = self.shares.iter().sum();
         let tenths: Vec<String> = self.shares[..10]
             .iter()

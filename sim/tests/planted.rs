@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use fatebound_machine::fng::{Event as Of, Reason};
 use fatebound_machine::overlay::Bounded;
+use fatebound_machine::overlay::directory::{Event as Told, Found};
 use fatebound_machine::overlay::message::Message;
 use fatebound_machine::{Event, Input, Output, wire};
 use fatebound_sim::generate::{Family, Wishes, scenario};
@@ -324,4 +325,21 @@ impl Tamper for Hoards {
 #[test]
 fn a_list_that_holds_more_than_its_limit() {
     assert_broken(&play("brisk", ""), &[4], || Hoards, "everything is bounded");
+}
+
+/// A peer that does not find what it looks for.
+#[test]
+fn a_name_that_is_not_found() {
+    let scenario = play("brisk", "1s publish 2 n0\n3s crash 5\n70s lookup n0");
+    let finds_nobody = || {
+        Says(|output: Output| match output {
+            Output::Event(Event::Directory(Told::Found { ticket, name, .. })) => {
+                let outcome = Found::Nobody;
+                vec![Output::Event(Event::Directory(Told::Found { ticket, name, outcome }))]
+            }
+            output => vec![output],
+        })
+    };
+    assert_eq!(run(&scenario).statistics.lookups, 7, "by everybody who lives");
+    assert_broken(&scenario, &[4], finds_nobody, "names are found again");
 }

@@ -53,6 +53,11 @@ fn faults_hit_groups(statistics: &Statistics) {
     assert!((0.5..1.0).contains(&share(statistics.created, statistics.groups)));
     assert!((0.3..0.95).contains(&share(statistics.failed, statistics.created)));
     assert!(share(statistics.repairs, statistics.created) > 0.1);
+    assert!(
+        share(statistics.lookups, SEEDS) > 0.5,
+        "names that had to be found: {}",
+        statistics.lookups
+    );
     assert!(statistics.settings.len() >= 3);
     for kind in [
         "crash",

@@ -11,6 +11,7 @@ mod bounds;
 mod creation;
 mod leftovers;
 mod memory;
+mod names;
 mod once;
 mod reach;
 mod routing;
@@ -60,6 +61,8 @@ pub struct Report {
     pub shares: Vec<f64>,
     /// Groups that failed although nothing happened to a member, while P4 did not hold its hand over them.
     pub unlucky: u64,
+    /// Lookups of names that had to succeed.
+    pub lookups: u64,
 }
 
 /// One thing that has to hold.
@@ -103,6 +106,7 @@ impl Checkers {
                 Box::new(routing::Routing::default()),
                 Box::new(audit::Audit::default()),
                 Box::new(bounds::Bounds),
+                Box::new(names::Names::default()),
             ],
         }
     }

@@ -24,7 +24,10 @@ pub(super) struct Routing {
 }
 
 /// The peers that follow this key in the order of `keys`, wrapping round, without it.
-fn after<'a>(own: &Key, keys: impl DoubleEndedIterator<Item = (&'a Key, &'a PeerId)> + Clone) -> Vec<PeerId> {
+pub(super) fn after<'a>(
+    own: &Key,
+    keys: impl DoubleEndedIterator<Item = (&'a Key, &'a PeerId)> + Clone,
+) -> Vec<PeerId> {
     let behind = keys.clone().skip_while(|(key, _)| *key != own).skip(1);
     let ahead = keys.take_while(|(key, _)| *key != own);
     behind.chain(ahead).map(|(_, peer)| *peer).collect()

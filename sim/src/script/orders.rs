@@ -2,13 +2,17 @@
 
 use fatebound_machine::Command;
 use fatebound_machine::fng::{self, Ticket};
-use fatebound_machine::overlay::PeerId;
+use fatebound_machine::overlay::{PeerId, directory};
 
 use super::conditions::Condition;
 use super::stage::{PATIENCE, Play, group_numbered};
 use super::words::Words;
 use crate::world::World;
 use crate::{GroupId, PeerIndex};
+
+fn name(words: &mut Words<'_>) -> Result<directory::Name, String> {
+    Ok(directory::Name::new(directory::Kind::TEXT, words.next("a name")?))
+}
 
 impl Play {
     /// `group g1 0 3 4`: p0 creates it with p3 and p4, and its answer is waited for. `create`: it is not. `tag t` and `stranger` may
@@ -95,6 +99,56 @@ impl Play {
             self.traced(pause / 2, |_, _| false);
         }
         Ok(())
+    }
+
+    /// `publish 3 db 1.0`: p3 publishes this name with this order; `signers 4 5`: who else may replace it; `dissolved`: as a tombstone.
+    pub(super) fn publish(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let (peer, name) = (self.peer(words)?, name(words)?);
+        let order = words.next("an order such as 1.0")?;
+        let parts = order
+            .split_once('.')
+            .and_then(|(first, second)| Some((first.parse().ok()?, second.parse().ok()?)));
+        let (incarnation, view) = parts.ok_or_else(|| format!("expected an order such as 1.0, found `{order}`"))?;
+        let tombstone = words.take("dissolved");
+        let signers = if words.take("signers") {
+            words.peers()?
+        } else {
+            Vec::new()
+        };
+        let publication = directory::Publication {
+            name,
+            order: directory::Order { incarnation, view },
+            signers: signers.iter().map(|signer| self.world.id(*signer)).collect(),
+            tombstone,
+            body: Vec::new(),
+        };
+        let ticket = self.name_ticket();
+        self.world.command(
+            peer,
+            Command::Directory(directory::Command::Publish { ticket, publication }),
+        );
+        Ok(())
+    }
+
+    /// `find 5 db`: p5 looks the name up.
+    pub(super) fn find(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let (peer, name, ticket) = (self.peer(words)?, name(words)?, self.name_ticket());
+        self.world
+            .command(peer, Command::Directory(directory::Command::Find { ticket, name }));
+        Ok(())
+    }
+
+    /// `claim 5 db`: p5 claims the name.
+    pub(super) fn claim(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let (peer, name, ticket) = (self.peer(words)?, name(words)?, self.name_ticket());
+        self.world
+            .command(peer, Command::Directory(directory::Command::Claim { ticket, name }));
+        Ok(())
+    }
+
+    fn name_ticket(&mut self) -> directory::Ticket {
+        self.tickets += 1;
+        directory::Ticket(self.tickets)
     }
 
     pub(super) fn check(&mut self, words: &mut Words<'_>) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! `show …`: the state of a peer, as its own views tell it.
 
 use fatebound_machine::Machine;
+use fatebound_machine::overlay::{Key, directory};
 
 use super::stage::{Record, group_numbered};
 use super::words::Words;
@@ -8,13 +9,17 @@ use crate::PeerIndex;
 use crate::trace::Tracer;
 use crate::world::World;
 
-/// `show neighbours [0 3]`, `show links 1 4`, `show paths 0`, `show groups 2`, `show counters 0`, `show hops g1`.
+/// `show neighbours [0 3]`, `show links 1 4`, `show paths 0`, `show groups 2`, `show counters 0`, `show hops g1`, `show keepers db`.
 pub(super) fn show(world: &World, record: &Record, words: &mut Words<'_>) -> Result<Vec<String>, String> {
     let tracer = &record.tracer;
     let what = words.next("what to show")?;
     if what == "hops" {
         let group = group_numbered(tracer, words.group()?)?;
         return hops(world, tracer, &group);
+    }
+    if what == "keepers" {
+        let name = directory::Name::new(directory::Kind::TEXT, words.next("a name")?);
+        return Ok(vec![keepers(world, &name)]);
     }
     let peers = if words.is_empty() {
         (0..world.peers.len()).map(PeerIndex).collect()
@@ -28,11 +33,25 @@ pub(super) fn show(world: &World, record: &Record, words: &mut Words<'_>) -> Res
         "groups" => Ok(groups(world, tracer, peer)),
         "counters" => Ok(vec![counters(world, peer)]),
         _ => Err(format!(
-            "expected neighbours, links, paths, groups, counters or hops, found `{what}`"
+            "expected neighbours, links, paths, groups, counters, hops or keepers, found `{what}`"
         )),
     });
     let lines: Result<Vec<Vec<String>>, String> = lines.collect();
     lines.map(|lines| lines.concat())
+}
+
+/// `show keepers db`: those that keep it, the nearest first.
+fn keepers(world: &World, name: &directory::Name) -> String {
+    let key = name.key(&world.config.overlay.network);
+    let all = (0..world.peers.len()).map(PeerIndex);
+    let keeps = |peer: &PeerIndex| {
+        let machine = world.machine(*peer);
+        machine.is_some_and(|machine| machine.directory_record(name).is_some())
+    };
+    let mut keepers: Vec<PeerIndex> = all.filter(keeps).collect();
+    keepers.sort_by_key(|peer| Key::of(&world.id(*peer)).ring_distance(&key));
+    let each: Vec<String> = keepers.iter().map(|peer| format!("p{}", peer.0)).collect();
+    format!("{} is kept by {}", name.text, each.join(" "))
 }
 
 fn neighbours(world: &World, tracer: &Tracer, peer: PeerIndex) -> String {
