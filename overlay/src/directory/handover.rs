@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use libp2p_identity::PeerId;
+use rand::RngExt;
 
 use super::around::Around;
 use super::message::{Aged, MAX_HANDED, MAX_OFFERED, Question, Reply};
@@ -67,8 +68,20 @@ impl Directory {
         }
         self.let_go();
         if self.store.all().any(|(_, kept)| !kept.owed.is_empty()) {
-            self.deadlines
-                .set_earlier(Timer::Handover, cx.now + self.ping_timeout / 2);
+            // At different moments: who comes second finds that it is not wanted any more.
+            let pause = self.ping_timeout.mul_f64(cx.rng.random_range(0.25..1.25));
+            self.deadlines.set_earlier(Timer::Handover, cx.now + pause);
+        }
+    }
+
+    /// "◆ What is new to a keeper it offers on to the others" (D8): whoever brought it may not know them.
+    pub(super) fn offer_on(&mut self, now: Time, key: &Key, from: &PeerId) {
+        let (own, others) = (self.peer, self.around.keepers(key));
+        let others = others.into_iter().filter(|peer| *peer != own && peer != from);
+        let kept = self.store.all_mut().find(|(other, _)| *other == key);
+        if let Some((_, kept)) = kept.filter(|_| !undone("directory-offered-on")) {
+            kept.owed.extend(others);
+            self.deadlines.set_earlier(Timer::Handover, now + self.ping_timeout / 2);
         }
     }
 
@@ -161,7 +174,7 @@ impl Directory {
                 self.settle_debts(&peer, keys.iter());
                 if self.is_welcome(&peer) {
                     for aged in &others {
-                        self.take_by_hand(cx.now, aged);
+                        self.take_by_hand(cx.now, peer, aged);
                     }
                 }
                 self.go_on(cx, &peer);

@@ -138,7 +138,7 @@ impl Directory {
             return self.refuse(Refusal::NotNear);
         }
         let (mut others, mut bytes) = (Vec::new(), 0);
-        for other in handed.iter().filter_map(|aged| self.take_by_hand(now, aged)) {
+        for other in handed.iter().filter_map(|aged| self.take_by_hand(now, from, aged)) {
             bytes += other.entry.record().weight();
             if bytes <= MAX_HANDED {
                 others.push(other);
@@ -153,7 +153,7 @@ impl Directory {
     }
 
     /// Takes a record that somebody else than its publisher brings; what is here instead, if it is.
-    pub(super) fn take_by_hand(&mut self, now: Time, aged: &Aged) -> Option<Aged> {
+    pub(super) fn take_by_hand(&mut self, now: Time, from: PeerId, aged: &Aged) -> Option<Aged> {
         let record = aged.entry.record();
         if !record.is_within_limits() {
             self.malformed();
@@ -164,8 +164,15 @@ impl Directory {
             return None;
         }
         let age = Duration::from_millis(u64::from(aged.age));
+        let before = self.store.digest(&key);
         match self.take(now, key, &aged.entry, Bringer::Keeper(age)) {
-            Taken::Stored(_) | Taken::Over => None,
+            Taken::Stored(_) => {
+                if before != self.store.digest(&key) {
+                    self.offer_on(now, &key, &from);
+                }
+                None
+            }
+            Taken::Over => None,
             Taken::Refused(refusal) => {
                 self.refuse(refusal);
                 None

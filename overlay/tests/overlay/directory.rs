@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use fatebound_overlay::directory::message::{Aged, Question as Asked};
 use fatebound_overlay::directory::{
     Claimed, Command as Order, Entry, Event as Told, Found, Kind, Name, NotPublished, Order as Later, Publication,
-    Ticket,
+    Record, Ticket,
 };
 use fatebound_overlay::message::OneShot;
-use fatebound_overlay::{Bounded, Command, Config, Event, Key, PeerId};
+use fatebound_overlay::{Bounded, Command, Config, Event, Input, Key, PeerId, RequestId};
 
+use crate::driver::{Alone, keypair, peer, question};
 use crate::net::Net;
 use crate::{SECOND, formed};
 
@@ -223,6 +225,38 @@ fn keepers_die_one_after_the_other_and_the_record_stays() {
     }
     assert_eq!(killed, 8);
     found_everywhere(&mut net, "db", "here");
+}
+
+/// Rule `directory-offered-on`: whoever brings a record may not know all who keep the one that it replaces.
+#[test]
+fn what_is_handed_over_is_offered_on() {
+    let mut alone = Alone::among(&Config::local(), &[2, 3]);
+    alone.run(SECOND * 5);
+    let record = Record {
+        name: name("db"),
+        order: Later {
+            incarnation: 1,
+            view: 1,
+        },
+        number: 1,
+        publisher: peer(9),
+        signers: vec![peer(9)],
+        lifetime: 600_000,
+        tombstone: false,
+        body: Vec::new(),
+    };
+    let entry = Entry::sign(record, &Config::local().network, &keypair(9));
+    let handed = Asked::Handover(vec![Aged { entry, age: 5 }]);
+    let hand = |alone: &mut Alone| {
+        let body = OneShot::Directory(Box::new(handed.clone()));
+        let (request, peer) = (RequestId(7), peer(2));
+        alone.give(Input::Request { request, peer, body });
+        let out = alone.run(SECOND / 4);
+        let offer = |body: &OneShot| matches!(body, OneShot::Directory(asked) if matches!(**asked, Asked::Offer(_)));
+        let offers = out.iter().filter_map(question).filter(|asked| offer(&asked.body));
+        offers.map(|asked| asked.to).collect::<Vec<u8>>()
+    };
+    assert_eq!(hand(&mut alone), [3], "not to whoever brought it");
 }
 
 #[test]
