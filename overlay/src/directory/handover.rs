@@ -163,15 +163,16 @@ impl Directory {
         };
         round.ask = None;
         match reply {
-            Reply::Want(wanted) => {
+            Reply::Want { wanted, declined } => {
                 let keys = std::mem::take(&mut round.keys);
-                self.settle_debts(&peer, keys.iter().filter(|key| !wanted.contains(key)));
+                let settled = keys.iter().filter(|key| !wanted.contains(key));
+                self.settle_debts(&peer, settled, |key| !declined.contains(key));
                 let wanted = keys.iter().filter(|key| wanted.contains(key)).copied().collect();
                 self.hand(cx, peer, wanted);
             }
             Reply::Handed(others) => {
                 let keys = std::mem::take(&mut round.keys);
-                self.settle_debts(&peer, keys.iter());
+                self.settle_debts(&peer, keys.iter(), |_| true);
                 if self.is_welcome(&peer) {
                     for aged in &others {
                         self.take_by_hand(cx.now, peer, aged);
@@ -184,11 +185,12 @@ impl Directory {
         }
     }
 
-    fn settle_debts<'a>(&mut self, peer: &PeerId, keys: impl Iterator<Item = &'a Key>) {
+    /// Nothing of these is owed to this peer any more; `has` says whether it has the record now.
+    fn settle_debts<'a>(&mut self, peer: &PeerId, keys: impl Iterator<Item = &'a Key>, has: impl Fn(&Key) -> bool) {
         let keys: BTreeSet<&Key> = keys.collect();
-        for (_, kept) in self.store.all_mut().filter(|(key, _)| keys.contains(key)) {
+        for (key, kept) in self.store.all_mut().filter(|(key, _)| keys.contains(key)) {
             kept.owed.remove(peer);
-            kept.handed = true;
+            kept.handed |= has(key);
         }
     }
 

@@ -142,7 +142,7 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotPublished {
     /// Another one is there.
-    Taken(Entry),
+    Taken(Box<Entry>),
     /// The keepers refuse.
     Refused(Refusal),
     /// This peer publishes as many as it may.

@@ -128,8 +128,12 @@ impl Directory {
         if offered.len() > MAX_OFFERED {
             return self.malformed();
         }
-        let unknown = |(key, digest): &&(Key, u64)| self.around.keeps(key) && self.store.digest(key) != Some(*digest);
-        Reply::Want(offered.iter().filter(unknown).map(|(key, _)| *key).collect())
+        let (kept, declined): (Vec<_>, Vec<_>) = offered.iter().partition(|(key, _)| self.around.keeps(key));
+        let unknown = |(key, digest): &(Key, u64)| self.store.digest(key) != Some(*digest);
+        Reply::Want {
+            wanted: kept.into_iter().filter(unknown).map(|(key, _)| key).collect(),
+            declined: declined.into_iter().map(|(key, _)| key).collect(),
+        }
     }
 
     /// "What the other end holds against one of them it sends back" (D8).

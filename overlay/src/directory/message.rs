@@ -79,8 +79,13 @@ pub enum Reply {
     Other(Box<Entry>),
     /// It is not done.
     Refused(Refusal),
-    /// Of what was offered, this is wanted.
-    Want(Vec<Key>),
+    /// What becomes of what was offered. The rest is here already.
+    Want {
+        /// This is to be handed over.
+        wanted: Vec<Key>,
+        /// Of this the receiver is no keeper, as far as it knows: it will not have it.
+        declined: Vec<Key>,
+    },
     /// What is kept here instead of some that were handed over.
     Handed(Vec<Aged>),
 }

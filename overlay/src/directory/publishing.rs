@@ -55,7 +55,7 @@ impl Publishing {
 
     fn why_not(&self) -> NotPublished {
         match (self.others.first(), self.refusal) {
-            (Some(theirs), _) => NotPublished::Taken(theirs.clone()),
+            (Some(theirs), _) => NotPublished::Taken(Box::new(theirs.clone())),
             (None, Some(refusal)) => NotPublished::Refused(refusal),
             (None, None) => NotPublished::Silence,
         }
@@ -263,7 +263,7 @@ impl Directory {
             Some(ticket) => Event::NotPublished {
                 ticket,
                 name,
-                why: NotPublished::Taken(theirs),
+                why: NotPublished::Taken(Box::new(theirs)),
             },
             None => Event::Superseded { theirs },
         };

@@ -158,9 +158,9 @@ impl Directory {
         };
         let over = search.tries >= TRIES || search.found().is_some();
         if over {
-            self.end_search(id)
+            self.end_search(id);
         } else {
-            self.search_again(cx, id)
+            self.search_again(cx, id);
         }
     }
 

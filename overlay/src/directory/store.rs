@@ -114,7 +114,8 @@ impl Store {
         let until = now + (lifetime - age);
         match self.records.get_mut(&key) {
             Some(kept) if kept.expired => {
-                if bringer != Bringer::Publisher && rises_again(entry.record(), kept.entry.record()) {
+                let raised = rises_again(entry.record(), kept.entry.record());
+                if bringer != Bringer::Publisher && raised {
                     return Taken::Over;
                 }
             }

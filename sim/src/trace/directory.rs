@@ -48,7 +48,8 @@ pub(super) fn reply(names: &Names, reply: &Reply) -> String {
         Reply::Stored => "Stored".to_owned(),
         Reply::Other(other) => format!("Other: {}", entry(names, other)),
         Reply::Refused(refusal) => format!("Refused ({refusal})"),
-        Reply::Want(wanted) => format!("Want {}", wanted.len()),
+        Reply::Want { wanted, declined } if declined.is_empty() => format!("Want {}", wanted.len()),
+        Reply::Want { wanted, declined } => format!("Want {}, no keeper of {}", wanted.len(), declined.len()),
         Reply::Handed(others) => format!("Handed, {} others", others.len()),
     }
 }
