@@ -349,9 +349,12 @@ impl Application {
     }
 
     fn directory_event(&mut self, event: directory::Event) {
-        match event.ticket().map(|ticket| self.names.remove(&ticket)) {
-            Some(reply) => drop(reply.map(|reply| reply.send(event))),
-            None => tracing::warn!(?event, "a name that this node publishes has another record as well"),
+        let Some(ticket) = event.ticket() else {
+            tracing::warn!(?event, "a name that this node publishes has another record as well");
+            return;
+        };
+        if let Some(reply) = self.names.remove(&ticket) {
+            let _ = reply.send(event);
         }
     }
 

@@ -108,10 +108,10 @@ async fn run(plan: &Plan, seed: u64, fleet: &mut Fleet, report: &Report, nodes: 
 
 async fn start(nodes: usize, seed: u64, fleet: &mut Fleet, report: &Report) -> Result<(), Failure> {
     let begun = Instant::now();
-    report.progress(format!("starting {nodes} nodes"));
+    report.progress(&format!("starting {nodes} nodes"));
     fleet
         .start(nodes, |ready| {
-            report.progress(format!("{ready} of {nodes} nodes joined"));
+            report.progress(&format!("{ready} of {nodes} nodes joined"));
         })
         .await?;
     let took = as_ms(begun.elapsed());
@@ -129,7 +129,7 @@ async fn create(plan: &Plan, fleet: &Fleet, report: &Report) -> Result<Vec<Strin
     let mut created: Vec<Created> = Vec::new();
     while let Some(group) = creations.try_next().await? {
         created.push(group);
-        report.progress(format!("{} of {} groups created", created.len(), plan.groups.len()));
+        report.progress(&format!("{} of {} groups created", created.len(), plan.groups.len()));
     }
     let mut times: Vec<Duration> = created
         .iter()
@@ -174,7 +174,7 @@ fn why(error: &CallError) -> String {
 
 /// Waits until the groups' paths are up, and asks for each group's own bound, which follows from them.
 async fn bounds(plan: &Plan, groups: &[String], fleet: &Fleet, report: &Report) -> Result<Vec<Duration>, Failure> {
-    report.progress("waiting for the groups' paths".to_owned());
+    report.progress("waiting for the groups' paths");
     let until = Instant::now() + SETTLE;
     let asking: Vec<_> = groups
         .iter()

@@ -51,12 +51,12 @@ impl Report {
     }
 
     /// What is going on at the moment: a moving line on a terminal, a new line every few seconds elsewhere.
-    pub fn progress(&self, text: String) {
+    pub fn progress(&self, text: &str) {
         if !self.terminal && self.told.get().elapsed() >= PAUSE {
             self.told.set(Instant::now());
-            complain(&text);
+            complain(text);
         }
-        self.bar.set_message(shown(&text).into_owned());
+        self.bar.set_message(shown(text).into_owned());
         self.bar.tick();
     }
 
@@ -73,7 +73,7 @@ impl Report {
     pub fn told(&self, node: usize, group: (usize, &str), after: Duration) -> Result<(), Failure> {
         let text = format!("node {node} told of {} after {}", short(group.1), millis(as_ms(after)));
         if self.terminal {
-            self.progress(text);
+            self.progress(&text);
             return Ok(());
         }
         let object = json!({"event": "told", "node": node, "group": group.1, "after_ms": as_ms(after)});
