@@ -247,7 +247,8 @@ fn raw(output: Output, group: &GroupInfo) -> Result<(), Failure> {
         Some(bytes) => output.raw(&bytes),
         None => {
             let why = match group.state {
-                GroupState::Failed | GroupState::Closed | GroupState::Left => {
+                GroupState::Failed => "the group has failed: its application state is not kept",
+                GroupState::Closed | GroupState::Left => {
                     "the group is over here: its application state is not kept"
                 }
                 GroupState::Alive | GroupState::Creating => {

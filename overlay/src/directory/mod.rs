@@ -1,8 +1,8 @@
 //! The directory: signed records by key, kept by the five peers nearest to the key (protocol.md §3.1).
 //!
 //! A machine of the overlay like its links: it has inputs and outputs of its own and knows nothing of connections. As a keeper it answers the
-//! questions of others ([`keeping`], [`store`], [`claims`]) and hands records over when its leaf set changes ([`handover`]); for the layer
-//! above it publishes ([`publishing`]), searches and claims ([`searching`]). The overlay carries the questions to where they belong.
+//! questions of others (`keeping`, `store`, `claims`) and hands records over when its leaf set changes (`handover`); for the layer
+//! above it publishes (`publishing`), searches and claims (`searching`). The overlay carries the questions to where they belong.
 
 mod around;
 mod claims;
