@@ -57,6 +57,8 @@ impl Hash for Asking {
 struct Admission {
     asked: Asked,
     deadline: Time,
+    /// Number of the list that its first invitation brought.
+    list: u32,
 }
 
 /// The doors of our groups, and who stands before them.
@@ -70,6 +72,8 @@ pub(crate) struct Admissions {
     /// The application's last word on a peer, for repetitions of the same wish.
     answered: IndexMap<(GroupId, PeerId), (Asked, Refusal)>,
     under_way: HashMap<Key, Admission>,
+    /// By which of their own joins those came in who came after the creation.
+    came: HashMap<Key, u64>,
     newest: u64,
 }
 
@@ -82,12 +86,14 @@ impl Hash for Admissions {
             asking,
             answered,
             under_way,
+            came,
             newest,
         } = self;
         hash_map(doors, hasher);
         asking.as_slice().hash(hasher);
         answered.as_slice().hash(hasher);
         hash_map(under_way, hasher);
+        hash_map(came, hasher);
         (kept, newest).hash(hasher);
     }
 }
@@ -101,6 +107,22 @@ impl Admissions {
     /// Peers that wait for the application, words that are remembered, and invitations under way.
     pub(crate) fn sizes(&self) -> [usize; 3] {
         [self.asking.len(), self.answered.len(), self.under_way.len()]
+    }
+
+    /// Far ends that came in after the creation.
+    pub(crate) fn joined(&self) -> usize {
+        self.came.len()
+    }
+
+    /// The join by which this far end is in, or is about to come in; 0: it was invited when the group was created.
+    pub(crate) fn came_by(&self, key: Key) -> u64 {
+        let under_way = self.under_way.get(&key).map(|admission| admission.asked.number);
+        under_way.or(self.came.get(&key).copied()).unwrap_or_default()
+    }
+
+    /// The far end is in the group no more.
+    pub(crate) fn went_out(&mut self, key: Key) {
+        self.came.remove(&key);
     }
 
     /// Doors that are kept.
@@ -165,7 +187,7 @@ impl Groups {
             }
             Some((key, Standing::Asked)) => {
                 noted(step, way);
-                self.renew(key, asked);
+                self.renew(step, key, asked);
             }
             Some((_, Standing::Out)) => self.consider(step, slot, from, way, asked, true),
             None => self.consider(step, slot, from, way, asked, false),
@@ -190,14 +212,19 @@ impl Groups {
         step.push(Output::Reply { way, answer });
     }
 
-    /// A peer that has restarted, or asks for another role, wants what it says now.
-    fn renew(&mut self, key: Key, asked: Asked) {
-        if let Some(admission) = self.admissions.under_way.get_mut(&key) {
-            admission.asked = asked;
-            if let Some(far) = self.table.far_mut(key) {
-                far.observer = asked.observe;
-            }
+    /// A peer that has restarted, or asks for another role, wants what it says now. What it may have accepted before does not count any more:
+    /// that was another life, or another role.
+    fn renew(&mut self, step: &mut Step<'_>, key: Key, asked: Asked) {
+        let under_way = self.admissions.under_way.get_mut(&key);
+        let Some(admission) = under_way.filter(|admission| admission.asked != asked) else {
+            return;
+        };
+        admission.asked = asked;
+        if let Some(far) = self.table.far_mut(key) {
+            far.observer = asked.observe;
         }
+        self.end_invites(key);
+        self.invite(step, key);
     }
 
     /// The policy decides about a peer that is not in the group.
@@ -289,8 +316,12 @@ impl Groups {
             return;
         };
         (far.standing, far.observer) = (Standing::Asked, asked.observe);
-        let deadline = step.now + self.config.create_timeout;
-        self.admissions.under_way.insert(key, Admission { asked, deadline });
+        let admission = Admission {
+            asked,
+            deadline: step.now + self.config.create_timeout,
+            list: self.table.group(key.slot).map_or(0, |group| group.list),
+        };
+        self.admissions.under_way.insert(key, admission);
         self.invite(step, key);
     }
 
@@ -321,9 +352,12 @@ impl Groups {
 
     /// A peer that was being let in has accepted: it counts from now on.
     pub(crate) fn came_in(&mut self, step: &mut Step<'_>, key: Key) {
-        if self.admissions.under_way.remove(&key).is_none() {
+        let Some(admission) = self.admissions.under_way.remove(&key) else {
             return;
-        }
+        };
+        self.admissions.came.insert(key, admission.asked.number);
+        // Of a death that is still being worked off it is no part: it has accepted since.
+        self.spare(key);
         let (Some(group), Some(far)) = (self.table.group(key.slot), self.table.far(key)) else {
             return;
         };
@@ -334,6 +368,7 @@ impl Groups {
         if !observer {
             self.list_changed(step, key.slot);
         }
+        self.list_missed(step, key, admission.list);
     }
 
     /// "Its admission ends at `create_timeout`", or with its refusal: nobody has lost anything.
@@ -348,6 +383,7 @@ impl Groups {
 
     /// The place is a former member's from now on.
     pub(crate) fn put_out(&mut self, key: Key) {
+        self.admissions.went_out(key);
         if let Some(far) = self.table.far_mut(key) {
             (far.standing, far.live, far.hops) = (Standing::Out, false, 0);
             far.work = None;

@@ -55,7 +55,7 @@ impl Groups {
     }
 
     /// Doors and lists belong to groups of our own, invitations to those who come in to far ends of them.
-    fn bounds_of_doors(&self) -> [Bounded; 5] {
+    fn bounds_of_doors(&self) -> [Bounded; 7] {
         let [asking, answered, under_way] = self.admissions.sizes();
         let [telling, posts] = self.lists.sizes();
         let far: usize = self.table.groups().map(|group| group.far.len()).sum();
@@ -64,6 +64,8 @@ impl Groups {
             Bounded::new("peers that ask to come in", asking, MAX_ASKING),
             Bounded::new("words on such peers", answered, MAX_ANSWERED),
             Bounded::new("admissions", under_way, far),
+            Bounded::new("peers that came later", self.admissions.joined(), far),
+            Bounded::new("groups come into later", self.joins.joined(), self.as_member()),
             Bounded::new("lists on their way", telling.max(posts), far),
         ]
     }

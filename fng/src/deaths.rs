@@ -58,6 +58,13 @@ impl Groups {
         }
     }
 
+    /// This far end has come in since: no death that is still being worked off concerns it.
+    pub(crate) fn spare(&mut self, key: Key) {
+        for death in &mut self.deaths {
+            death.ends.retain(|other| *other != key);
+        }
+    }
+
     /// One batch.
     pub(crate) fn work_off_deaths(&mut self, step: &mut Step<'_>) {
         let mut left = match self.deaths.len() > MAX_DEATHS {

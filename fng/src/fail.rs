@@ -137,9 +137,12 @@ impl Groups {
         let (id, ends) = (self.table.id(group), group.far.len() as u32);
         self.end_checks(step, slot);
         self.end_list(slot);
+        self.joins.forget(slot);
         self.close_door(slot, &id);
         for index in 0..ends {
-            self.end_work(Key { slot, index });
+            let key = Key { slot, index };
+            self.end_work(key);
+            self.admissions.went_out(key);
         }
         self.table.remove(slot);
     }

@@ -154,7 +154,7 @@ impl Groups {
             checks: BTreeMap::new(),
             links: HashMap::new(),
             deaths: VecDeque::new(),
-            joins: Joins::default(),
+            joins: Joins::new(incarnation),
             admissions: Admissions::default(),
             departures: Departures::default(),
             lists: Lists::default(),
@@ -181,7 +181,7 @@ impl Groups {
                 Request::Join { group, observe, number } => {
                     self.on_asked_in(step, from, way, group, Asked { number, observe });
                 }
-                Request::Leave { group } => self.on_asked_out(step, from, way, group),
+                Request::Leave { group, came } => self.on_asked_out(step, from, way, group, came),
                 Request::Members { group, list, members } => self.on_members(step, from, way, group, list, members),
             },
             Input::Answered { post, from, answer } => self.on_answered(step, post, from, answer),

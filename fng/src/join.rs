@@ -44,21 +44,55 @@ pub(crate) struct Joins {
     groups: IndexMap<GroupId, Joining>,
     /// Postings whose answers count.
     posts: HashMap<u64, GroupId>,
-    /// Newest number of a join.
+    /// Newest number of a join: they begin at the life's own number, so that those of different lives differ.
     newest: u64,
+    /// By which of them this peer came into the groups in these places.
+    came: HashMap<u32, u64>,
 }
 
 /// For `branch`.
 impl Hash for Joins {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Joins { groups, posts, newest } = self;
+        let Joins {
+            groups,
+            posts,
+            newest,
+            came,
+        } = self;
         groups.as_slice().hash(hasher);
         hash_map(posts, hasher);
+        hash_map(came, hasher);
         newest.hash(hasher);
     }
 }
 
 impl Joins {
+    pub(crate) fn new(incarnation: u64) -> Joins {
+        Joins {
+            newest: incarnation,
+            ..Joins::default()
+        }
+    }
+
+    /// Groups that this peer came into by a join.
+    pub(crate) fn joined(&self) -> usize {
+        self.came.len()
+    }
+
+    /// The join by which this peer came into the group in this place; 0: it was invited when the group was created.
+    pub(crate) fn came_by(&self, slot: u32) -> u64 {
+        self.came.get(&slot).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn came_in(&mut self, slot: u32, asked: Option<Asked>) {
+        self.came.extend(asked.map(|asked| (slot, asked.number)));
+    }
+
+    /// The group is over.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        self.came.remove(&slot);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.groups.len()
     }
@@ -82,7 +116,7 @@ impl Joins {
     }
 
     fn begin(&mut self, group: GroupId, observe: bool, ticket: Ticket, deadline: Time) {
-        self.newest += 1;
+        self.newest = self.newest.wrapping_add(1);
         let asked = Asked {
             number: self.newest,
             observe,

@@ -143,7 +143,8 @@ impl Groups {
             1 => Ways::Direct,
             _ => Ways::Every { round: sent },
         };
-        let post = self.post(step, group.root, Request::Leave { group }, ways);
+        let came = self.joins.came_by(slot);
+        let post = self.post(step, group.root, Request::Leave { group, came }, ways);
         self.departures.posted(slot, post);
         let pause = backoff(&mut self.rng, timings.patience_floor / 8, timings.path_timeout, sent);
         self.timers.set(Timer::Leave(slot), (step.now + pause).min(over));
@@ -218,7 +219,8 @@ impl Groups {
     }
 
     /// Root: "The root lets go whoever asks, member or not (a repetition must be acknowledged again), releases the path, and goes on without it."
-    pub(crate) fn on_asked_out(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, group: GroupId) {
+    /// "◆ It names the `Join` by which the asker came in: one that came late does not put out somebody who has come back."
+    pub(crate) fn on_asked_out(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, group: GroupId, came: u64) {
         if group.root != self.us || self.silent.contains(&group) {
             return;
         }
@@ -227,7 +229,8 @@ impl Groups {
         };
         let answer = Answer::Left;
         step.push(Output::Reply { way, answer });
-        if let Some(key) = self.table.end_of(slot, &from) {
+        let same = |key: &Key| self.admissions.came_by(*key) == came || undone("leave-names-its-join");
+        if let Some(key) = self.table.end_of(slot, &from).filter(same) {
             self.take_for_accepted(step, key);
             self.part_with(step, key);
         }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{PeerId, PostId, Way, Ways};
+use fatebound_overlay::{PeerId, PostId, Way, Ways, undone};
 use fatebound_tree::GroupId;
 
 use crate::branch::hash_map;
@@ -101,6 +101,18 @@ impl Groups {
         (telling.left, telling.rounds) = (left, 0);
         self.timers
             .set_earlier(Timer::List(slot), step.now + timings.path_timeout / 8);
+    }
+
+    /// "◆ Whoever was invited with an older list … is told the newest when it has come in": others may have come or gone meanwhile.
+    pub(crate) fn list_missed(&mut self, step: &mut Step<'_>, key: Key, known: u32) {
+        let group = self.table.group(key.slot).filter(|group| group.list != known);
+        let timings = group.map(|group| self.table.timings(group));
+        if let Some(timings) = timings.filter(|_| !undone("list-missed")) {
+            let telling = self.lists.groups.entry(key.slot).or_default();
+            telling.left.insert(key.index);
+            self.timers
+                .set_earlier(Timer::List(key.slot), step.now + timings.path_timeout / 8);
+        }
     }
 
     /// Tells those who have not acknowledged the newest list.

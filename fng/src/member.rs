@@ -12,7 +12,7 @@ use fatebound_tree::{Cause, GroupId, PathId};
 use crate::config::Timings;
 use crate::groups::{Groups, Step, Timer};
 use crate::io::{Event, Output};
-use crate::message::{Answer, Invitation, MAX_LISTED, MAX_STATE, MAX_TAG};
+use crate::message::{Answer, Asked, Invitation, MAX_LISTED, MAX_STATE, MAX_TAG};
 use crate::notice::cut_refusal;
 use crate::reason::{Reason, Refusal};
 use crate::table::{Key, NewGroup, Role, Standing};
@@ -34,6 +34,7 @@ pub(crate) struct Waiting {
     timings: Timings,
     role: Role,
     list: u32,
+    asked: Option<Asked>,
 }
 
 /// For `branch`. Ways back are the overlay's own, and told apart by their words.
@@ -47,8 +48,9 @@ impl Hash for Waiting {
             timings,
             role,
             list,
+            asked,
         } = self;
-        (number, members, tag, timings, role, list).hash(hasher);
+        (number, members, tag, timings, role, list, asked).hash(hasher);
         format!("{way:?}").hash(hasher);
     }
 }
@@ -150,6 +152,7 @@ impl Groups {
             members: invitation.members.clone(),
             tag: invitation.tag.clone(),
             timings: invitation.timings,
+            asked: invitation.asked,
         };
         step.event(Event::Invited {
             group,
@@ -201,6 +204,7 @@ impl Groups {
             list: waiting.list,
             standing: Standing::Accepted,
         });
+        self.joins.came_in(slot, waiting.asked);
         let key = Key { slot, index: 0 };
         if let Some(work) = self.table.work_mut(key) {
             work.building = true;

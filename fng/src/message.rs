@@ -51,6 +51,8 @@ pub enum Request {
     Leave {
         /// The group, of the asked root.
         group: GroupId,
+        /// The `Join` by which the asker came in; 0: it was invited when the group was created.
+        came: u64,
     },
     /// Root to member or observer: "These are the members now." Answered by `Noted`.
     Members {
@@ -115,7 +117,7 @@ pub struct Invitation {
 /// Which `Join` an invitation answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Asked {
-    /// The asker's number.
+    /// The asker's number, of no other of its lives either.
     pub number: u64,
     /// As an observer.
     pub observe: bool,

@@ -537,7 +537,7 @@ impl Hub {
                 fng::message::Request::NeedRepair { groups } => count = groups.len(),
                 fng::message::Request::Fail(notice) => self.seen.group(notice.group),
                 fng::message::Request::Join { group, .. }
-                | fng::message::Request::Leave { group }
+                | fng::message::Request::Leave { group, .. }
                 | fng::message::Request::Members { group, .. } => self.seen.group(group),
             }
         }

@@ -196,7 +196,7 @@ fn request() -> impl Strategy<Value = Request> {
             observe,
             number
         }),
-        group().prop_map(|group| Request::Leave { group }),
+        (group(), any::<u64>()).prop_map(|(group, came)| Request::Leave { group, came }),
         (group(), any::<u32>(), vec(peer(), 0..4)).prop_map(|(group, list, members)| Request::Members {
             group,
             list,

@@ -43,7 +43,10 @@ pub enum Question {
         observe: bool,
         number: u8,
     },
-    LeaveGroup(Group),
+    LeaveGroup {
+        group: Group,
+        came: u64,
+    },
     Members {
         group: Group,
         list: u8,
@@ -112,7 +115,10 @@ impl Question {
                 observe: *observe,
                 number: (*number).into(),
             }),
-            Question::LeaveGroup(group) => above(&GroupRequest::Leave { group: group.of(seen) }),
+            Question::LeaveGroup { group, came } => above(&GroupRequest::Leave {
+                group: group.of(seen),
+                came: *came,
+            }),
             Question::Members { group, list, members } => above(&GroupRequest::Members {
                 group: group.of(seen),
                 list: (*list).into(),
