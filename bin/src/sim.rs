@@ -94,7 +94,7 @@ impl Hunt {
             peers: args.peers,
             groups: args.groups,
             setting: args.profile,
-            family: None,
+            ..Wishes::default()
         };
         let mut given = None;
         let drawn = args.peers.is_none() && args.groups.is_none() && args.profile.is_none();

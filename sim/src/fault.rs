@@ -5,7 +5,9 @@
 //!
 //! | text | meaning |
 //! | --- | --- |
-//! | `create g1 0 2,3` | peer 0 creates a group with 2 and 3 |
+//! | `create g1 0 2,3` | peer 0 creates a group with 2 and 3; about others who want to come in its application decides |
+//! | `create g1 0 2,3 open`, `… members`, `… listed 4,5` | anybody may come in, only former members, or these as well |
+//! | `join 5 g1`, `observe 5 g1`, `leave 2 g1`, `close 0 g1` | a peer wants to be a member or an observer, or to go; the root closes |
 //! | `signal 2 g1`, `silent 2 g1`, `check 2 g1` | a member signals, lets the group fail in silence, asks after it |
 //! | `publish 2 n0`, `lookup n0` | peer 2 publishes a name; every running peer looks it up |
 //! | `crash 3`, `vanish 3`, `stop 3`, `restart 3` | the process dies, the host dies, the peer stops in an orderly way, a new life begins |
@@ -41,6 +43,20 @@ pub struct GroupNumber(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameNumber(pub u32);
 
+/// Who may come into a group after its creation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// The root's application decides: in a run, by chance.
+    #[default]
+    Ask,
+    /// Anybody.
+    Open,
+    /// Former members.
+    Members,
+    /// Former members and these.
+    Listed(Vec<PeerIndex>),
+}
+
 /// Something that happens to a world from outside. Whatever makes no sense at its moment (to crash a dead peer) does nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
@@ -52,7 +68,17 @@ pub enum Fault {
         root: PeerIndex,
         /// The other members.
         members: Vec<PeerIndex>,
+        /// Who may come in later.
+        admit: Admission,
     },
+    /// A peer wants to be a member.
+    Join(PeerIndex, GroupNumber),
+    /// A peer wants to be an observer.
+    Observe(PeerIndex, GroupNumber),
+    /// A member or an observer wants to go.
+    Leave(PeerIndex, GroupNumber),
+    /// The root ends the group, which is no failure.
+    Close(PeerIndex, GroupNumber),
     /// A member signals.
     Signal(PeerIndex, GroupNumber),
     /// A member lets the group fail in silence.
@@ -128,6 +154,10 @@ impl Fault {
     pub fn kind(&self) -> &'static str {
         match self {
             Fault::Create { .. } => "create",
+            Fault::Join(..) => "join",
+            Fault::Observe(..) => "observe",
+            Fault::Leave(..) => "leave",
+            Fault::Close(..) => "close",
             Fault::Signal(..) => "signal",
             Fault::Silent(..) => "silent",
             Fault::Check(..) => "check",
@@ -165,7 +195,18 @@ impl Fault {
     /// The largest number of a peer in it.
     pub fn largest_peer(&self) -> Option<PeerIndex> {
         match self {
-            Fault::Create { root, members, .. } => members.iter().chain([root]).max().copied(),
+            Fault::Create {
+                root, members, admit, ..
+            } => {
+                let listed = match admit {
+                    Admission::Listed(peers) => &peers[..],
+                    _ => &[],
+                };
+                members.iter().chain([root]).chain(listed).max().copied()
+            }
+            Fault::Join(peer, _) | Fault::Observe(peer, _) | Fault::Leave(peer, _) | Fault::Close(peer, _) => {
+                Some(*peer)
+            }
             Fault::Signal(peer, _) | Fault::Silent(peer, _) | Fault::Check(peer, _) => Some(*peer),
             Fault::Publish(peer, _) => Some(*peer),
             Fault::Crash(peer) | Fault::Vanish(peer) | Fault::Stop(peer) | Fault::Restart(peer) => Some(*peer),
@@ -210,14 +251,35 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// What follows the members of a group.
+impl fmt::Display for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Admission::Ask => Ok(()),
+            Admission::Open => f.write_str(" open"),
+            Admission::Members => f.write_str(" members"),
+            Admission::Listed(peers) => write!(f, " listed {}", List(peers)),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind();
         match self {
-            Fault::Create { group, root, members } => write!(f, "{kind} {group} {} {}", root.0, List(members)),
-            Fault::Signal(peer, group) | Fault::Silent(peer, group) | Fault::Check(peer, group) => {
-                write!(f, "{kind} {} {group}", peer.0)
-            }
+            Fault::Create {
+                group,
+                root,
+                members,
+                admit,
+            } => write!(f, "{kind} {group} {} {}{admit}", root.0, List(members)),
+            Fault::Join(peer, group)
+            | Fault::Observe(peer, group)
+            | Fault::Leave(peer, group)
+            | Fault::Close(peer, group)
+            | Fault::Signal(peer, group)
+            | Fault::Silent(peer, group)
+            | Fault::Check(peer, group) => write!(f, "{kind} {} {group}", peer.0),
             Fault::Publish(peer, name) => write!(f, "{kind} {} {name}", peer.0),
             Fault::Lookup(name) => write!(f, "{kind} {name}"),
             Fault::Crash(peer)
@@ -258,8 +320,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Messages that adversaries look for, by their names.
-pub(crate) const MESSAGES: [(&str, MessageKind); 22] = [
+/// Messages that adversaries look for, by their names. Scenarios draw from the first [`OLD_MESSAGES`]; what came later is drawn by itself, or
+/// every seed would mean something else.
+pub(crate) const MESSAGES: [(&str, MessageKind); 26] = [
     ("hello", MessageKind::Hello),
     ("ping", MessageKind::Ping),
     ("pong", MessageKind::Pong),
@@ -282,7 +345,14 @@ pub(crate) const MESSAGES: [(&str, MessageKind); 22] = [
     ("status", MessageKind::Status),
     ("records", MessageKind::Records),
     ("directory", MessageKind::Directory),
+    ("join-group", MessageKind::JoinGroup),
+    ("leave-group", MessageKind::LeaveGroup),
+    ("left", MessageKind::Left),
+    ("members", MessageKind::Members),
 ];
+
+/// Messages about overlay, links, paths, and groups that stay as they were created.
+pub(crate) const OLD_MESSAGES: usize = 21;
 
 fn message_name(kind: MessageKind) -> &'static str {
     let named = MESSAGES.iter().find(|(_, named)| *named == kind);
@@ -371,8 +441,15 @@ fn adversary(message: &str, share: &str, reaction: Reaction) -> Result<Fault, Pa
 }
 
 /// How each fault is written, for errors: the same examples as above.
-const SHAPES: [(&str, &str); 32] = [
-    ("create", "create g1 0 2,3"),
+const SHAPES: [(&str, &str); 36] = [
+    (
+        "create",
+        "create g1 0 2,3` or `create g1 0 2,3 open` or `create g1 0 2,3 members` or `create g1 0 2,3 listed 4,5",
+    ),
+    ("join", "join 5 g1"),
+    ("observe", "observe 5 g1"),
+    ("leave", "leave 2 g1"),
+    ("close", "close 0 g1"),
     ("signal", "signal 2 g1"),
     ("silent", "silent 2 g1"),
     ("check", "check 2 g1"),
@@ -415,11 +492,16 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Fault, ParseFaultError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let fault = match words[..] {
-            ["create", number, root, members] => Fault::Create {
-                group: group(number)?,
-                root: peer(root)?,
-                members: peers(members)?,
-            },
+            ["create", number, root, members] => create(number, root, members, Admission::Ask)?,
+            ["create", number, root, members, "open"] => create(number, root, members, Admission::Open)?,
+            ["create", number, root, members, "members"] => create(number, root, members, Admission::Members)?,
+            ["create", number, root, members, "listed", listed] => {
+                create(number, root, members, Admission::Listed(peers(listed)?))?
+            }
+            ["join", who, of] => Fault::Join(peer(who)?, group(of)?),
+            ["observe", who, of] => Fault::Observe(peer(who)?, group(of)?),
+            ["leave", who, of] => Fault::Leave(peer(who)?, group(of)?),
+            ["close", who, of] => Fault::Close(peer(who)?, group(of)?),
             ["signal", who, of] => Fault::Signal(peer(who)?, group(of)?),
             ["silent", who, of] => Fault::Silent(peer(who)?, group(of)?),
             ["check", who, of] => Fault::Check(peer(who)?, group(of)?),
@@ -435,6 +517,15 @@ impl FromStr for Fault {
         };
         Ok(fault)
     }
+}
+
+fn create(number: &str, root: &str, members: &str, admit: Admission) -> Result<Fault, ParseFaultError> {
+    Ok(Fault::Create {
+        group: group(number)?,
+        root: peer(root)?,
+        members: peers(members)?,
+        admit,
+    })
 }
 
 /// What happens to wires, connections and hosts.

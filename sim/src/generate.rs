@@ -4,6 +4,7 @@
 //! from all the others. After its faults a scenario either calms down at once or lasts for another bound as it is, so that a partition also
 //! outlives the bound; then it stays calm for a bound, so that everything that has to be settled is.
 
+mod comings;
 mod hunted;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::PeerIndex;
 use crate::adversary::{Adversary, Reaction};
-use crate::fault::{self, Fault, GroupNumber, NameNumber};
+use crate::fault::{self, Admission, Fault, GroupNumber, NameNumber};
 use crate::schedule::Scenario;
 use crate::setting::Setting;
 
@@ -53,10 +54,12 @@ pub enum Family {
     Silent,
     /// Somebody vanishes or signals while an adversary meets every word about it: the failure has to travel hop by hop, over time limits.
     Hunted,
+    /// Episodes of all the others, and peers come into groups and go out of them.
+    Comings,
 }
 
 /// All families, with their names.
-pub const FAMILIES: [(Family, &str); 15] = [
+pub const FAMILIES: [(Family, &str); 16] = [
     (Family::Mixed, "mixed"),
     (Family::Crash, "crash"),
     (Family::Restart, "restart"),
@@ -72,6 +75,7 @@ pub const FAMILIES: [(Family, &str); 15] = [
     (Family::Signal, "signal"),
     (Family::Hunted, "hunted"),
     (Family::Silent, "silent"),
+    (Family::Comings, "comings"),
 ];
 
 /// Of these, the families that are drawn. One that came later is played when it is asked for: else it would change what every seed means.
@@ -91,6 +95,8 @@ pub struct Wishes {
     pub setting: Option<Setting>,
     /// With faults of this family.
     pub family: Option<Family>,
+    /// Whether peers come into groups and go out of them, besides the faults; `None`: in half of all scenarios.
+    pub comings: Option<bool>,
 }
 
 /// The fewest and the most faults of a scenario, about: an episode is not cut short.
@@ -134,13 +140,14 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
         draw.span + if draw.rng.random() { Duration::ZERO } else { bound }
     };
     draw.push(calm, Fault::Calm);
+    let comings = draw.comings(seed, family, wishes.comings, calm);
     let quiet = calm + bound + 4 * setting.config().overlay.maintenance_interval;
     let names = if matches!(setting, Setting::Preset(_)) {
         Vec::new()
     } else {
         draw.names(seed, quiet)
     };
-    let mut schedule = draw.creations();
+    let mut schedule = draw.creations(comings.as_deref());
     let until = names.last().map_or(Duration::ZERO, |(at, _)| *at) + ANSWERED;
     schedule.extend(names);
     schedule.append(&mut draw.faults);
@@ -192,12 +199,15 @@ impl Draw {
         }
     }
 
-    fn creations(&self) -> Vec<(Duration, Fault)> {
+    /// With these doors, if somebody may come in.
+    fn creations(&self, doors: Option<&[Admission]>) -> Vec<(Duration, Fault)> {
         let create = |(number, group): (usize, &Planned)| {
+            let door = doors.and_then(|doors| doors.get(number));
             let fault = Fault::Create {
                 group: GroupNumber(number as u32),
                 root: group.root,
                 members: group.members.clone(),
+                admit: door.cloned().unwrap_or_default(),
             };
             (group.at, fault)
         };
@@ -244,7 +254,7 @@ impl Draw {
 
     fn episodes(&mut self, family: Family, least: usize) {
         while self.faults.len() < least {
-            let this = if family == Family::Mixed {
+            let this = if matches!(family, Family::Mixed | Family::Comings) {
                 self.pure_family()
             } else {
                 family
@@ -322,7 +332,7 @@ impl Draw {
     fn episode(&mut self, family: Family) {
         let at = self.when();
         match family {
-            Family::Mixed | Family::Hunted => {}
+            Family::Mixed | Family::Hunted | Family::Comings => {}
             Family::Crash => self.crash(at),
             Family::Restart => self.restart(at),
             Family::Pause => self.pause(at),
@@ -484,7 +494,7 @@ impl Draw {
 
     /// An adversary, and something for it to do harm to.
     fn adversary(&mut self, at: Duration) {
-        let (_, kind) = fault::MESSAGES[self.rng.random_range(0..fault::MESSAGES.len())];
+        let (_, kind) = fault::MESSAGES[self.rng.random_range(0..fault::OLD_MESSAGES)];
         let share = if self.rng.random() { 1.0 } else { self.share(1.0) };
         let reaction = match self.rng.random_range(0..6) {
             0 | 1 => Reaction::BreakSession,

@@ -4,18 +4,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use fatebound_machine::Command;
-use fatebound_machine::fng::{Command as Order, Ticket};
+use fatebound_machine::fng::{Admit, Command as Order, Event as Of, Refusal, Ticket};
 use fatebound_machine::overlay::directory::{self, Kind as NameKind, Name, Order as Later, Publication};
-use fatebound_machine::overlay::{Time, signatures};
+use fatebound_machine::overlay::{PeerId, Time, signatures};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::checkers::{Checkers, Report, Violation};
-use crate::fault::{Fault, GroupNumber, NameNumber};
+use crate::fault::{Admission, Fault, GroupNumber, NameNumber};
 use crate::observe::{Observation, Observe};
 use crate::schedule::Scenario;
 use crate::statistics::Statistics;
 use crate::trace::{Filter, Kind, Tracer};
 use crate::world::State;
-use crate::{PeerIndex, World};
+use crate::{GroupId, PeerIndex, World};
 
 /// Peers through which all others join, and they through one another.
 const BOOTSTRAP: usize = 3;
@@ -93,6 +95,8 @@ fn play(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)) ->
         world,
         checkers,
         statistics: Statistics::of(scenario),
+        asked: Vec::new(),
+        whim: StdRng::seed_from_u64(scenario.seed ^ 0x0d00_7057_0077_0000),
     };
     if joined {
         run.play(scenario);
@@ -177,6 +181,10 @@ struct Run<'a> {
     statistics: Statistics,
     /// When all had joined.
     start: Time,
+    /// Whom roots' applications have to decide about: root, group, peer …
+    asked: Vec<(PeerIndex, GroupId, PeerId)>,
+    /// … and by what.
+    whim: StdRng,
 }
 
 impl Run<'_> {
@@ -203,6 +211,7 @@ impl Run<'_> {
 
     fn look(&mut self) {
         self.follow();
+        self.decide();
         self.checkers.book.feel(&self.world);
         self.checkers.look(&self.world);
         if let Some(trace) = &mut self.trace {
@@ -220,6 +229,27 @@ impl Run<'_> {
             trace.lines(&self.world, &observations);
         }
         self.checkers.follow(&self.world, &observations);
+        let asked = |seen: &Observation| match seen.of_groups() {
+            Some((root, Of::Asked { group, peer, .. })) => Some((root, *group, *peer)),
+            _ => None,
+        };
+        self.asked
+            .extend(observations.iter().filter_map(|(_, seen)| asked(seen)));
+    }
+
+    /// Roots whose applications were asked let most peers in, keep some out, and now and then say nothing.
+    fn decide(&mut self) {
+        for (root, group, peer) in std::mem::take(&mut self.asked) {
+            let refusal = match self.whim.random_range(0..8) {
+                0 => Some(Refusal::NotAdmitted),
+                1 => continue,
+                _ => None,
+            };
+            let admit = Order::Admit { group, peer, refusal };
+            if self.world.peers[root.0].state == State::Running {
+                self.world.command(root, Command::Group(admit));
+            }
+        }
     }
 
     fn apply(&mut self, fault: &Fault) {
@@ -235,7 +265,16 @@ impl Run<'_> {
     /// The fault happens, unless it makes no sense at this moment.
     fn happens(&mut self, fault: &Fault) -> bool {
         match fault {
-            Fault::Create { group, root, members } => self.create(*group, *root, members),
+            Fault::Create {
+                group,
+                root,
+                members,
+                admit,
+            } => self.create(*group, *root, members, admit),
+            Fault::Join(peer, group) => self.come(*peer, *group, false),
+            Fault::Observe(peer, group) => self.come(*peer, *group, true),
+            Fault::Leave(peer, group) => self.go(*peer, *group),
+            Fault::Close(peer, group) => self.is_root(*peer, *group) && self.go(*peer, *group),
             Fault::Signal(peer, group) => self.order(*peer, *group, |group| Order::Signal {
                 group,
                 text: "signal".into(),
@@ -336,12 +375,36 @@ impl Run<'_> {
         true
     }
 
-    fn create(&mut self, number: GroupNumber, root: PeerIndex, members: &[PeerIndex]) -> bool {
+    fn come(&mut self, peer: PeerIndex, number: GroupNumber, observe: bool) -> bool {
+        let ticket = self.ticket();
+        self.order(peer, number, |group| Order::Join {
+            ticket,
+            group,
+            observe,
+            timeout: None,
+        })
+    }
+
+    fn go(&mut self, peer: PeerIndex, number: GroupNumber) -> bool {
+        let ticket = self.ticket();
+        self.order(peer, number, |group| Order::Leave { ticket, group })
+    }
+
+    fn is_root(&self, peer: PeerIndex, number: GroupNumber) -> bool {
+        let group = self.checkers.book.numbered(number);
+        group.is_some_and(|group| self.checkers.book.groups[&group].root == peer)
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.world.tickets += 1;
+        Ticket(self.world.tickets)
+    }
+
+    fn create(&mut self, number: GroupNumber, root: PeerIndex, members: &[PeerIndex], admit: &Admission) -> bool {
         if self.world.peers[root.0].state != State::Running {
             return false;
         }
-        self.world.tickets += 1;
-        let ticket = Ticket(self.world.tickets);
+        let ticket = self.ticket();
         let others: Vec<PeerIndex> = members.iter().copied().filter(|member| *member != root).collect();
         self.checkers.book.will_create(root, ticket, number, &others);
         let create = Order::Create {
@@ -350,7 +413,12 @@ impl Run<'_> {
             tag: None,
             state: Vec::new(),
             timeout: None,
-            admit: fatebound_machine::fng::Admit::default(),
+            admit: match admit {
+                Admission::Ask => Admit::Ask,
+                Admission::Open => Admit::Open,
+                Admission::Members => Admit::Members,
+                Admission::Listed(peers) => Admit::Listed(peers.iter().map(|peer| self.world.id(*peer)).collect()),
+            },
         };
         self.world.command(root, Command::Group(create));
         true
@@ -393,7 +461,7 @@ impl Run<'_> {
         true
     }
 
-    fn order(&mut self, peer: PeerIndex, number: GroupNumber, order: impl FnOnce(crate::GroupId) -> Order) -> bool {
+    fn order(&mut self, peer: PeerIndex, number: GroupNumber, order: impl FnOnce(GroupId) -> Order) -> bool {
         let runs = self.world.peers[peer.0].state == State::Running;
         let Some(group) = self.checkers.book.numbered(number).filter(|_| runs) else {
             return false;

@@ -64,7 +64,14 @@ impl Statistics {
         self.runs_with.insert(fault.kind(), 1);
         let harmless = matches!(
             fault,
-            Fault::Create { .. } | Fault::Calm | Fault::Publish(..) | Fault::Lookup(_)
+            Fault::Create { .. }
+                | Fault::Join(..)
+                | Fault::Observe(..)
+                | Fault::Leave(..)
+                | Fault::Close(..)
+                | Fault::Calm
+                | Fault::Publish(..)
+                | Fault::Lookup(_)
         );
         self.faults += u64::from(!harmless);
     }

@@ -30,7 +30,7 @@ pub struct SimArgs {
     /// Timings: brisk, sparse, tight or far (short bounds, for many runs), or a preset: local, lan, wan, fuse [default: drawn]
     #[arg(long, value_name = "P")]
     pub profile: Option<Setting>,
-    /// Which faults: mixed, crash, restart, pause, partition, hunted and others, or a file as --save writes it [default: drawn]
+    /// Which faults: mixed, crash, restart, pause, partition, hunted, comings and others, or a file as --save writes it [default: drawn]
     #[arg(long, value_name = "NAME|FILE")]
     pub faults: Option<String>,
     /// Play one saved run again and show what happens

@@ -248,9 +248,7 @@ fn raw(output: Output, group: &GroupInfo) -> Result<(), Failure> {
         None => {
             let why = match group.state {
                 GroupState::Failed => "the group has failed: its application state is not kept",
-                GroupState::Closed | GroupState::Left => {
-                    "the group is over here: its application state is not kept"
-                }
+                GroupState::Closed | GroupState::Left => "the group is over here: its application state is not kept",
                 GroupState::Alive | GroupState::Creating => {
                     "the group has no application state, as far as this node knows"
                 }

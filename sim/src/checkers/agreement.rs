@@ -6,6 +6,10 @@
 //! which it was stopped is added. That root and member cannot reach each other counts as long as it lasts: when the network mends, the
 //! clock is wound back. A signal (P3) is told to its own member first, so it starts the clock like every other notification.
 //!
+//! Who comes in later is a member from then on, and who goes is one until the root has let it go. An observer is owed the same word, but its end
+//! starts no clock; that it cannot reach the root is told to nobody but itself, so it has a clock of its own, as has everybody who is about
+//! to come or go. A group that its root closes is over like one that has failed.
+//!
 //! The bound is the group's own, as its root knew it when the clock started: "a repair may lengthen a path" (protocol.md §7), so for a
 //! member whose path the root repairs after that it is the configuration's, and so it is where the root's word was not known.
 
@@ -26,8 +30,10 @@ use crate::{GroupId, PeerIndex, World};
 pub(super) struct Agreement {
     /// Groups whose root and some member cannot reach each other, and since when.
     apart: BTreeMap<GroupId, Time>,
-    /// The bound of each group's own, as its root knew it at the last look before the clock started.
-    own: BTreeMap<GroupId, Duration>,
+    /// Members and observers that cannot reach their root, and since when.
+    alone: BTreeMap<(GroupId, PeerIndex), Time>,
+    /// The bound of each group's own, as its root knew it at the last look before the clock started, and when that was.
+    own: BTreeMap<GroupId, (Time, Duration)>,
     /// Members whose paths have broken at their roots since then.
     rebuilt: BTreeSet<(GroupId, PeerIndex)>,
 }
@@ -48,16 +54,19 @@ impl Agreement {
         peer: PeerIndex,
         member: &Membership,
     ) -> Option<(Time, Time)> {
-        let trigger = self.trigger(id, group)?;
+        let alone = self.alone.get(&(*id, peer)).copied();
+        let trigger = self.trigger(id, group).into_iter().chain(alone).min()?;
         let resumed = book.last_idle(peer);
         let from = trigger.max(member.since).max(resumed);
         let idle = book.idle_within(group.root, trigger, book.now);
-        Some((from, from + self.bound(book, id, peer) + idle))
+        Some((from, from + self.bound(book, id, peer, member) + idle))
     }
 
-    fn bound(&self, book: &Book, id: &GroupId, peer: PeerIndex) -> Duration {
-        let own = self.own.get(id).filter(|_| !self.rebuilt.contains(&(*id, peer)));
-        own.map_or(book.bound, |own| own.mul_f64(book.slowness()))
+    /// Whoever came later than the root was asked is not in the bound that it knew.
+    fn bound(&self, book: &Book, id: &GroupId, peer: PeerIndex, member: &Membership) -> Duration {
+        let own = self.own.get(id).filter(|(at, _)| member.since <= *at);
+        let own = own.filter(|_| !self.rebuilt.contains(&(*id, peer)));
+        own.map_or(book.bound, |(_, own)| own.mul_f64(book.slowness()))
     }
 
     fn ask_roots(&mut self, world: &World, book: &Book) {
@@ -68,7 +77,7 @@ impl Agreement {
             self.rebuilt.retain(|(other, _)| other != id);
             let view = world.machine(group.root).and_then(|machine| machine.group(id));
             match view {
-                Some(view) => self.own.insert(*id, view.notification_bound),
+                Some(view) => self.own.insert(*id, (book.now, view.notification_bound)),
                 None => self.own.remove(id),
             };
         }
@@ -90,10 +99,17 @@ impl Agreement {
         for (id, group) in &book.groups {
             let reaches = |peer: &PeerIndex| *peer == group.root || reachable(world, group.root, *peer);
             let open = group.members.values().any(|member| member.told.is_none());
-            if !open || group.members.keys().all(reaches) {
+            if !open || group.counted.iter().all(reaches) {
                 self.apart.remove(id);
             } else {
                 self.apart.entry(*id).or_insert(book.now);
+            }
+            for (peer, member) in &group.members {
+                if member.told.is_some() || reaches(peer) {
+                    self.alone.remove(&(*id, *peer));
+                } else {
+                    self.alone.entry((*id, *peer)).or_insert(book.now);
+                }
             }
         }
     }
@@ -109,7 +125,7 @@ impl Checker for Agreement {
             Some((peer, fng::Event::Repairing { path, .. })) if book.index(&path.group.root) == Some(peer) => {
                 return self.breaks(book, path);
             }
-            Some((peer, fng::Event::Failed { group, .. })) => (peer, group),
+            Some((peer, fng::Event::Failed { group, .. } | fng::Event::Closed { group, .. })) => (peer, group),
             _ => return,
         };
         let Some(group) = book.groups.get(id) else { return };

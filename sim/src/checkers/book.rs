@@ -1,6 +1,6 @@
 //! What is known of a run from outside: who lives since when, who is a member of what, what has been told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fatebound_machine::fng::{self, Reason, Refusal, Ticket};
@@ -37,14 +37,18 @@ pub struct PeerRecord {
     pub slow: bool,
 }
 
-/// That a peer is, or was, a member of a group.
+/// That a peer is, or was, a member or an observer of a group: the latest time, if it has come more than once.
 #[derive(Clone, Debug)]
 pub struct Membership {
     /// In which life.
     pub life: u32,
     /// Since when: the root since it began the creation.
     pub since: Time,
-    /// When it was told that the group failed.
+    /// Whether it only observes.
+    pub observer: bool,
+    /// When it asked to go: it has no word any more.
+    pub leaving: Option<Time>,
+    /// When it was told the last word: that the group failed, or is closed, or that it has left.
     pub told: Option<Time>,
 }
 
@@ -70,19 +74,34 @@ pub struct GroupRecord {
     pub begun: Time,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// Whoever is or was a member, the root included.
+    /// Whoever is or was a member or an observer, the root included.
     pub members: BTreeMap<PeerIndex, Membership>,
-    /// Members whose lives have ended, and when.
+    /// Whose end fails the group: the root, whoever accepted at its creation, and whoever has come in since; until the root lets them go.
+    pub counted: BTreeSet<PeerIndex>,
+    /// Of these, whose lives have ended, and when; or when they began to count, if that came later.
     pub ended: BTreeMap<PeerIndex, Time>,
-    /// When somebody was first told that it failed, and why.
+    /// When somebody who counts was first told that it failed, and why.
     pub first_told: Option<(Time, Reason)>,
+    /// When its root closed it.
+    pub closed: Option<Time>,
 }
 
 impl GroupRecord {
     /// When it was settled that the group fails: a member was told, or a member's life ended.
-    pub fn over(&self) -> Option<Time> {
+    pub fn fails(&self) -> Option<Time> {
         let told = self.first_told.iter().map(|(at, _)| *at);
         told.chain(self.ended.values().copied()).min()
+    }
+
+    /// When it was settled that the group ends: it fails, or its root closed it.
+    pub fn over(&self) -> Option<Time> {
+        self.fails().into_iter().chain(self.closed).min()
+    }
+
+    /// Whether this peer's end, or its word, may fail the group: it counts, or it is a member that the root has yet to hear of.
+    pub fn is_somebody(&self, peer: PeerIndex) -> bool {
+        let member = self.members.get(&peer);
+        self.counted.contains(&peer) || member.is_some_and(|member| !member.observer && member.told.is_none())
     }
 
     /// Every member that has accepted and everybody whom the root has yet to hear: the root and whom it asked.
@@ -108,8 +127,10 @@ pub struct Book {
     felt: Time,
     /// `link_interval`.
     pub link_interval: Duration,
-    /// How long a creation may take.
+    /// How long a creation may take, or a peer's wish to come in.
     pub create_timeout: Duration,
+    /// How long a member asks its root at most.
+    pub member_timeout: Duration,
     /// The last fault, or whatever else disturbed the world.
     pub disturbed: Time,
     /// Peers that have shut down, until somebody ends their processes.
@@ -138,6 +159,7 @@ impl Book {
             felt: world.now(),
             link_interval: config.overlay.link_interval,
             create_timeout: config.groups.create_timeout,
+            member_timeout: config.groups.timings.member_timeout,
             disturbed: world.now(),
             stopped: Vec::new(),
             ids: world.by_id.clone(),
@@ -233,7 +255,14 @@ impl Book {
             } => self.told(at, *peer, event),
             Observation::Disturbed(disturbance) => self.disturb(at, *disturbance),
             Observation::Ordered {
-                command: Command::Group(_) | Command::Shutdown,
+                peer,
+                command: Command::Group(command),
+            } => {
+                self.disturbed = at;
+                self.ordered(at, *peer, command);
+            }
+            Observation::Ordered {
+                command: Command::Shutdown,
                 ..
             } => self.disturbed = at,
             Observation::Told {
@@ -241,6 +270,19 @@ impl Book {
                 event: Event::Stopped,
             } => self.stopped.push(*peer),
             _ => {}
+        }
+    }
+
+    /// A member or an observer that wants to go is about to.
+    fn ordered(&mut self, at: Time, peer: PeerIndex, command: &fng::Command) {
+        let fng::Command::Leave { group, .. } = command else {
+            return;
+        };
+        let life = self.peers[peer.0].life;
+        let record = self.groups.get_mut(group).filter(|record| record.root != peer);
+        let member = record.and_then(|record| record.members.get_mut(&peer));
+        if let Some(member) = member.filter(|member| member.life == life && member.told.is_none()) {
+            member.leaving.get_or_insert(at);
         }
     }
 
@@ -271,7 +313,8 @@ impl Book {
         let life = self.peers[peer.0].life;
         if self.peers[peer.0].doing != Doing::Over {
             for group in self.groups.values_mut() {
-                if group.members.get(&peer).is_some_and(|member| member.life == life) {
+                let same = group.members.get(&peer).is_some_and(|member| member.life == life);
+                if same && group.counted.contains(&peer) {
                     group.ended.entry(peer).or_insert(at);
                 }
             }
@@ -284,6 +327,8 @@ impl Book {
         let membership = Membership {
             life,
             since: at,
+            observer: matches!(event, fng::Event::Observing { .. }),
+            leaving: None,
             told: None,
         };
         match event {
@@ -299,14 +344,19 @@ impl Book {
                     begun: at,
                     outcome: None,
                     members: BTreeMap::from([(peer, membership)]),
+                    counted: BTreeSet::from([peer]),
                     ended: BTreeMap::new(),
                     first_told: None,
+                    closed: None,
                 };
                 self.groups.insert(*group, record);
             }
-            fng::Event::Joined { group } => {
+            fng::Event::Joined { group } | fng::Event::Observing { group } => {
                 if let Some(record) = self.groups.get_mut(group) {
                     record.members.insert(peer, membership);
+                    if record.outcome.is_none() && record.asked.contains(&peer) {
+                        record.counted.insert(peer);
+                    }
                     // "A member that accepted in its new life would be wronged" (protocol.md §6): it is a member again.
                     record.ended.remove(&peer);
                 }
@@ -318,7 +368,55 @@ impl Book {
                 ..
             } => self.outcome(at, group, Some(refusals.clone())),
             fng::Event::Failed { group, reason } => self.failed(at, peer, group, reason),
+            fng::Event::Closed { group, .. } | fng::Event::Left { group } => {
+                self.told_last(at, peer, group);
+                let closed = matches!(event, fng::Event::Closed { .. });
+                let record = self
+                    .groups
+                    .get_mut(group)
+                    .filter(|record| closed && record.root == peer);
+                if let Some(record) = record {
+                    record.closed.get_or_insert(at);
+                }
+            }
+            fng::Event::CameIn {
+                group,
+                peer: guest,
+                observer: false,
+            } => self.came_in(at, group, guest),
+            fng::Event::WentOut { group, peer: guest, .. } => {
+                let guest = self.index(guest);
+                if let Some((record, guest)) = self.groups.get_mut(group).zip(guest) {
+                    record.counted.remove(&guest);
+                    record.ended.remove(&guest);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// A peer counts from now on. Should its life be over already, so is the group.
+    fn came_in(&mut self, at: Time, group: &GroupId, guest: &PeerId) {
+        let guest = self.index(guest);
+        let Some((record, guest)) = self.groups.get_mut(group).zip(guest) else {
+            return;
+        };
+        record.counted.insert(guest);
+        let peer = &self.peers[guest.0];
+        let lives =
+            |member: &Membership| peer.life == member.life && peer.doing != Doing::Over && member.told.is_none();
+        if !record.members.get(&guest).is_some_and(lives) {
+            record.ended.entry(guest).or_insert(at);
+        }
+    }
+
+    fn told_last(&mut self, at: Time, peer: PeerIndex, group: &GroupId) {
+        let member = self
+            .groups
+            .get_mut(group)
+            .and_then(|record| record.members.get_mut(&peer));
+        if let Some(member) = member {
+            member.told.get_or_insert(at);
         }
     }
 
@@ -332,8 +430,13 @@ impl Book {
         let Some(record) = self.groups.get_mut(group) else {
             return;
         };
-        if let Some(member) = record.members.get_mut(&peer) {
-            member.told.get_or_insert(at);
+        let Some(member) = record.members.get_mut(&peer) else {
+            return;
+        };
+        member.told.get_or_insert(at);
+        // An observer or a leaver fails the group for itself alone, and whoever does not count yet may not be heard.
+        let alone = member.observer || member.leaving.is_some() || matches!(reason, Reason::NotMember { .. });
+        if record.counted.contains(&peer) && !alone {
             record.first_told.get_or_insert_with(|| (at, reason.clone()));
         }
     }

@@ -10,13 +10,16 @@ mod book;
 mod bounds;
 mod creation;
 mod leftovers;
+mod lists;
 mod memory;
 mod names;
+mod nobody;
 mod once;
 mod reach;
 mod routing;
 mod silence;
 mod stranger;
+mod wishes;
 
 use std::fmt;
 
@@ -99,7 +102,10 @@ impl Checkers {
                 Box::new(agreement::Agreement::default()),
                 Box::new(once::Once::default()),
                 Box::new(stranger::Stranger::default()),
+                Box::new(nobody::Nobody),
                 Box::new(creation::Creation),
+                Box::new(wishes::Wishes::default()),
+                Box::new(lists::Lists),
                 Box::new(memory::Memory::default()),
                 Box::new(silence::Silence),
                 Box::new(leftovers::Leftovers),

@@ -2,11 +2,13 @@
 //! members, is repaired and never reaches the application, as long as root and member have a working direct connection, or a working path
 //! through one neighbour common to both" (protocol.md §1).
 //!
-//! When a group that was created fails first, there has to be a reason within the last bound: a member ended, was stopped or gave the
-//! group up, or root and some member had, at some moment of this time, neither a working direct connection nor one common neighbour who
+//! When a group that was created fails first, there has to be a reason within the last bound: a member (not an observer, nor somebody whom the
+//! root has let go) ended, was stopped or gave the group up, or root and some member had, at some moment of this time, neither a working direct connection nor one common neighbour who
 //! had a working connection to both. (Someone who is neighbour of both for the whole of that time counts; a relay of several is none.)
 //!
 //! Connections that go silent are no excuse, as long as new ones work; nor is a host that has moved.
+//!
+//! The same is asked when somebody hears that a group has failed which its root had closed: closing is no failure.
 //!
 //! A firewall that refuses dials between root and member is excused: a refusal at a proven address proves a death (protocol.md §4), and this is
 //! a failure between two members, not one of a stranger.
@@ -17,7 +19,7 @@ use fatebound_machine::fng;
 use fatebound_machine::fng::Reason;
 use fatebound_machine::overlay::Time;
 
-use super::{Book, Checker, GroupRecord, Report, name, works};
+use super::{Book, Checker, GroupRecord, Membership, Report, name, works};
 use crate::observe::Observation;
 use crate::wire::Dials;
 use crate::world::pair;
@@ -69,12 +71,16 @@ impl Stranger {
         }
         let since = Time::ZERO + at.elapsed().saturating_sub(book.bound);
         let root_is_well = self.is_well(book, group.root, since);
-        let asked = &group.asked;
         let protected =
             |member: &PeerIndex| self.is_well(book, *member, since) && self.protected(book, group.root, *member, since);
-        if root_is_well && asked.iter().all(protected) {
+        if root_is_well && whose_trouble(group, since).iter().all(protected) {
+            let closed = if group.closed.is_some() {
+                ", which was closed,"
+            } else {
+                ""
+            };
             let what = format!(
-                "{} failed ({reason}), although root and members could always talk",
+                "{}{closed} failed ({reason}), although root and members could always talk",
                 name(book, id)
             );
             report.broken(self.promise(), at, peer, what);
@@ -93,7 +99,20 @@ impl Stranger {
 /// Nobody has been told, nobody has ended, and all had accepted.
 fn is_first_alarm(group: &GroupRecord, peer: PeerIndex) -> bool {
     let created = group.outcome.as_ref().is_some_and(|outcome| outcome.refusals.is_none());
-    created && group.over().is_none() && group.members.contains_key(&peer)
+    let alone = |member: &Membership| member.observer || member.told.is_some();
+    created && group.fails().is_none() && group.members.get(&peer).is_some_and(|member| !alone(member))
+}
+
+/// Those, besides the root, with whom something may have been wrong since then: who counts, or was about to, or has just been told.
+fn whose_trouble(group: &GroupRecord, since: Time) -> BTreeSet<PeerIndex> {
+    let lately = |member: &Membership| !member.observer && member.told.is_none_or(|at| at >= since);
+    let members = group
+        .members
+        .iter()
+        .filter(|(_, member)| lately(member))
+        .map(|(peer, _)| *peer);
+    let all = members.chain(group.counted.iter().copied());
+    all.filter(|peer| *peer != group.root).collect()
 }
 
 impl Checker for Stranger {

@@ -23,6 +23,7 @@ pub(super) fn wishes(rng: &mut StdRng, wishes: &Wishes) -> Wishes {
         groups: wishes.groups.or(Some(groups)),
         setting: wishes.setting.or(Some(Setting::Tight)),
         family: wishes.family,
+        comings: wishes.comings,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a script may wait for, and what it may expect.
 
+use std::collections::BTreeSet;
+
 use fatebound_machine::fng;
 use fatebound_machine::overlay::Key;
 use fatebound_machine::{Event, Machine, PeerView};
@@ -19,6 +21,11 @@ pub(super) enum Condition {
     ToldOnce(GroupId, Vec<PeerIndex>),
     /// `g1 lives at 0 3`: none was told, and each knows the group.
     Lives(GroupId, Vec<PeerIndex>),
+    /// `g1 closed at 0 3`, `g1 left at 3`: the last word that each of these was told.
+    Closed(GroupId, Vec<PeerIndex>),
+    Left(GroupId, Vec<PeerIndex>),
+    /// `g1 known as 0 3 5 at 0 3`: these are its members, to the knowledge of each of those.
+    KnownAs(GroupId, Vec<PeerIndex>, Vec<PeerIndex>),
     /// `g1 untold at 4`: was told nothing, whether it knows the group or not.
     Untold(GroupId, Vec<PeerIndex>),
     /// `g1 whole`: at the root every path is up and none is being repaired.
@@ -54,7 +61,7 @@ pub(super) enum LinkState {
     None,
 }
 
-const FORMS: &str = "`gN failed|told once|lives|untold at P…`, `gN whole`, `gN hops N…`, `no paths [at P…|of gN]`, `no disagreement`, \
+const FORMS: &str = "`gN failed|told once|lives|untold|closed|left at P…`, `gN known as P… at P…`, `gN whole`, `gN hops N…`, `no paths [at P…|of gN]`, `no disagreement`, \
                      `link P P up|doubtful|none`, `one ring`, `joined P…`, `said TEXT` or `unsaid TEXT`";
 
 impl Condition {
@@ -90,6 +97,13 @@ impl Condition {
                 .and_then(|()| Ok(Condition::ToldOnce(group, at(words)?))),
             "lives" => Ok(Condition::Lives(group, at(words)?)),
             "untold" => Ok(Condition::Untold(group, at(words)?)),
+            "closed" => Ok(Condition::Closed(group, at(words)?)),
+            "left" => Ok(Condition::Left(group, at(words)?)),
+            "known" => {
+                words.keyword("as")?;
+                let members = words.peers()?;
+                Ok(Condition::KnownAs(group, members, at(words)?))
+            }
             "whole" => Ok(Condition::Whole(group)),
             "hops" => {
                 let mut hops = Vec::new();
@@ -123,6 +137,21 @@ impl Condition {
                 need(times == 1, || format!("p{} was told {times} times", peer.0))
             }),
             Condition::Untold(group, peers) => all(peers, |peer| untold(world, record, peer, group)),
+            Condition::Closed(group, peers) => all(peers, |peer| {
+                last_word(
+                    world,
+                    peer,
+                    |event| matches!(event, fng::Event::Closed { group: of, .. } if of == group),
+                )
+            }),
+            Condition::Left(group, peers) => all(peers, |peer| {
+                last_word(
+                    world,
+                    peer,
+                    |event| matches!(event, fng::Event::Left { group: of } if of == group),
+                )
+            }),
+            Condition::KnownAs(group, members, peers) => all(peers, |peer| known_as(world, peer, group, members)),
             Condition::Lives(group, peers) => all(peers, |peer| {
                 untold(world, record, peer, group)?;
                 let known = world
@@ -209,6 +238,40 @@ fn untold(world: &World, record: &Record, peer: PeerIndex, group: &GroupId) -> R
             Err(format!("p{} was told: {reason}", peer.0))
         }
     }
+}
+
+/// Whether this is the last of all that the peer was told of the ends of groups.
+fn last_word(world: &World, peer: PeerIndex, wanted: impl Fn(&fng::Event) -> bool) -> Result<(), String> {
+    let of_groups = |event: &Event| match event {
+        Event::Group(event @ (fng::Event::Failed { .. } | fng::Event::Closed { .. } | fng::Event::Left { .. })) => {
+            Some(event.clone())
+        }
+        _ => None,
+    };
+    let last = world.events(peer).iter().rev().find_map(|(_, event)| of_groups(event));
+    match last {
+        Some(last) if wanted(&last) => Ok(()),
+        Some(last) => Err(format!("p{} was told {last:?}", peer.0)),
+        None => Err(format!("p{} was told nothing", peer.0)),
+    }
+}
+
+fn known_as(world: &World, peer: PeerIndex, group: &GroupId, members: &[PeerIndex]) -> Result<(), String> {
+    let view = world.machine(peer).and_then(|machine| machine.group(group));
+    let view = view.ok_or_else(|| format!("p{} does not know the group", peer.0))?;
+    let known: BTreeSet<PeerIndex> = view
+        .members
+        .iter()
+        .filter_map(|id| world.by_id.get(id).copied())
+        .collect();
+    let wanted: BTreeSet<PeerIndex> = members.iter().copied().collect();
+    need(known == wanted, || {
+        format!(
+            "p{} knows {:?}",
+            peer.0,
+            known.iter().map(|peer| peer.0).collect::<Vec<_>>()
+        )
+    })
 }
 
 fn at_root(world: &World, group: &GroupId) -> Result<fng::GroupView, String> {

@@ -132,7 +132,7 @@ fn adversary(words: &mut Words<'_>) -> Result<Adversary, String> {
     Ok(Adversary { kind, share, reaction })
 }
 
-const KINDS: [MessageKind; 13] = [
+const KINDS: [MessageKind; 17] = [
     MessageKind::Hello,
     MessageKind::Ping,
     MessageKind::Pong,
@@ -146,6 +146,10 @@ const KINDS: [MessageKind; 13] = [
     MessageKind::NeedRepair,
     MessageKind::Status,
     MessageKind::Suspect,
+    MessageKind::JoinGroup,
+    MessageKind::LeaveGroup,
+    MessageKind::Left,
+    MessageKind::Members,
 ];
 
 /// `forge 2>0 5 confirm g1/p3#1 hops 1`: p2's fifth operation on its link with p0, which its machine never said. Also `construct PATH

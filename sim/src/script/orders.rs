@@ -1,4 +1,4 @@
-//! What a script's applications order: groups that are created, signalled, checked, decided about.
+//! What a script's applications order: groups that are created, signalled, checked, decided about, joined, left and closed.
 
 use fatebound_machine::Command;
 use fatebound_machine::fng::{self, Ticket};
@@ -15,8 +15,8 @@ fn name(words: &mut Words<'_>) -> Result<directory::Name, String> {
 }
 
 impl Play {
-    /// `group g1 0 3 4`: p0 creates it with p3 and p4, and its answer is waited for. `create`: it is not. `tag t` and `stranger` may
-    /// follow.
+    /// `group g1 0 3 4`: p0 creates it with p3 and p4, and its answer is waited for. `create`: it is not. `tag t`, `admit open`
+    /// (or `members`, `listed 5 6`) and `stranger` may follow.
     pub(super) fn group(&mut self, words: &mut Words<'_>, wait: bool) -> Result<(), String> {
         let number = words.group()?;
         let next = self.record.get_mut().tracer.groups() + 1;
@@ -30,7 +30,12 @@ impl Play {
         } else {
             None
         };
-        let answered = self.create(root, members, tag);
+        let admit = if words.take("admit") {
+            self.door(words)?
+        } else {
+            fng::Admit::Ask
+        };
+        let answered = self.create(root, members, tag, admit);
         self.catch_up();
         if wait {
             self.wait_for(&answered, PATIENCE)
@@ -39,9 +44,28 @@ impl Play {
         }
     }
 
+    fn door(&mut self, words: &mut Words<'_>) -> Result<fng::Admit, String> {
+        const DOORS: &str = "`ask`, `open`, `members` or `listed P…`";
+        match words.next(DOORS)? {
+            "ask" => Ok(fng::Admit::Ask),
+            "open" => Ok(fng::Admit::Open),
+            "members" => Ok(fng::Admit::Members),
+            "listed" => {
+                let listed = words.peers()?;
+                Ok(fng::Admit::Listed(
+                    listed.into_iter().map(|peer| self.world.id(peer)).collect(),
+                ))
+            }
+            word => Err(format!("expected {DOORS}, found `{word}`")),
+        }
+    }
+
     fn members(&mut self, words: &mut Words<'_>) -> Result<Vec<PeerId>, String> {
         let mut members = Vec::new();
-        while words.peek().is_some_and(|word| word != "tag" && word != "every") {
+        while words
+            .peek()
+            .is_some_and(|word| !["tag", "admit", "every"].contains(&word))
+        {
             members.push(if words.take("stranger") {
                 self.world.stranger()
             } else {
@@ -52,7 +76,7 @@ impl Play {
     }
 
     /// Orders a creation; returns what holds when the root has answered.
-    fn create(&mut self, root: PeerIndex, members: Vec<PeerId>, tag: Option<String>) -> Condition {
+    fn create(&mut self, root: PeerIndex, members: Vec<PeerId>, tag: Option<String>, admit: fng::Admit) -> Condition {
         self.tickets += 1;
         let create = fng::Command::Create {
             ticket: Ticket(self.tickets),
@@ -60,7 +84,7 @@ impl Play {
             tag,
             state: Vec::new(),
             timeout: None,
-            admit: fng::Admit::default(),
+            admit,
         };
         self.world.command(root, Command::Group(create));
         Condition::Answered {
@@ -75,7 +99,7 @@ impl Play {
         let root = self.peer(words)?;
         let members = self.members(words)?;
         for _ in 0..count {
-            let answered = self.create(root, members.clone(), None);
+            let answered = self.create(root, members.clone(), None, fng::Admit::Ask);
             self.wait_for(&answered, PATIENCE)?;
         }
         Ok(())
@@ -90,7 +114,7 @@ impl Play {
         words.keyword("for")?;
         let end = self.world.now() + words.duration()?;
         while self.world.now() < end {
-            self.create(root, members.clone(), None);
+            self.create(root, members.clone(), None, fng::Admit::Ask);
             self.catch_up();
             let newest = self.record.get_mut().tracer.groups();
             self.traced(pause / 2, |_, _| false);
@@ -160,12 +184,49 @@ impl Play {
         })
     }
 
+    /// `accept 3 g1`: p3 accepts an invitation; `accept 0 g1 for 5`: p0 lets p5 in.
     pub(super) fn decide(&mut self, words: &mut Words<'_>, text: Option<&str>) -> Result<(), String> {
         let refusal = text.map(|text| fng::Refusal::Declined { text: text.to_owned() });
-        self.about_group(words, |world, peer, group| {
-            let decide = fng::Command::Decide { group: *group, refusal };
-            world.command(peer, Command::Group(decide));
+        let root = self.peer(words)?;
+        let group = words.group()?;
+        let group = group_numbered(&self.record.get_mut().tracer, group)?;
+        let decide = if words.take("for") {
+            let peer = self.peer(words)?;
+            let peer = self.world.id(peer);
+            fng::Command::Admit { group, peer, refusal }
+        } else {
+            fng::Command::Decide { group, refusal }
+        };
+        self.world.command(root, Command::Group(decide));
+        Ok(())
+    }
+
+    /// `join 3 5 g1`, `observe 3 g1`: these peers want to come in, all at the same moment.
+    pub(super) fn join(&mut self, words: &mut Words<'_>, observe: bool) -> Result<(), String> {
+        self.each(words, |ticket, group| fng::Command::Join {
+            ticket,
+            group,
+            observe,
+            timeout: None,
         })
+    }
+
+    /// `leave 3 5 g1`: these peers want to go; `close 0 g1`: the root does, which ends the group.
+    pub(super) fn leave(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        self.each(words, |ticket, group| fng::Command::Leave { ticket, group })
+    }
+
+    fn each(&mut self, words: &mut Words<'_>, command: impl Fn(Ticket, GroupId) -> fng::Command) -> Result<(), String> {
+        let peers = words.peers()?;
+        let number = words.group()?;
+        let group = group_numbered(&self.record.get_mut().tracer, number)?;
+        for peer in peers {
+            self.known(peer)?;
+            self.tickets += 1;
+            self.world
+                .command(peer, Command::Group(command(Ticket(self.tickets), group)));
+        }
+        Ok(())
     }
 
     /// `signal 3 g1`; `signal 3 g2..g40`: one after the other, at the same moment.

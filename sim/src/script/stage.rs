@@ -174,6 +174,9 @@ impl Play {
             "check" => self.check(words)?,
             "accept" => self.decide(words, None)?,
             "decline" => self.decide(words, Some("no"))?,
+            "join" => self.join(words, false)?,
+            "observe" => self.join(words, true)?,
+            "leave" | "close" => self.leave(words)?,
             "shutdown" => self.about_peer(words, |world, peer| world.command(peer, Command::Shutdown))?,
             "crash" => self.about_peer(words, World::crash)?,
             "vanish" => self.about_peer(words, World::vanish)?,
@@ -359,7 +362,7 @@ impl Play {
         Ok(peer)
     }
 
-    fn known(&self, peer: PeerIndex) -> Result<(), String> {
+    pub(super) fn known(&self, peer: PeerIndex) -> Result<(), String> {
         if peer.0 < self.world.peers.len() {
             Ok(())
         } else {

@@ -226,7 +226,7 @@ fn group_question(names: &mut Names, (asker, asked): (PeerId, PeerId), request: 
             let what = if *observe { "Observe" } else { "Join" };
             format!("{what} {}", names.group(group))
         }
-        Request::Leave { group } => {
+        Request::Leave { group, .. } => {
             names.remember_question(asker, asked, vec![*group]);
             format!("Leave {}", names.group(group))
         }

@@ -1,6 +1,6 @@
 //! The promises as properties, and the worlds as models that `stateright` explores.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use fatebound_tree::Operation;
 use stateright::{Model, Property};
 
+use crate::peer::Peer;
 use crate::state::State;
 use crate::step::Action;
 use crate::wire::{Item, Wire};
@@ -23,6 +24,8 @@ pub const NO_FALSE_ALARM: &str = "P4: nobody is told because of a stranger";
 pub const NOTHING_LEFT: &str = "nothing is left of a group that is over";
 /// Nobody waits for something that will not come.
 pub const NOTHING_HANGS: &str = "a quiet group is over, or every path is up";
+/// "The root numbers the lists and sends the newest to every member."
+pub const LISTS_FOLLOW: &str = "in a quiet group everybody knows the same members";
 /// Both ends of a quiet link see the same joint set, and no audit ever saw a difference.
 pub const ENDS_AGREE: &str = "both ends of a quiet link watch the same paths";
 /// The trees' own invariants, and no honest peer accuses another.
@@ -32,6 +35,10 @@ pub const SOUND: &str = "every tree is sound, and nobody is accused";
 pub const REPAIRED: &str = "a path is repaired";
 /// A `Fail` and a `Construct` are on their way on one link, in opposite directions.
 pub const CROSSED: &str = "a fail crosses a construct";
+/// Somebody came in later.
+pub const CAME_IN: &str = "a guest has come in";
+/// Somebody left, and the group goes on.
+pub const WENT_OUT: &str = "a member has left";
 /// A group failed because nobody answered.
 pub const BY_SILENCE: &str = "a group fails by silence";
 /// A group failed because a death was proven.
@@ -92,17 +99,22 @@ impl Model for Small {
         let sometimes = Property::<Small>::sometimes;
         vec![
             always(AGREEMENT, |model, state| agreement(&model.world, state)),
-            always(ONCE, |_, state| state.peers.iter().all(|peer| peer.told <= 1)),
+            always(ONCE, |_, state| {
+                state.peers.iter().all(|peer| peer.told + peer.left <= 1)
+            }),
             always(NO_FALSE_ALARM, |_, state| {
                 state.excused || state.peers.iter().all(|peer| peer.told == 0)
             }),
             always(NOTHING_LEFT, |model, state| nothing_left(&model.world, state)),
             always(NOTHING_HANGS, |model, state| nothing_hangs(&model.world, state)),
+            always(LISTS_FOLLOW, |model, state| lists_follow(&model.world, state)),
             always(ENDS_AGREE, |model, state| {
                 model.world.allows(Kind::Silence) || ends_agree(state)
             }),
             always(SOUND, |_, state| sound(state)),
             sometimes(REPAIRED, |_, state| counted(state, |groups| groups.repairs_ended > 0)),
+            sometimes(CAME_IN, |_, state| counted(state, |groups| groups.admitted > 0)),
+            sometimes(WENT_OUT, |_, state| counted(state, |groups| groups.left > 0)),
             sometimes(CROSSED, |_, state| state.wires.iter().any(crossing)),
             sometimes(BY_SILENCE, |_, state| {
                 failed(state, &["member_unreachable", "root_unreachable"])
@@ -137,6 +149,25 @@ fn nothing_hangs(world: &World, state: &State) -> bool {
     }
     let view = state.peers[0].groups.view(&State::group(world));
     view.is_some_and(|view| view.complete && view.repairing == 0 && view.hops.iter().all(Option::is_some))
+}
+
+fn lists_follow(world: &World, state: &State) -> bool {
+    if state.trigger.is_some() || !state.quiet(world) {
+        return true;
+    }
+    let group = State::group(world);
+    let names = |peer: &Peer| {
+        let view = peer.groups.view(&group);
+        view.map(|view| view.members.into_iter().collect::<BTreeSet<_>>())
+    };
+    let known = names(&state.peers[0]);
+    let mut members = state.live_members(world).filter(|peer| peer.told == 0);
+    let inside: Vec<_> = state
+        .live_members(world)
+        .map(|peer| world.roles[usize::from(peer.number)].id)
+        .collect();
+    let same = members.all(|peer| names(peer) == known);
+    same && known.is_some_and(|known| known.iter().all(|id| inside.contains(id)))
 }
 
 fn ends_agree(state: &State) -> bool {

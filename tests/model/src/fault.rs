@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fatebound_fng::{Command, Input as Above};
+use fatebound_fng::{Command, Input as Above, Ticket};
 
 use crate::peer::{Peer, Work};
 use crate::state::{Body, Letter, State};
@@ -35,6 +35,10 @@ pub enum Fault {
     Silence(Number),
     /// A message takes its time.
     Late(Letter),
+    /// The guest wants to be a member.
+    Join(Number),
+    /// A member wants to go.
+    Leave(Number),
 }
 
 impl State {
@@ -42,7 +46,7 @@ impl State {
     pub fn possible_faults(&self, world: &World) -> Vec<Fault> {
         let mut faults = Vec::new();
         for number in 0..world.peers() {
-            let member = world.is_member(number);
+            let member = world.may_be_member(number);
             let (crash, vanish) = match member {
                 true => (Kind::MemberCrash, Kind::MemberVanish),
                 false => (Kind::DelegateCrash, Kind::DelegateVanish),
@@ -55,6 +59,10 @@ impl State {
                 let in_group = member && peer.joined && peer.told == 0;
                 add(world.allows(Kind::Signal) && in_group, Fault::Signal(number));
                 add(world.allows(Kind::Silence) && in_group, Fault::Silence(number));
+                let outside = world.guest == Some(number) && !peer.joined && peer.told == 0 && peer.left == 0;
+                add(world.allows(Kind::Join) && outside, Fault::Join(number));
+                let inside = in_group && number != 0 && !peer.leaving;
+                add(world.allows(Kind::Leave) && inside, Fault::Leave(number));
             } else {
                 add(world.allows(Kind::Restart), Fault::Restart(number));
             }
@@ -116,6 +124,22 @@ impl State {
                 let silence = Command::FallSilent { group };
                 self.input(world, number, vec![Work::Groups(Above::Command(silence))]);
             }
+            Fault::Join(number) => {
+                let (ticket, group) = (Ticket(2), State::group(world));
+                let join = Command::Join {
+                    ticket,
+                    group,
+                    observe: false,
+                    timeout: None,
+                };
+                self.input(world, number, vec![Work::Groups(Above::Command(join))]);
+            }
+            Fault::Leave(number) => {
+                self.begin_to_leave(number);
+                let (ticket, group) = (Ticket(3), State::group(world));
+                let leave = Command::Leave { ticket, group };
+                self.input(world, number, vec![Work::Groups(Above::Command(leave))]);
+            }
             Fault::Late(mut letter) => {
                 self.mail.remove(&letter);
                 letter.until = Some(self.now + world.lateness());
@@ -136,12 +160,22 @@ impl State {
                 wire.break_at(now, lifetime);
             }
         }
-        if world.is_member(number) {
+        if world.may_be_member(number) {
             self.excused = true;
-            if self.peers[usize::from(number)].joined {
+            if self.counts(world, number) {
                 self.trigger.get_or_insert(self.now);
             }
         }
+    }
+
+    /// Whether this peer's end has to fail the group: whoever came later counts when the root says so, and of a leaver either is right.
+    fn counts(&self, world: &World, number: Number) -> bool {
+        let peer = &self.peers[usize::from(number)];
+        let known = || {
+            let view = self.peers[0].groups.view(&State::group(world));
+            view.is_some_and(|view| view.members.contains(&world.roles[usize::from(number)].id))
+        };
+        peer.joined && !peer.leaving && (world.is_member(number) || known())
     }
 
     /// A new life: it joins the overlay again, and knows nothing.

@@ -54,8 +54,12 @@ pub struct Peer {
     pub groups: Groups,
     /// Whether it is, or was, a member of the group.
     pub joined: bool,
+    /// Whether it has asked to go.
+    pub leaving: bool,
     /// How often its application was told that the group has failed.
     pub told: u8,
+    /// How often it was told that it has left.
+    pub left: u8,
     /// What the tree found wrong with itself.
     pub unsound: Option<String>,
     /// All of the above as a number.
@@ -73,7 +77,9 @@ impl Peer {
             tree: Tree::new(&fatebound_tree::Config::default(), role.id),
             groups: Groups::new(&world.groups(), &role.keypair, incarnation, generator()),
             joined: false,
+            leaving: false,
             told: 0,
+            left: 0,
             unsound: None,
             print: 0,
         };
@@ -89,6 +95,7 @@ impl Peer {
     fn reckon(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.number, self.life, self.joined, self.told).hash(&mut hasher);
+        (self.leaving, self.left).hash(&mut hasher);
         (&self.tree, &self.groups).hash(&mut hasher);
         hasher.finish()
     }
@@ -100,10 +107,20 @@ impl Peer {
             tree: self.tree.clone(),
             groups: self.groups.branch(generator()),
             joined: self.joined,
+            leaving: self.leaving,
             told: self.told,
+            left: self.left,
             unsound: self.unsound.clone(),
             print: 0,
         }
+    }
+
+    /// The same peer, which has asked to go.
+    pub fn about_to_leave(&self) -> Peer {
+        let mut next = self.branch();
+        next.leaving = true;
+        next.print = next.reckon();
+        next
     }
 
     /// The peer after these inputs, and what it wants done.
@@ -171,11 +188,22 @@ impl Peer {
             let mut tree = |input| worklist.push_back(Work::Tree(input));
             match output {
                 Output::Post {
+                    request: Request::Leave { .. },
+                    ..
+                } if world.planted == Some(Planted::LeaversForget) => {}
+                Output::Post {
                     post,
                     to,
                     request,
                     ways,
                 } => effects.push(Effect::Post(post, to, request, ways)),
+                Output::Reply {
+                    way,
+                    answer: Answer::Status(mut status),
+                } if world.planted == Some(Planted::LeaversForget) => {
+                    status.unknown.append(&mut status.parted);
+                    effects.push(Effect::Reply(way, Answer::Status(status)));
+                }
                 Output::Reply { way, answer } => effects.push(Effect::Reply(way, answer)),
                 Output::ProveAddress { .. } => {}
                 Output::Link { peer } if routes.link_to(&peer).is_some() => {
@@ -196,6 +224,10 @@ impl Peer {
     fn on_event(&mut self, event: &Event, world: &World) {
         match event {
             Event::Creating { .. } | Event::Joined { .. } => self.joined = true,
+            Event::Left { .. } => {
+                self.joined = false;
+                self.left += 1;
+            }
             Event::Failed { .. } => {
                 self.told += 1;
                 self.told += u8::from(world.planted == Some(Planted::ToldTwice));

@@ -143,7 +143,10 @@ impl State {
             tag: None,
             state: Vec::new(),
             timeout: None,
-            admit: fatebound_fng::Admit::default(),
+            admit: match world.guest {
+                Some(_) => fatebound_fng::Admit::Open,
+                None => fatebound_fng::Admit::default(),
+            },
         };
         self.input(world, 0, vec![Work::Groups(Above::Command(create))]);
     }
@@ -218,7 +221,7 @@ impl State {
 
     /// Members in the life in which they joined.
     pub fn live_members<'a>(&'a self, world: &'a World) -> impl Iterator<Item = &'a Peer> {
-        let member = |peer: &&Peer| world.is_member(peer.number) && peer.life == 0 && peer.joined;
+        let member = |peer: &&Peer| world.may_be_member(peer.number) && peer.life == 0 && peer.joined;
         let peers = self.peers.iter().map(|peer| &**peer);
         peers.filter(member).filter(|peer| self.alive(peer.number))
     }
@@ -226,6 +229,13 @@ impl State {
     /// Whether every live member has been told.
     pub fn all_told(&self, world: &World) -> bool {
         self.live_members(world).all(|peer| peer.told > 0)
+    }
+
+    /// This peer has asked to go.
+    pub fn begin_to_leave(&mut self, number: Number) {
+        if let Some(peer) = self.peers.get_mut(usize::from(number)) {
+            *peer = Arc::new(peer.about_to_leave());
+        }
     }
 
     /// The group is over for everybody.

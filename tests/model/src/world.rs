@@ -47,6 +47,10 @@ pub enum Kind {
     Silence,
     /// A one-shot message takes its time.
     Late,
+    /// The guest wants to be a member.
+    Join,
+    /// A member that is not the root wants to go.
+    Leave,
 }
 
 /// Where the exploration begins.
@@ -69,6 +73,8 @@ pub enum Planted {
     NoRepair,
     /// The application is told twice.
     ToldTwice,
+    /// No word of a leaver arrives, and whoever has left does not remember the group.
+    LeaversForget,
 }
 
 /// A small world.
@@ -80,6 +86,8 @@ pub struct World {
     pub roles: Vec<Role>,
     /// How many of them are members.
     pub members: Number,
+    /// Who of the others may come into the group.
+    pub guest: Option<Number>,
     /// Pairs that the overlay wants linked.
     pub links: Vec<(Number, Number)>,
     /// Where to begin.
@@ -107,6 +115,7 @@ impl World {
             name: name.to_owned(),
             roles: (0..members + delegates).map(role).collect(),
             members,
+            guest: None,
             links: links.to_vec(),
             begin: Begin::Live,
             faults: 1,
@@ -123,6 +132,12 @@ impl World {
     pub fn with_faults(mut self, faults: u8, kinds: &[Kind]) -> World {
         self.faults = faults;
         self.kinds = kinds.to_vec();
+        self
+    }
+
+    /// With a group that is open to this peer.
+    pub fn with_guest(mut self, guest: Number) -> World {
+        self.guest = Some(guest);
         self
     }
 
@@ -152,6 +167,11 @@ impl World {
     /// Whether this peer is a member, the root included.
     pub fn is_member(&self, number: Number) -> bool {
         number < self.members
+    }
+
+    /// Whether this peer is a member or may become one.
+    pub fn may_be_member(&self, number: Number) -> bool {
+        self.is_member(number) || self.guest == Some(number)
     }
 
     /// Who has this name.

@@ -1,8 +1,8 @@
 //! The worlds that are explored: a few shapes, and what may go wrong in each. 0 is the root, then come the members, then the delegates.
 
 use Kind::{
-    Break, Cut, DelegateCrash, DelegateCut, DelegateVanish, Late, MemberCrash, MemberVanish, Restart, Signal, Silence,
-    Stall,
+    Break, Cut, DelegateCrash, DelegateCut, DelegateVanish, Join, Late, Leave, MemberCrash, MemberVanish, Restart,
+    Signal, Silence, Stall,
 };
 
 use crate::world::{Begin, Kind, World};
@@ -38,6 +38,11 @@ pub fn pair(name: &str) -> World {
     World::new(&format!("pair: {name}"), 3, 2, &links)
 }
 
+/// Root and one member, and a third peer that may come in, all linked.
+pub fn open(name: &str) -> World {
+    World::new(&format!("open: {name}"), 2, 1, &[(0, 1), (0, 2), (1, 2)]).with_guest(2)
+}
+
 /// From the first invitation on.
 fn creating(mut world: World) -> World {
     world.begin = Begin::Creating;
@@ -66,6 +71,10 @@ pub fn small() -> Vec<World> {
         creating(short("late messages while it is being created")).with_faults(2, &[Late, Signal]),
         line("a late message in a repair").with_faults(2, &[Late, DelegateVanish]),
         line("a late message in a failure").with_faults(2, &[Late, MemberVanish, Cut]),
+        open("a third peer comes in").with_faults(2, &[Join, Late, MemberCrash]),
+        open("it comes in and signals").with_faults(2, &[Join, Signal]),
+        direct("a member leaves").with_faults(2, &[Leave, Late, MemberCrash, Signal]),
+        short("a member leaves, and a link breaks").with_faults(2, &[Leave, Break]),
     ]
 }
 
@@ -89,6 +98,7 @@ pub fn large() -> Vec<World> {
         line("two faults").with_faults(2, &[MemberVanish, DelegateVanish, Break, Stall]),
         pair("a stranger fails").with_faults(1, &[DelegateVanish, Break]),
         pair("two faults").with_faults(2, &[Cut, DelegateVanish, Signal]),
+        open("a third peer comes and goes").with_faults(3, &[Join, Leave, Late]),
     ]
 }
 

@@ -30,6 +30,12 @@ fn without_repair_a_stranger_fails_the_group() {
 }
 
 #[test]
+fn a_leaver_that_nobody_remembers_fails_the_group() {
+    let world = worlds::direct("planted").with_faults(1, &[Kind::Leave]);
+    assert!(found(world, Planted::LeaversForget).contains(&NO_FALSE_ALARM));
+}
+
+#[test]
 fn a_second_word_is_noticed() {
     let world = worlds::direct("planted").with_faults(1, &[Kind::Signal]);
     assert!(found(world, Planted::ToldTwice).contains(&ONCE));

@@ -1,6 +1,6 @@
 //! Small worlds, explored to their end: the promises hold in every state, and the states that matter are among them.
 
-use fatebound_model::check::{BY_PROOF, BY_SILENCE, CROSSED, REPAIRED};
+use fatebound_model::check::{BY_PROOF, BY_SILENCE, CAME_IN, CROSSED, REPAIRED, WENT_OUT};
 use fatebound_model::explore::explore;
 use fatebound_model::worlds;
 
@@ -20,7 +20,7 @@ fn the_promises_hold_whatever_comes_first() {
         states += found.states;
         seen.extend(found.found.into_keys());
     }
-    for sometimes in [REPAIRED, CROSSED, BY_SILENCE, BY_PROOF] {
+    for sometimes in [REPAIRED, CROSSED, CAME_IN, WENT_OUT, BY_SILENCE, BY_PROOF] {
         assert!(seen.contains(&sometimes), "never: {sometimes}");
     }
     assert!(states > 100_000, "{states}");
