@@ -209,6 +209,17 @@ impl Tamper for Remembers {
 }
 
 #[test]
+fn a_wish_that_is_not_answered() {
+    let swallow = || {
+        Says(|output| match output {
+            Output::Event(Event::Group(Of::Admitted { .. } | Of::JoinFailed { .. })) => vec![],
+            output => vec![output],
+        })
+    };
+    assert_broken(&play("brisk", "5s join 5 g0"), &[5], swallow, "every wish is answered");
+}
+
+#[test]
 fn p6_a_peer_that_remembers_a_group_of_its_former_life() {
     let scenario = play("brisk", "5s crash 1\n6s restart 1");
     assert_broken(&scenario, &[1], Remembers::default, "P6 no memory");

@@ -15,6 +15,8 @@ use crate::{GroupId, PeerIndex};
 #[derive(Debug, Default)]
 pub(super) struct Once {
     open: BTreeSet<(PeerIndex, u32, GroupId)>,
+    /// Who is, or was. What a life hears of a group that it was never in is P6's business.
+    begun: BTreeSet<(PeerIndex, u32, GroupId)>,
 }
 
 /// What a word means to whoever hears it.
@@ -54,8 +56,11 @@ impl Checker for Once {
         let Some((group, word)) = word(event) else { return };
         let entry = (peer, book.peer(peer).life, *group);
         let (right, what) = match word {
-            Word::First(what) => (self.open.insert(entry), what),
-            Word::Last(what) => (self.open.remove(&entry), what),
+            Word::First(what) => {
+                self.begun.insert(entry);
+                (self.open.insert(entry), what)
+            }
+            Word::Last(what) => (self.open.remove(&entry) || !self.begun.contains(&entry), what),
             Word::Between(what) => (self.open.contains(&entry), what),
             Word::Outside(what) => (!self.open.contains(&entry), what),
         };
