@@ -225,6 +225,8 @@ impl Groups {
         self.came_in(step, key);
         if let Some(creation) = self.creations.get_mut(&key.slot) {
             creation.unanswered -= 1;
+            // Others may have left while it was being asked.
+            self.list_missed(step, key, 0);
         }
     }
 

@@ -95,6 +95,20 @@ fn what_once_broke_a_promise_keeps_it() {
     }
 }
 
+/// Seeds that have broken a promise when groups could be joined and left: an observer that was invited before somebody else counted, and a
+/// member that accepted after another had left its creation, knew an older list for ever.
+#[test]
+fn what_once_broke_a_promise_about_coming_and_going_keeps_it() {
+    let wishes = Wishes {
+        comings: Some(true),
+        ..Wishes::default()
+    };
+    for seed in [20_000_091, 20_001_495] {
+        let outcome = run(&scenario(seed, &wishes));
+        assert_eq!(outcome.violations, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn every_family_of_faults_keeps_every_promise() {
     for (family, name) in FAMILIES {

@@ -74,7 +74,6 @@ pub fn small() -> Vec<World> {
         open("a third peer comes in").with_faults(2, &[Join, Late, MemberCrash]),
         open("it comes in and signals").with_faults(2, &[Join, Signal]),
         direct("a member leaves").with_faults(2, &[Leave, Late, MemberCrash, Signal]),
-        short("a member leaves, and a link breaks").with_faults(2, &[Leave, Break]),
     ]
 }
 
@@ -98,6 +97,7 @@ pub fn large() -> Vec<World> {
         line("two faults").with_faults(2, &[MemberVanish, DelegateVanish, Break, Stall]),
         pair("a stranger fails").with_faults(1, &[DelegateVanish, Break]),
         pair("two faults").with_faults(2, &[Cut, DelegateVanish, Signal]),
+        short("a member leaves, and a link breaks").with_faults(2, &[Leave, Break]),
         open("a third peer comes and goes").with_faults(3, &[Join, Leave, Late]),
     ]
 }
