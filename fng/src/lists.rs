@@ -71,12 +71,16 @@ impl Lists {
 }
 
 impl Groups {
-    /// The members of a group of ours, the root first; none when it is large.
+    /// The members of a group of ours, the root first; none when it is large. While it is being created, whoever has not answered yet is on the
+    /// list, as in the invitations: nobody is told again when it accepts.
     pub(crate) fn member_list(&self, slot: u32) -> Vec<PeerId> {
         let Some(group) = self.table.group(slot).filter(|group| !group.large) else {
             return Vec::new();
         };
-        let members = group.members().filter(|far| far.standing == Standing::Accepted);
+        let creating = self.creations.contains_key(&slot);
+        let members = group
+            .members()
+            .filter(|far| creating || far.standing == Standing::Accepted);
         let members = members.map(|far| self.table.peers.get(far.peer));
         std::iter::once(self.us).chain(members).collect()
     }
