@@ -991,3 +991,36 @@ fn state_for_those_who_come_later_is_bounded_and_given_back() {
     world.command(0, command(Admit::Open));
     assert!(!refused(&world));
 }
+
+/// ◆ leave-names-its-join: "one that came late does not put out somebody who has come back".
+#[test]
+fn a_late_departure_does_not_put_out_whoever_has_come_back() {
+    let mut world = World::new(3);
+    let group = world.open_group(3);
+    world.leave(2, group);
+    world.run(SETTLED);
+    world.join(2, group);
+    world.ask(2, 0, Request::Leave { group, came: 0 });
+    world.run(SETTLED);
+    assert_eq!(world.members(0, group), ids(&[0, 1, 2]));
+    assert_alive_at(&world, &[0, 1, 2], group);
+}
+
+/// ◆ list-missed: others may have come or gone while its acceptance was on its way.
+#[test]
+fn whoever_was_invited_with_an_older_list_is_told_the_newest() {
+    let mut world = World::new(5);
+    let group = world.open_group(3);
+    world.wish(3, group, true);
+    world.run(LATENCY);
+    world.deaf.insert((3, 0));
+    world.run(LATENCY);
+    assert!(world.is_in(3, group), "it has accepted, and the root has not heard so");
+    world.join(4, group);
+    world.run(secs(1));
+    world.deaf.clear();
+    world.run(SETTLED);
+    for peer in [0, 1, 2, 3, 4] {
+        assert_eq!(world.members(peer, group), ids(&[0, 1, 2, 4]), "at {peer}");
+    }
+}
