@@ -265,8 +265,7 @@ impl EventLog {
         let mut inner = self.lock();
         let event = Arc::new(stamped(news, seq, time));
         if inner.beginning == 0 {
-            // What was lost on the way here is missed all the same.
-            inner.beginning = if self.head() == 1 { seq } else { 1 };
+            inner.beginning = seq;
         }
         match &event.group {
             Some(group) if is_last_word(&event.event) => inner.remember(group.clone(), event),
@@ -280,9 +279,13 @@ impl EventLog {
         self.state.send_modify(|state| state.head = seq + 1);
     }
 
-    /// So many events were lost before they came here.
-    pub fn lost(&self, missed: u64) {
-        self.state.send_modify(|state| state.head += missed);
+    /// Events were lost before they came here. How many, the number of the next one says: until it has come, with the failures that lie among
+    /// them, nobody may read past these. Only of what was lost before the very first event this log would otherwise know nothing.
+    pub fn lost(&self) {
+        let mut inner = self.lock();
+        if inner.beginning == 0 {
+            inner.beginning = 1;
+        }
     }
 
     /// Nothing more will come: readers take what is left and end.
@@ -543,17 +546,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_before_the_log_is_a_gap_too_even_at_its_end() {
+    fn what_was_lost_before_the_log_is_a_gap_around_the_failures_among_it() {
         let (log, mut cursor) = log();
         fail(&log, "a");
-        log.lost(5);
-        link(&log);
-        log.lost(2);
-        let batches: Vec<_> = (0..3)
+        log.lost();
+        // Whoever reads now must not pass by the failures that lie among what was lost, and are still to come.
+        assert_eq!(sequence(&cursor.read()), [1]);
+        log.append(News::named(FAILED).group("b"), 4, SystemTime::UNIX_EPOCH);
+        log.append(News::named("link_up"), 7, SystemTime::UNIX_EPOCH);
+        let batches: Vec<_> = (0..2)
             .map(|_| cursor.read())
             .map(|batch| (batch.missed, sequence(&batch)))
             .collect();
-        assert_eq!(batches, [(0, vec![1]), (5, vec![7]), (2, vec![])]);
+        assert_eq!(batches, [(2, vec![4]), (2, vec![7])]);
         assert_eq!(cursor.next(), log.head());
     }
 
@@ -565,7 +570,7 @@ mod tests {
         assert_eq!((batch.missed, sequence(&batch)), (0, vec![3]));
 
         let (log, mut cursor) = self::log();
-        log.lost(2);
+        log.lost();
         log.append(News::named("joined"), 3, SystemTime::UNIX_EPOCH);
         assert_eq!(cursor.read().missed, 2);
     }

@@ -155,7 +155,7 @@ async fn pump(mut events: Events, log: Arc<EventLog>) {
                 let (news, seq, time) = news::of(event);
                 log.append(news, seq, time);
             }
-            Err(lagged) => log.lost(lagged.missed),
+            Err(_) => log.lost(),
         }
     }
     log.close();
