@@ -137,6 +137,8 @@ pub struct Book {
     pub stopped: Vec<PeerIndex>,
     ids: BTreeMap<PeerId, PeerIndex>,
     orders: BTreeMap<(PeerIndex, u64), (GroupNumber, Vec<PeerIndex>)>,
+    /// Whom each creation that was ordered, and has not begun, is to invite.
+    invited: BTreeMap<(PeerIndex, u64), Vec<PeerIndex>>,
     numbers: BTreeMap<GroupNumber, GroupId>,
 }
 
@@ -164,6 +166,7 @@ impl Book {
             stopped: Vec::new(),
             ids: world.by_id.clone(),
             orders: BTreeMap::new(),
+            invited: BTreeMap::new(),
             numbers: BTreeMap::new(),
         }
     }
@@ -273,11 +276,20 @@ impl Book {
         }
     }
 
-    /// A member or an observer that wants to go is about to.
     fn ordered(&mut self, at: Time, peer: PeerIndex, command: &fng::Command) {
-        let fng::Command::Leave { group, .. } = command else {
-            return;
-        };
+        match command {
+            fng::Command::Create { ticket, members, .. } => {
+                let members = members.iter().filter_map(|member| self.index(member));
+                let others = members.filter(|member| *member != peer).collect();
+                self.invited.insert((peer, ticket.0), others);
+            }
+            fng::Command::Leave { group, .. } => self.leaves(at, peer, group),
+            _ => {}
+        }
+    }
+
+    /// A member or an observer that wants to go is about to.
+    fn leaves(&mut self, at: Time, peer: PeerIndex, group: &GroupId) {
         let life = self.peers[peer.0].life;
         let record = self.groups.get_mut(group).filter(|record| record.root != peer);
         let member = record.and_then(|record| record.members.get_mut(&peer));
@@ -334,6 +346,8 @@ impl Book {
         match event {
             fng::Event::Creating { ticket, group } => {
                 let (number, asked) = self.orders.remove(&(peer, ticket.0)).unzip();
+                // Whoever orders by itself, without a schedule, says no number.
+                let asked = self.invited.remove(&(peer, ticket.0)).or(asked);
                 if let Some(number) = number {
                     self.numbers.insert(number, *group);
                 }
