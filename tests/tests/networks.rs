@@ -285,8 +285,9 @@ fn all_answer(cluster: &Cluster, groups: &[([usize; 2], String)]) {
     for (members, group) in groups {
         for &member in members {
             alive(&cluster.nodes[member], group);
-            repaired(&cluster.nodes[member], group);
         }
+        // Only its root knows of a group's repairs.
+        repaired(&cluster.nodes[members[0]], group);
     }
 }
 
