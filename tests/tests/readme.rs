@@ -21,7 +21,7 @@ fn blocks(heading: &str) -> Vec<&'static str> {
 #[test]
 fn by_hand_works_as_it_is_written() {
     let blocks = blocks("By hand");
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     let profile = program().parent().and_then(Path::to_str).expect("a path");
     let script = blocks.concat().replace("$PWD/target/release", profile);
     assert!(script.contains(profile), "the script has to run the program under test");

@@ -90,6 +90,28 @@ fn a_late_answer_proves_no_more_than_its_ping() {
 }
 
 /// Scenario 20: who wakes late accuses nobody before it has read what has arrived.
+/// ◆ "After an answer the next outstanding ping has a whole time limit again: the answers of a backlog come one after the other."
+#[test]
+fn after_an_answer_of_a_backlog_the_next_one_has_a_whole_time_limit() {
+    let mut net = Net::pair();
+    let number = net.hosts[0].pings.len() as u32 + 1;
+    net.cut = vec![(1, 0), (0, 1)];
+    net.run(SECOND * 6);
+    let session = net.link(0, 1).unwrap().session.unwrap();
+    let missed = |net: &Net| net.hosts[0].links.counters().pings_missed;
+    let before = missed(&net);
+    assert!(before > 1, "several are not answered yet");
+    let (acknowledged, joint) = (0, JointSet::default());
+    let message = Message::Pong(Pong {
+        number,
+        acknowledged,
+        joint,
+    });
+    net.input(0, Input::Received { session, message });
+    net.run(Duration::from_millis(1));
+    assert_eq!(missed(&net), before);
+}
+
 #[test]
 fn a_starved_peer_accuses_nobody() {
     let mut net = triangle();
