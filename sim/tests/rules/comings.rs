@@ -52,6 +52,12 @@ fn has_left(world: &World, peer: PeerIndex, group: &GroupId) -> bool {
     world.events(peer).iter().any(|(_, event)| left(event))
 }
 
+/// A direct question, which names its asker's network.
+fn question(world: &World, of: PeerIndex, words: OneShot) -> Vec<u8> {
+    let network = world.machine(of).expect("it runs").network().to_owned();
+    wire::encode(&(network, words))
+}
+
 /// The invitation that answered a join comes once more, when whoever asked has left again.
 #[test]
 fn asked_for() {
@@ -76,10 +82,8 @@ fn asked_for() {
         }),
     };
     let late = OneShot::Above(wire::encode(&Request::Invite(Box::new(late))));
-    assert!(
-        world.forge_request(root, guest, wire::encode(&late)),
-        "they have no connection"
-    );
+    let late = question(&world, guest, late);
+    assert!(world.forge_request(root, guest, late), "they have no connection");
     world.run_for(10 * SECOND);
     assert_eq!(joined(&world, guest, &group), 1, "a late invitation was accepted");
     assert_lives(&world, &group, &[root, peers[3], peers[4]]);
@@ -141,10 +145,8 @@ fn leave_names_its_join() {
     world.run_for(2 * SECOND);
     assert_eq!(joined(&world, member, &group), 2);
     let late = OneShot::Above(wire::encode(&Request::Leave { group, came: 0 }));
-    assert!(
-        world.forge_request(member, root, wire::encode(&late)),
-        "they have no connection"
-    );
+    let late = question(&world, root, late);
+    assert!(world.forge_request(member, root, late), "they have no connection");
     world.run_for(20 * SECOND);
     assert_lives(&world, &group, &peers[2..6]);
 }

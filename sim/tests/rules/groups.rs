@@ -171,7 +171,9 @@ fn false_fail_is_release() {
         },
         signature: vec![7; 64],
     };
-    let body = wire::encode(&OneShot::Above(wire::encode(&Request::Fail(Box::new(notice)))));
+    // A question names its asker's network.
+    let network = world.machine(members[0]).expect("it runs").network().to_owned();
+    let body = wire::encode(&(network, OneShot::Above(wire::encode(&Request::Fail(Box::new(notice))))));
     let mut told = 0;
     for &liar in peers.iter().filter(|peer| !members.contains(peer)) {
         for &member in members {
