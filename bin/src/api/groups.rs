@@ -16,6 +16,7 @@ use super::naming::Purpose;
 use super::problem::{Kind, More, Problem};
 use super::request::{Asked, Body, Caller, PathName, WaitingPlace};
 use super::server::Node;
+use crate::local::Local;
 
 /// Groups in one listing unless the asker says otherwise.
 const DEFAULT_LIMIT: usize = 1000;
@@ -78,9 +79,7 @@ pub async fn join(
     caller: Caller,
     Body(request): Body<JoinRequest>,
 ) -> Result<Json<Joined>, Problem> {
-    let group = local.identify(&group, Purpose::Look).await?;
-    caller.still_there()?;
-    local.join(group, false, request.timeout_ms).await.map(Json)
+    come_in(&local, &group, &caller, &request, false).await
 }
 
 /// Comes into a group as an observer.
@@ -91,9 +90,19 @@ pub async fn observe(
     caller: Caller,
     Body(request): Body<JoinRequest>,
 ) -> Result<Json<Joined>, Problem> {
-    let group = local.identify(&group, Purpose::Look).await?;
+    come_in(&local, &group, &caller, &request, true).await
+}
+
+async fn come_in(
+    local: &Local,
+    group: &str,
+    caller: &Caller,
+    request: &JoinRequest,
+    observe: bool,
+) -> Result<Json<Joined>, Problem> {
+    let group = local.identify(group, Purpose::Look).await?;
     caller.still_there()?;
-    local.join(group, true, request.timeout_ms).await.map(Json)
+    local.join(group, observe, request.timeout_ms).await.map(Json)
 }
 
 /// Leaves a group, or closes it if it is this node's own.
