@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{PeerId, Time, Way, undone};
+use fatebound_overlay::{PeerId, Rule, Time, Way};
 use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
@@ -180,9 +180,9 @@ impl Groups {
             Some((key, Standing::Accepted)) => {
                 noted(step, way);
                 // "◆ A `Join` from a peer that counts already is a suspicion of that peer."
-                match undone("second-join-asks") {
-                    true => self.admit(step, slot, from, asked),
-                    false => self.suspect(step, key),
+                match Rule::SecondJoinAsks.holds() {
+                    false => self.admit(step, slot, from, asked),
+                    true => self.suspect(step, key),
                 }
             }
             Some((key, Standing::Asked)) => {
@@ -201,7 +201,7 @@ impl Groups {
     /// "To a group that has failed the answer is *unknown*, to a closed one *closed*."
     pub(crate) fn say_over(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, group: &GroupId) {
         let mut status = Status::default();
-        if self.closed.contains(step.now, group) && !undone("closed-is-remembered") {
+        if self.closed.contains(step.now, group) && Rule::ClosedIsRemembered.holds() {
             status.closed.push(0);
         } else if !self.told_soon(step.now, group, &from) {
             status.unknown.push(0);

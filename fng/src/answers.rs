@@ -3,7 +3,7 @@
 //! Answers list groups as alive, unknown, closed or parted. A group in no list is not spoken about: one that this peer keeps silent about, or that
 //! the asker has no business with, or of whose failure it is being told. When nothing can be said about any group, there is no answer.
 
-use fatebound_overlay::{PeerId, Time, Way, undone};
+use fatebound_overlay::{PeerId, Rule, Time, Way};
 use fatebound_tree::GroupId;
 
 use crate::groups::{Groups, Step};
@@ -50,7 +50,7 @@ impl Groups {
                     needed.extend(epoch.map(|epoch| (key, epoch)));
                 }
                 None if self.table.find(group).is_some() => status.parted.push(at),
-                None if self.closed.contains(step.now, group) && !undone("closed-is-remembered") => {
+                None if self.closed.contains(step.now, group) && Rule::ClosedIsRemembered.holds() => {
                     status.closed.push(at);
                 }
                 None if self.told_soon(step.now, group, &from) => {}
@@ -65,7 +65,7 @@ impl Groups {
 
     /// "◆ Who has posted a `Fail` holds its *unknown* back, or that would overtake the reason." (protocol.md §6)
     pub(crate) fn told_soon(&self, now: Time, group: &GroupId, asker: &PeerId) -> bool {
-        self.telling.tells(now, group, asker) && !undone("word-before-unknown")
+        self.telling.tells(now, group, asker) && Rule::WordBeforeUnknown.holds()
     }
 
     /// This peer as a member, as far as the root knows: one whose `Accept` is still on its way counts.

@@ -21,7 +21,7 @@ impl Groups {
         Groups {
             config: self.config.clone(),
             us: self.us,
-            keypair: self.keypair.clone(),
+            identity: self.identity.clone(),
             incarnation: self.incarnation,
             rng,
             table: self.table.clone(),
@@ -56,7 +56,7 @@ impl Hash for Groups {
         let Groups {
             config: _,
             us: _,
-            keypair: _,
+            identity: _,
             incarnation: _,
             rng: _,
             table,

@@ -151,7 +151,7 @@ impl Config {
     /// # Errors
     /// The first rule that is broken; nothing is changed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let rule = |holds, name| if holds { Ok(()) } else { Err(ConfigError(name)) };
+        let rule = ConfigError::unless;
         let t = &self.timings;
         rule(t.sane(), "10 ms ≤ each timing ≤ 1 h, 1 ≤ H ≤ 64")?;
         rule(t.patience_floor <= t.probe_timeout, "patience_floor ≤ probe_timeout")?;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::{PeerId, Time, Ways, undone};
+use fatebound_overlay::{PeerId, Rule, Time, Ways};
 use fatebound_tree::{GroupId, Via};
 use indexmap::IndexSet;
 
@@ -80,7 +80,7 @@ impl Groups {
         self.timers.set(Timer::Create(slot), deadline);
         for index in 0..members.len() as u32 {
             self.invite_in_turn(step, Key { slot, index });
-            if undone("construct-after-accept") {
+            if !Rule::ConstructAfterAccept.holds() {
                 self.construct(step, Key { slot, index }, Via::Overlay);
             }
         }
@@ -156,7 +156,7 @@ impl Groups {
     fn invite_in_turn(&mut self, step: &mut Step<'_>, key: Key) {
         match key.index / AT_ONCE {
             0 => self.invite(step, key),
-            _ if undone("invited-in-turns") => self.invite(step, key),
+            _ if !Rule::InvitedInTurns.holds() => self.invite(step, key),
             turn => {
                 self.table.work_mut(key);
                 self.timers.set(Timer::Invite(key), step.now + turn * self.config.tick);
@@ -210,7 +210,7 @@ impl Groups {
         };
         self.accepted(step, key);
         step.push(Output::ProveAddress { peer: from });
-        if !undone("construct-after-accept") {
+        if Rule::ConstructAfterAccept.holds() {
             self.construct(step, key, Via::Overlay);
         }
         self.settle_creation(step, key.slot);
@@ -280,9 +280,9 @@ impl Groups {
             far.standing = Standing::Out;
         }
         self.settle(key);
-        let patience = match undone("all-refusals-are-named") {
-            true => Duration::ZERO,
-            false => self.patience(step, key.slot),
+        let patience = match Rule::AllRefusalsAreNamed.holds() {
+            false => Duration::ZERO,
+            true => self.patience(step, key.slot),
         };
         if let Some(creation) = self.creations.get_mut(&key.slot) {
             creation.unanswered -= 1;

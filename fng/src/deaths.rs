@@ -4,7 +4,7 @@
 //! first at once, each further one by a timer that is due at once: between two of them the peer reads what has come, answers pings, and stays
 //! alive itself. Groups that come after the proof of death belong to a new life and are left alone.
 
-use fatebound_overlay::{DeathProof, PeerId, undone};
+use fatebound_overlay::{DeathProof, PeerId, Rule};
 
 use crate::groups::{Groups, Step, Timer};
 use crate::reason::Reason;
@@ -37,7 +37,7 @@ impl Groups {
         let ends = ix.map(|ix| self.table.peers.ends(ix)).unwrap_or_default();
         let death = Death {
             peer,
-            restarted: proof == DeathProof::Restarted && !undone("restart-is-no-proof"),
+            restarted: proof == DeathProof::Restarted && Rule::RestartIsNoProof.holds(),
             newest: self.table.newest(),
             ends: ends
                 .iter()
@@ -117,7 +117,7 @@ impl Groups {
 mod tests {
     use super::*;
     use crate::{Config, Context, Input};
-    use fatebound_overlay::{Keypair, Time};
+    use fatebound_overlay::{Identity, Keypair, Time};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -128,7 +128,7 @@ mod tests {
     /// Whether the deaths are worked off when, besides one of twice a batch, there are so many others.
     fn worked_off(others: usize) -> bool {
         let keypair = Keypair::ed25519_from_bytes([1; 32]).unwrap();
-        let mut groups = Groups::new(&Config::lan(), &keypair, 1, StdRng::seed_from_u64(1));
+        let mut groups = Groups::new(&Config::lan(), &Identity::new(&keypair), 1, StdRng::seed_from_u64(1));
         let gone = Key {
             slot: u32::MAX,
             index: 0,

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use fatebound_overlay::{PeerId, PostId, Time, Way, Ways, undone};
+use fatebound_overlay::{PeerId, PostId, Rule, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::groups::{Groups, Step};
@@ -54,7 +54,7 @@ impl Groups {
         let until = step.now + self.floor(slot) / 2;
         self.bury(step, slot, reason.clone());
         if !alone {
-            let notice = Notice::signed(id, reason, &self.keypair);
+            let notice = Notice::signed(id, reason, &self.identity);
             self.spread(step, &notice, listeners, until);
         }
     }
@@ -64,7 +64,7 @@ impl Groups {
         let Some(group) = self.table.group(slot) else {
             return;
         };
-        let unsettled = self.lists.is_unsettled(slot) && !undone("lists-follow");
+        let unsettled = self.lists.is_unsettled(slot) && Rule::ListsFollow.holds();
         let ours = group.is_root() && (group.large || unsettled);
         let listeners = match group.is_root() {
             true => self.listeners(group, &notice.reason, notice.originator),
@@ -74,7 +74,7 @@ impl Groups {
         let reason = notice.reason.clone();
         self.bury(step, slot, reason.clone());
         let notice = match ours {
-            true => Notice::signed(notice.group, reason, &self.keypair),
+            true => Notice::signed(notice.group, reason, &self.identity),
             false => notice.clone(),
         };
         self.spread(step, &notice, listeners, until);
@@ -178,7 +178,7 @@ impl Groups {
         };
         let notice = Notice::decoded(notice).filter(|notice| notice.group == path.group);
         let believed = notice.is_some_and(|notice| self.believe(step, slot, &notice));
-        if !believed && !undone("false-fail-breaks-path") {
+        if !believed && Rule::FalseFailBreaksPath.holds() {
             self.on_broken(step, path, Cause::Disagreed);
         }
     }
@@ -201,7 +201,7 @@ impl Groups {
     }
 
     fn believe(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) -> bool {
-        let genuine = undone("false-fail-is-release") || notice.genuine();
+        let genuine = !Rule::FalseFailIsRelease.holds() || notice.genuine(self.identity.scheme());
         let believed = self.has_a_say(slot, &notice.originator) && may_say(notice) && genuine;
         if believed {
             self.fail_by(step, slot, notice);
@@ -229,8 +229,8 @@ impl Groups {
         if group.root == self.us || notice.originator != group.root {
             return true;
         }
-        let genuine = notice.genuine();
-        if genuine && !undone("fail-uses-id-up") {
+        let genuine = notice.genuine(self.identity.scheme());
+        if genuine && Rule::FailUsesIdUp.holds() {
             self.use_up(&group);
             self.withdraw(step, &group, notice.reason.clone());
         }

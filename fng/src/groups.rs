@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use fatebound_overlay::{Deadlines, Keypair, PeerId, PostId, Time, Ways};
+use fatebound_overlay::{Deadlines, Identity, PeerId, PostId, Time, Ways};
 use indexmap::IndexMap;
 use rand::rngs::StdRng;
 
@@ -94,7 +94,7 @@ impl Step<'_> {
 pub struct Groups {
     pub(crate) config: Config,
     pub(crate) us: PeerId,
-    pub(crate) keypair: Keypair,
+    pub(crate) identity: Identity,
     pub(crate) incarnation: u64,
     pub(crate) rng: StdRng,
     pub(crate) table: Table,
@@ -135,11 +135,11 @@ pub struct Groups {
 
 impl Groups {
     /// A peer without groups, in this life of it.
-    pub fn new(config: &Config, keypair: &Keypair, incarnation: u64, rng: StdRng) -> Groups {
+    pub fn new(config: &Config, identity: &Identity, incarnation: u64, rng: StdRng) -> Groups {
         Groups {
             config: config.clone(),
-            us: keypair.public().to_peer_id(),
-            keypair: keypair.clone(),
+            us: identity.peer(),
+            identity: identity.clone(),
             incarnation,
             rng,
             table: Table::default(),

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::{PeerId, Time, Ways, undone};
+use fatebound_overlay::{PeerId, Rule, Time, Ways};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::groups::{Groups, Step, Timer};
@@ -27,7 +27,7 @@ const EVERY_WAY: usize = 8;
 
 /// Whether the posting `at` of `all` takes every way in this round: each gets its turn.
 fn takes_every_way(at: usize, all: usize, round: u32) -> bool {
-    if undone("eight-take-every-way") {
+    if !Rule::EightTakeEveryWay.holds() {
         return true;
     }
     let first = (round as usize).wrapping_mul(EVERY_WAY) % all.max(1);
@@ -150,13 +150,13 @@ impl Groups {
         let (patience, ceiling) = (self.patience(step, sample.slot), self.ceiling(sample.slot));
         let interval = match pair.kind {
             Kind::Probe => probe_interval(patience),
-            Kind::NeedRepair if undone("asks-by-the-floor") => need_interval(patience),
+            Kind::NeedRepair if !Rule::AsksByTheFloor.holds() => need_interval(patience),
             Kind::NeedRepair => need_interval(self.floor(sample.slot).min(ceiling)),
         };
-        if step.now.since(due) > interval && !undone("late-asker") {
+        if step.now.since(due) > interval && Rule::LateAsker.holds() {
             self.forgive(step, pair);
         }
-        if !undone("proof-since-its-question") {
+        if Rule::ProofSinceItsQuestion.holds() {
             self.prober
                 .expire(pair, Time::ZERO + (step.now.elapsed().saturating_sub(ceiling)));
         }
@@ -168,9 +168,9 @@ impl Groups {
         let chunks = round.chunks.len();
         for (at, keys) in round.chunks.into_iter().enumerate() {
             self.hasten(step, &keys);
-            let first = round.first && !undone("first-question-direct");
+            let first = round.first && Rule::FirstQuestionDirect.holds();
             let turn = takes_every_way(at, chunks, round.number);
-            let every = !first && turn && !undone("copies-of-repetitions");
+            let every = !first && turn && Rule::CopiesOfRepetitions.holds();
             let ways = match every {
                 true => Ways::Every { round: round.number },
                 false => Ways::Direct,
@@ -196,7 +196,7 @@ impl Groups {
     /// "◆ It is looked up anew with every question, and a verdict comes sooner when it has become shorter": a link that had no sample for a
     /// moment must not make it the ceiling for good.
     fn hasten(&mut self, step: &Step<'_>, keys: &[Key]) {
-        if undone("patience-anew") {
+        if !Rule::PatienceAnew.holds() {
             return;
         }
         for key in keys {
@@ -271,21 +271,21 @@ impl Groups {
     /// The inquiry that this posting belongs to.
     fn inquiry(&self, key: Key, post: u64) -> Option<Inquiry> {
         let inquiry = self.table.far(key)?.work.as_ref()?.inquiry?;
-        (post >= inquiry.from_post || undone("older-repair-proves-nothing")).then_some(inquiry)
+        (post >= inquiry.from_post || !Rule::OlderRepairProvesNothing.holds()).then_some(inquiry)
     }
 
     /// "◆ Proof of life is an answer to a probe *sent* less than `probe_timeout` ago."
     fn alive(&mut self, step: &mut Step<'_>, key: Key, post: u64, sent: Time) {
         let ceiling = self.ceiling(key.slot);
-        let sent = match undone("proof-since-its-question") {
-            true => step.now,
-            false => sent,
+        let sent = match Rule::ProofSinceItsQuestion.holds() {
+            false => step.now,
+            true => sent,
         };
         let Some(inquiry) = self.inquiry(key, post).filter(|_| step.now.since(sent) < ceiling) else {
             return;
         };
         let repair = self.table.work_mut(key).is_some_and(|work| work.repair);
-        if !repair && (post >= inquiry.until_post || undone("suspicion-needs-a-later-answer")) {
+        if !repair && (post >= inquiry.until_post || !Rule::SuspicionNeedsALaterAnswer.holds()) {
             self.end_inquiry(key);
             self.settle(key);
         } else {
@@ -298,7 +298,7 @@ impl Groups {
     fn extend(&mut self, step: &mut Step<'_>, key: Key, sent: Time) {
         let ceiling = self.ceiling(key.slot);
         let root = self.table.group(key.slot).is_some_and(Group::is_root);
-        let proof = if root || undone("member-proof-since-its-question") {
+        let proof = if root || !Rule::MemberProofSinceItsQuestion.holds() {
             step.now
         } else {
             sent
@@ -363,7 +363,7 @@ impl Groups {
         match self.verdict_at(step, key) {
             Some(at) if at > step.now => self.timers.set(Timer::Verdict(key), at),
             // "When its patience ends it has left."
-            Some(_) if self.is_leaving(key.slot) && !undone("leaver-is-mute") => self.has_left(step, key.slot, false),
+            Some(_) if self.is_leaving(key.slot) && Rule::LeaverIsMute.holds() => self.has_left(step, key.slot, false),
             Some(_) => self.end_with(
                 step,
                 key,
@@ -385,7 +385,7 @@ impl Groups {
             return;
         };
         let observer = self.table.far(key).is_some_and(|far| far.observer);
-        if observer && !undone("observer-is-nobody") {
+        if observer && Rule::ObserverIsNobody.holds() {
             // "◆ A root that would fail the group for an observer's sake drops the observer."
             return self.part_with(step, key);
         }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use fatebound_overlay::{PeerId, Time, Ways, undone};
+use fatebound_overlay::{PeerId, Rule, Time, Ways};
 use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
@@ -324,7 +324,7 @@ impl Groups {
     /// "◆ Such an invitation may use an id again that its receiver has used, but only while that very `Join` waits: a late one revives nothing."
     pub(crate) fn is_asked_for(&self, invitation: &Invitation) -> bool {
         match invitation.asked {
-            Some(_) if undone("asked-for") => true,
+            Some(_) if !Rule::AskedFor.holds() => true,
             Some(_) => self.joins.wants(invitation),
             None => false,
         }

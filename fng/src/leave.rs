@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{PeerId, Time, Way, Ways, undone};
+use fatebound_overlay::{PeerId, Rule, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId};
 
 use crate::branch::hash_map;
@@ -118,8 +118,8 @@ impl Groups {
     /// "◆ A leaver has no word any more: it cannot signal, what it would fail it leaves in silence." Nor has an observer ever.
     pub(crate) fn has_word(&self, slot: u32) -> bool {
         let role = self.table.group(slot).map(|group| group.role);
-        let leaves = self.is_leaving(slot) && !undone("leaver-is-mute");
-        let observes = role == Some(Role::Observer) && !undone("observer-is-nobody");
+        let leaves = self.is_leaving(slot) && Rule::LeaverIsMute.holds();
+        let observes = role == Some(Role::Observer) && Rule::ObserverIsNobody.holds();
         !leaves && !observes
     }
 
@@ -182,7 +182,7 @@ impl Groups {
             return;
         };
         let (id, bound) = (self.table.id(group), self.bound(group));
-        if !acknowledged && !undone("left-is-no-failure") {
+        if !acknowledged && Rule::LeftIsNoFailure.holds() {
             self.left.add(step.now, id, step.now + bound);
         }
         self.drop_path(step, slot);
@@ -229,7 +229,7 @@ impl Groups {
         };
         let answer = Answer::Left;
         step.push(Output::Reply { way, answer });
-        let same = |key: &Key| self.admissions.came_by(*key) == came || undone("leave-names-its-join");
+        let same = |key: &Key| self.admissions.came_by(*key) == came || !Rule::LeaveNamesItsJoin.holds();
         if let Some(key) = self.table.end_of(slot, &from).filter(same) {
             self.take_for_accepted(step, key);
             self.part_with(step, key);

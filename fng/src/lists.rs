@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{PeerId, PostId, Way, Ways, undone};
+use fatebound_overlay::{PeerId, PostId, Rule, Way, Ways};
 use fatebound_tree::GroupId;
 
 use crate::branch::hash_map;
@@ -111,7 +111,7 @@ impl Groups {
     pub(crate) fn list_missed(&mut self, step: &mut Step<'_>, key: Key, known: u32) {
         let group = self.table.group(key.slot).filter(|group| group.list != known);
         let timings = group.map(|group| self.table.timings(group));
-        if let Some(timings) = timings.filter(|_| !undone("list-missed")) {
+        if let Some(timings) = timings.filter(|_| Rule::ListMissed.holds()) {
             let telling = self.lists.groups.entry(key.slot).or_default();
             telling.left.insert(key.index);
             self.timers

@@ -6,7 +6,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{PeerId, Way, undone};
+use fatebound_overlay::{PeerId, Rule, Way};
 use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::config::Timings;
@@ -62,7 +62,7 @@ impl Groups {
         if group.root != from || from == self.us || self.silent.contains(&group) || !self.well_formed(&invitation) {
             return;
         }
-        if self.table.find(&group).is_some() && !undone("accepted-again") {
+        if self.table.find(&group).is_some() && Rule::AcceptedAgain.holds() {
             // "An accepted invitation is accepted again" (protocol.md §3).
             return accept(step, way);
         }
@@ -126,7 +126,7 @@ impl Groups {
     fn used(&self, group: &GroupId) -> bool {
         let root = self.table.peers.find(&group.root);
         let life = root.and_then(|root| self.table.lives.find(root, group.incarnation));
-        life.is_some_and(|life| self.table.lives.used(life, group.sequence)) && !undone("id-used-once")
+        life.is_some_and(|life| self.table.lives.used(life, group.sequence)) && Rule::IdUsedOnce.holds()
     }
 
     /// Uses a group id, so that no invitation to it is accepted from now on.
@@ -275,26 +275,26 @@ impl Groups {
             return;
         }
         let Some(slot) = self.table.find(&path.group).filter(|_| path.group.root != self.us) else {
-            return match undone("unknown-is-answered") {
-                true => (),
-                false => release(step, path, Cause::Unknown),
+            return match Rule::UnknownIsAnswered.holds() {
+                false => (),
+                true => release(step, path, Cause::Unknown),
             };
         };
         let key = Key { slot, index: 0 };
         let Some(far) = self.table.far_mut(key) else {
             return;
         };
-        if path.epoch < far.epoch || path.epoch == far.epoch && !undone("path-crosses-once") {
-            return match undone("old-is-answered") {
-                true => (),
-                false => release(step, path, Cause::Old),
+        if path.epoch < far.epoch || path.epoch == far.epoch && Rule::PathCrossesOnce.holds() {
+            return match Rule::OldIsAnswered.holds() {
+                false => (),
+                true => release(step, path, Cause::Old),
             };
         }
         let older = PathId {
             epoch: far.epoch,
             ..path
         };
-        let had_older = far.live && older != path && !undone("confirmer-releases-older");
+        let had_older = far.live && older != path && Rule::ConfirmerReleasesOlder.holds();
         far.epoch = path.epoch;
         step.push(Output::Confirm { path });
         if had_older {

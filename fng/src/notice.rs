@@ -4,8 +4,7 @@
 //! members" (protocol.md §6). Whether the originator has a say in the group is for the group's owner to judge; here is only whether
 //! these are its words.
 
-use fatebound_overlay::signatures::{sign, verify};
-use fatebound_overlay::{Keypair, MAX_NETWORK, PeerId};
+use fatebound_overlay::{MAX_NETWORK, PeerId, Scheme, Signer};
 use fatebound_tree::GroupId;
 
 use crate::message::{MAX_TAG, MAX_TEXT, Notice};
@@ -18,9 +17,9 @@ const MAX_NOTICE: usize = 4096;
 
 impl Notice {
     /// In our own name; text beyond its limit is cut.
-    pub(crate) fn signed(group: GroupId, reason: Reason, keypair: &Keypair) -> Notice {
-        let originator = keypair.public().to_peer_id();
-        let signature = sign(keypair, CONTEXT, &covered(&group, &originator, &reason));
+    pub(crate) fn signed(group: GroupId, reason: Reason, signer: &impl Signer) -> Notice {
+        let originator = signer.peer();
+        let signature = signer.sign_for(CONTEXT, &covered(&group, &originator, &reason));
         Notice {
             group,
             originator,
@@ -30,9 +29,9 @@ impl Notice {
     }
 
     /// Whether these are its originator's words, and within their limits.
-    pub(crate) fn genuine(&self) -> bool {
+    pub(crate) fn genuine(&self, scheme: &dyn Scheme) -> bool {
         let bytes = covered(&self.group, &self.originator, &self.reason);
-        within_limits(&self.reason) && verify(&self.originator, CONTEXT, &bytes, &self.signature)
+        within_limits(&self.reason) && scheme.verify(&self.originator, CONTEXT, &bytes, &self.signature)
     }
 
     /// For the tree, which carries it unread.
@@ -90,6 +89,8 @@ pub(crate) fn cut_refusal(refusal: Refusal) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use fatebound_overlay::{Ed25519, Keypair};
+
     use super::*;
 
     fn notice(text: String) -> Notice {
@@ -108,26 +109,26 @@ mod tests {
         let notice = notice("disk full".into());
         let back = Notice::decoded(&notice.encoded()).unwrap();
         assert_eq!(back, notice);
-        assert!(back.genuine());
+        assert!(back.genuine(&Ed25519));
     }
 
     #[test]
     fn a_changed_notice_is_not_genuine() {
         let mut other_group = notice("a".into());
         other_group.group.sequence += 1;
-        assert!(!other_group.genuine());
+        assert!(!other_group.genuine(&Ed25519));
         let mut other_originator = notice("a".into());
         other_originator.originator = Keypair::ed25519_from_bytes([4; 32]).unwrap().public().to_peer_id();
-        assert!(!other_originator.genuine());
+        assert!(!other_originator.genuine(&Ed25519));
     }
 
     #[test]
     fn too_long_words_are_refused_and_our_own_are_cut_between_characters() {
-        assert!(!notice("x".repeat(MAX_TEXT + 1)).genuine());
+        assert!(!notice("x".repeat(MAX_TEXT + 1)).genuine(&Ed25519));
         assert_eq!(Notice::decoded(&vec![0; MAX_NOTICE + 1]), None);
         let cut = cut("ä".repeat(MAX_TEXT), MAX_TEXT - 1);
         assert_eq!(cut.len(), MAX_TEXT - 2);
-        assert!(notice(cut).genuine());
+        assert!(notice(cut).genuine(&Ed25519));
     }
 
     #[test]
@@ -136,7 +137,7 @@ mod tests {
         let genuine = |refusal: Refusal| {
             let (notice, peer) = (notice(String::new()), keypair.public().to_peer_id());
             let reason = Reason::CreationFailed { peer, refusal };
-            Notice::signed(notice.group, reason, &keypair).genuine()
+            Notice::signed(notice.group, reason, &keypair).genuine(&Ed25519)
         };
         for more in [0, 1] {
             let (text, tag) = ("x".repeat(MAX_TEXT + more), "x".repeat(MAX_TAG + more));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use fatebound_overlay::{Time, undone};
+use fatebound_overlay::{Rule, Time};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -17,7 +17,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 /// "Patience = 3 × the mean over the peer's own links of (smoothed round trip + 4 × variance), between a floor and the ceiling; the ceiling
 /// while any link still lacks samples." (protocol.md §6)
 pub(crate) fn patience(round_trips: Option<Duration>, floor: Duration, ceiling: Duration) -> Duration {
-    let round_trips = round_trips.filter(|_| !undone("patience-follows-the-links"));
+    let round_trips = round_trips.filter(|_| Rule::PatienceFollowsTheLinks.holds());
     round_trips.map_or(ceiling, |mean| {
         mean.saturating_mul(3).clamp(floor.min(ceiling), ceiling)
     })

@@ -3,8 +3,8 @@
 //! Each peer also lists the paths' far ends that it is (`Key`s), so that its death finds its groups without a search. An end knows its
 //! position in that list, so both entering and leaving it cost O(1).
 
+use fatebound_base::Interner;
 use fatebound_overlay::PeerId;
-use fatebound_tree::intern::Interner;
 
 use crate::table::Key;
 

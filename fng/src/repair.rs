@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fatebound_overlay::{PeerId, undone};
+use fatebound_overlay::{PeerId, Rule};
 use fatebound_tree::{Cause, PathId, Via};
 
 use crate::groups::{Groups, Step, Timer};
@@ -26,7 +26,7 @@ impl Work {
     /// "While proof is fresh, attempts go round: overlay, a common neighbour, the direct connection as a path of its own (no delegate)."
     fn attempt(&self) -> Attempt {
         match self.turn % 3 {
-            _ if undone("attempts-go-round") => Attempt::Construct(Via::Overlay),
+            _ if !Rule::AttemptsGoRound.holds() => Attempt::Construct(Via::Overlay),
             0 => Attempt::Construct(Via::Overlay),
             1 => Attempt::Construct(Via::CommonNeighbour(self.turn / 3)),
             _ => Attempt::Link,
@@ -40,7 +40,7 @@ impl Groups {
         let Some(far) = self.table.far_mut(key) else {
             return;
         };
-        far.epoch += u32::from(far.epoch == 0 || !undone("path-crosses-once"));
+        far.epoch += u32::from(far.epoch == 0 || Rule::PathCrossesOnce.holds());
         far.work.get_or_insert_default().building = true;
         let Some(path) = self.table.path(key, self.us) else {
             return;
@@ -66,7 +66,7 @@ impl Groups {
                 self.path_is_up(step, key, path);
             }
             // "◆ The root releases every epoch that it abandons."
-            _ if undone("abandoned-is-released") => {}
+            _ if !Rule::AbandonedIsReleased.holds() => {}
             _ => release(step, path, Cause::Abandoned),
         }
     }
@@ -146,7 +146,7 @@ impl Groups {
             match cause {
                 Cause::Busy => self.attempt_failed(step, key, cause),
                 // "◆ The root waits one timer tick": the goodbye of the peer that stops comes right behind.
-                Cause::Shutdown if !undone("tick-for-the-goodbye") => {
+                Cause::Shutdown if Rule::TickForTheGoodbye.holds() => {
                     self.timers.set(Timer::Path(key), step.now + self.config.tick);
                 }
                 _ => self.attempt(step, key),
@@ -177,7 +177,7 @@ impl Groups {
         };
         if let Some(work) = self.table.work_mut(key)
             && std::mem::take(&mut work.building)
-            && !undone("abandoned-is-released")
+            && Rule::AbandonedIsReleased.holds()
         {
             release(step, path, Cause::Abandoned);
         }
@@ -278,7 +278,7 @@ impl Groups {
         let known = far.epoch != 0 && far.standing == Standing::Accepted;
         let current = epoch == far.epoch && (far.live || building);
         let overdue = far.live && step.now.since(far.live_since) > timings.path_timeout;
-        let forged = epoch < far.epoch && overdue && !undone("overdue-confirm-is-forged");
+        let forged = epoch < far.epoch && overdue && Rule::OverdueConfirmIsForged.holds();
         if !known || !(current || forged) {
             return;
         }

@@ -5,7 +5,7 @@
 //! The same sliding bitmap as IPsec's replay protection (RFC 4303 §3.4.3): the newest number seen, and one bit for each number shortly before
 //! it.
 
-use fatebound_overlay::undone;
+use fatebound_overlay::Rule;
 
 /// Sequence numbers that a window tells apart: 1024, so that an invitation may be overtaken by a thousand younger ones of its root.
 pub(crate) const WIDTH: u64 = 1024;
@@ -27,7 +27,7 @@ impl Window {
             return false;
         }
         if self.newest - sequence >= WIDTH {
-            return !undone("older-than-the-window");
+            return Rule::OlderThanTheWindow.holds();
         }
         self.bit(sequence)
     }

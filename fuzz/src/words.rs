@@ -11,7 +11,7 @@ use fatebound_machine::overlay::message::{
     Farewell, Hello, LinkInstance, Message, OneShot, PeerRecord, Ping, Pong, Routed, RoutedAnswer, Signed,
 };
 use fatebound_machine::overlay::record::SignedRecord;
-use fatebound_machine::overlay::signatures::sign;
+use fatebound_machine::overlay::Signer;
 use fatebound_machine::overlay::{JointSet, Key, Multiaddr, PeerId};
 use fatebound_machine::wire::encode;
 
@@ -324,7 +324,7 @@ impl Words {
         let number = number.of(right);
         let body = answer.of(from.index());
         let covered = encode(&(from.peer(), to, number, &body));
-        let signature = sign(cast::forger(from.index()), b"fatebound answer 1", &covered);
+        let signature = cast::forger(from.index()).sign_for(b"fatebound answer 1", &covered);
         Message::RoutedAnswer(Box::new(RoutedAnswer {
             trail,
             body: Signed {
@@ -376,7 +376,7 @@ fn asked(from: usize, to: PeerId, number: u64, body: OneShot) -> Signed<OneShot>
         from: cast::peer(from),
         to,
         number,
-        signature: sign(cast::forger(from), b"fatebound question 1", &covered),
+        signature: cast::forger(from).sign_for(b"fatebound question 1", &covered),
         body,
     }
 }

@@ -5,7 +5,7 @@
 //! that time. "◆ Before a doubtful link a `Fail` also goes around it" (protocol.md §6). It is signed by its originator, so it does not matter
 //! who brings it.
 
-use fatebound_overlay::{LinkId, undone};
+use fatebound_overlay::{LinkId, Rule};
 use fatebound_tree::Operation;
 
 use crate::machine::Machine;
@@ -28,7 +28,7 @@ impl Machine {
     /// A doubtful link was handed this operation.
     pub(crate) fn send_around(&mut self, operation: Operation) {
         if let Operation::Fail { paths, notice } = operation
-            && !undone("fail-around-doubt")
+            && Rule::FailAroundDoubt.holds()
         {
             self.groups_input(fatebound_fng::Input::FailStuck { paths, notice });
         }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use fatebound_fng::{Context, GroupView, Groups, Refusal};
 use fatebound_overlay::message::{Answer, Message, OneShot};
-use fatebound_overlay::{ConfigError, DisconnectCause, Keypair, Overlay, PeerId, Routes, Session, Time, undone};
+use fatebound_overlay::{
+    ConfigError, DisconnectCause, Identity, Keypair, Overlay, PeerId, Routes, Rule, Session, Time,
+};
 use fatebound_tree::{GroupId, Tree};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -61,19 +63,27 @@ impl Machine {
     /// # Errors
     /// A configuration that breaks a rule.
     pub fn new(config: &Config, keypair: &Keypair, seed: [u8; 32]) -> Result<Machine, ConfigError> {
+        Machine::with_identity(config, &Identity::new(keypair), seed)
+    }
+
+    /// The same for a peer that signs and verifies in its own way: for simulators, all of whose peers do so.
+    ///
+    /// # Errors
+    /// A configuration that breaks a rule.
+    pub fn with_identity(config: &Config, identity: &Identity, seed: [u8; 32]) -> Result<Machine, ConfigError> {
         let config = config.clone().aligned();
         config.validate()?;
         let mut rng = StdRng::from_seed(seed);
-        let peer = keypair.public().to_peer_id();
+        let peer = identity.peer();
         let incarnation = rng.next_u64();
         let overlay_rng = StdRng::from_rng(&mut rng);
         let groups_rng = StdRng::from_rng(&mut rng);
         Ok(Machine {
             peer,
             incarnation,
-            overlay: Overlay::new(&config.overlay, keypair, incarnation, overlay_rng),
+            overlay: Overlay::new(&config.overlay, identity, incarnation, overlay_rng),
             tree: Tree::new(&config.tree, peer),
-            groups: Groups::new(&config.groups, keypair, incarnation, groups_rng),
+            groups: Groups::new(&config.groups, identity, incarnation, groups_rng),
             config,
             sent: Sent::default(),
             worklist: VecDeque::new(),
@@ -273,7 +283,7 @@ impl Machine {
     /// A malformed question gets an empty answer, which decodes to nothing: its asker need not wait for it.
     fn on_request(&mut self, request: fatebound_overlay::RequestId, peer: PeerId, body: &[u8], out: &mut Vec<Output>) {
         match wire::decode_question(body) {
-            Ok(question) if question.network != self.network() && !undone("bound-questions") => {
+            Ok(question) if question.network != self.network() && Rule::BoundQuestions.holds() => {
                 self.on_foreign_request(request, peer, question, out);
             }
             Ok(Question { body, .. }) => self.overlay(fatebound_overlay::Input::Request { request, peer, body }),

@@ -6,7 +6,7 @@ use crate::links::{self, Link};
 use crate::mail::Question;
 use crate::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed, WayBack};
 use crate::overlay::Overlay;
-use crate::{Event, Hop, Key, LinkId, Output, Routes, Tag, Way, routed, undone};
+use crate::{Event, Hop, Key, LinkId, Output, Routes, Rule, Tag, Way, routed};
 
 /// Common neighbours that one round asks through, at most: 16. "P4 holds for 32 of them": more are asked too late.
 const COPIES: usize = 16;
@@ -32,7 +32,7 @@ impl Overlay {
 
     /// "Each copy is answered over the very way it came, and nothing else" (protocol.md §3).
     fn deliver(&mut self, link: LinkId, routed: Routed) {
-        if !routed::is_genuine_question(&routed.body) {
+        if !routed::is_genuine_question(self.identity.scheme(), &routed.body) {
             self.garbage += 1;
             return;
         }
@@ -65,14 +65,14 @@ impl Overlay {
         let known = locate.then(|| self.known_record(&routed.target)).flatten();
         let mut avoided = routed.visited.clone();
         if let OneShot::Suspect(suspect) = &routed.body.body
-            && !undone("around-the-suspect")
+            && Rule::AroundTheSuspect.holds()
         {
             avoided.push(Key::of(suspect).tag());
         }
         match self.next_hop(&routed.target, &avoided, allow_detour) {
             Some(hop) if known.is_none() => self.spend_and_hand_on(hop, routed),
             _ if !locate => self.dropped += 1,
-            _ if !routed::is_genuine_question(&routed.body) => self.garbage += 1,
+            _ if !routed::is_genuine_question(self.identity.scheme(), &routed.body) => self.garbage += 1,
             _ => {
                 let way = WayBack {
                     link,
@@ -109,7 +109,7 @@ impl Overlay {
     pub(crate) fn send_copies(&mut self, to: PeerId, body: &Signed<OneShot>, round: Option<u32>) -> bool {
         let avoided = [self.tag, Key::of(&to).tag()];
         let detours = self.config.detours;
-        let routed = self.closest_hop(&Key::of(&to), &avoided, detours > 0 && !undone("detours"));
+        let routed = self.closest_hop(&Key::of(&to), &avoided, detours > 0 && Rule::Detours.holds());
         let mut firsts: Vec<(LinkId, u8)> = Vec::new();
         firsts.extend(routed.map(|hop| (hop.link, detours.saturating_sub(u8::from(hop.detour)))));
         for link in round
@@ -183,10 +183,10 @@ impl Overlay {
 
     /// Answers a routed question: signed, back over the link that it came by.
     pub(crate) fn answer_back(&mut self, way: WayBack, body: Answer) {
-        let body = routed::answer(&self.keypair, way.asker, way.number, body);
-        let trail = match undone("answers-over-the-way") {
-            true => vec![Key::of(&way.asker).tag()],
-            false => way.trail,
+        let body = routed::answer(&self.identity, way.asker, way.number, body);
+        let trail = match Rule::AnswersOverTheWay.holds() {
+            false => vec![Key::of(&way.asker).tag()],
+            true => way.trail,
         };
         self.pass_back(RoutedAnswer { trail, body });
     }
@@ -225,7 +225,7 @@ impl Overlay {
             self.dropped += 1;
             return;
         };
-        if answer.to != self.peer || !routed::is_genuine_answer(&answer) {
+        if answer.to != self.peer || !routed::is_genuine_answer(self.identity.scheme(), &answer) {
             self.garbage += 1;
             return;
         }
@@ -249,7 +249,7 @@ impl Overlay {
 /// Every second one of the common neighbours, by its number: so each has its turn within two rounds, whatever becomes of the others in between.
 /// Two at least if there are two, and [`COPIES`] at most.
 fn chosen(common: &[LinkId], round: u32) -> Vec<LinkId> {
-    let round = if undone("copies-change-ways") { 0 } else { round };
+    let round = if !Rule::CopiesChangeWays.holds() { 0 } else { round };
     let (mut due, mut others): (Vec<LinkId>, Vec<LinkId>) = common.iter().partition(|link| link.0 % 2 == round % 2);
     // Where one of two rounds does not reach all, the next ones begin elsewhere.
     for links in [&mut due, &mut others] {
@@ -259,7 +259,7 @@ fn chosen(common: &[LinkId], round: u32) -> Vec<LinkId> {
     }
     let fill = 2_usize.saturating_sub(due.len());
     due.extend(others.into_iter().take(fill));
-    due.truncate(if undone("half-of-the-neighbours") { 2 } else { COPIES });
+    due.truncate(if !Rule::HalfOfTheNeighbours.holds() { 2 } else { COPIES });
     due
 }
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use thiserror::Error;
-
-use crate::directory;
 use crate::message::LinkTimes;
+use crate::{ConfigError, directory};
 
 /// Bytes of a network's name at most.
 pub const MAX_NETWORK: usize = 64;
@@ -145,7 +143,7 @@ impl Config {
     /// # Errors
     /// The first rule that is broken; nothing is changed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let rule = |holds, name| if holds { Ok(()) } else { Err(ConfigError(name)) };
+        let rule = ConfigError::unless;
         rule(self.times_are_sane(), "1 ms ≤ each time of overlay and links ≤ 1 h")?;
         rule(
             self.peer_interval <= self.link_interval,
@@ -199,11 +197,6 @@ impl Config {
         all.into_iter().all(|time| (SHORTEST..=LONGEST).contains(time))
     }
 }
-
-/// A configuration that breaks this rule was refused; nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the configuration breaks the rule `{0}`")]
-pub struct ConfigError(pub &'static str);
 
 #[cfg(test)]
 mod tests {

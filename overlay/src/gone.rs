@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use libp2p_identity::PeerId;
 
 use crate::record::SignedRecord;
-use crate::{Bounded, Time, undone};
+use crate::{Bounded, Rule, Time};
 
 /// Peers remembered at most; beyond it the one that went first is forgotten.
 const MAX_GONE: usize = 128;
@@ -59,7 +59,7 @@ impl Gone {
     /// Whether hearsay about this peer counts for nothing at present. A record newer than the one it went with does count: it has
     /// spoken since.
     pub(crate) fn bars(&self, now: Time, record: &SignedRecord) -> bool {
-        if undone("barred-hearsay") {
+        if !Rule::BarredHearsay.holds() {
             return false;
         }
         let said = record.record();

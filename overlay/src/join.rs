@@ -22,7 +22,7 @@ use crate::message::{Answer, MAX_RECORDS, Message, OneShot, Routed, WayBack};
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
 use crate::records::{is_bounded, peer_in, without_peer};
-use crate::{Bounded, Config, DialFailure, Event, Key, LinkId, Output, Time, undone};
+use crate::{Bounded, Config, DialFailure, Event, Key, LinkId, Output, Rule, Time};
 
 /// Bootstrap addresses kept at most.
 pub(crate) const MAX_BOOTSTRAP: usize = 64;
@@ -276,7 +276,7 @@ impl Overlay {
     /// Whether everybody who answers is without a place as well, and none of them has a smaller key.
     fn counts_as_first(&self) -> bool {
         let neighbours = || self.links.iter().filter(|link| link.usable());
-        !undone("first-peer")
+        Rule::FirstPeer.holds()
             && self.join.rounds() >= ROUNDS_BEFORE_FIRST
             && neighbours().next().is_some()
             && neighbours().all(|link| !link.joined() && !self.ring.has(&link.peer()) && *self.ring.key() < link.key())
@@ -450,7 +450,7 @@ impl Overlay {
 
     /// Here the joiner belongs: next to us.
     fn answer_join(&mut self, link: LinkId, routed: &Routed, joiner: SignedRecord, gathered: &[SignedRecord]) {
-        if !crate::routed::is_genuine_question(&routed.body) {
+        if !crate::routed::is_genuine_question(self.identity.scheme(), &routed.body) {
             self.garbage += 1;
             return;
         }
@@ -460,7 +460,7 @@ impl Overlay {
             asker: routed.body.from,
             number: routed.body.number,
         };
-        if self.joined() || undone("held-joins") {
+        if self.joined() || !Rule::HeldJoins.holds() {
             let records = self.join_answer(&joiner, gathered);
             self.answer_back(way, Answer::Records(records));
         } else {

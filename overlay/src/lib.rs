@@ -6,10 +6,8 @@
 
 #![forbid(unsafe_code)]
 
-mod bounded;
 mod carry;
 pub mod config;
-mod deadlines;
 pub mod directory;
 mod gone;
 mod io;
@@ -30,22 +28,17 @@ mod ring;
 mod routed;
 mod routes;
 mod routing_table;
-pub mod signatures;
-mod slim;
-mod time;
 mod unanswered;
-mod undone;
 mod upkeep;
 mod view;
 
-pub use bounded::Bounded;
-pub use config::{Config, ConfigError, MAX_NETWORK};
-pub use deadlines::Deadlines;
+pub use config::{Config, MAX_NETWORK};
+pub use fatebound_base as base;
+pub use fatebound_base::{
+    Bounded, ConfigError, Deadlines, Ed25519, Identity, Keypair, Multiaddr, PeerId, Protocol, Rule, Scheme, Signer,
+    Time, UNDONE,
+};
 pub use io::*;
 pub use key::{Distance, Key, Tag};
-pub use libp2p_identity::{Keypair, PeerId};
-pub use multiaddr::{Multiaddr, Protocol};
 pub use overlay::Overlay;
-pub use time::Time;
-pub use undone::{UNDONE, undone};
 pub use view::{Counters, Neighbour};

@@ -151,7 +151,7 @@ impl Overlay {
         }
         match records.first() {
             None => self.deny(peer),
-            Some(record) if record.record().peer == peer && record.verified().is_some() => {
+            Some(record) if record.record().peer == peer && record.verified(self.identity.scheme()).is_some() => {
                 self.ring.records.hear(record);
                 self.end_search(peer, Outcome::Found);
             }
@@ -216,7 +216,9 @@ impl Overlay {
         }
         let known = self.ring.records.get(peer).map(|known| &known.record);
         known
-            .filter(|record| !self.ring.gone.bars(self.now, record) && record.verified().is_some())
+            .filter(|record| {
+                !self.ring.gone.bars(self.now, record) && record.verified(self.identity.scheme()).is_some()
+            })
             .cloned()
     }
 }

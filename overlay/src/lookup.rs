@@ -20,7 +20,6 @@ macro_rules! directory {
             &mut $overlay.directory,
             &mut Context {
                 now: $overlay.now,
-                keypair: &$overlay.keypair,
                 rng: &mut $overlay.rng,
             },
         )
@@ -109,7 +108,7 @@ impl Overlay {
         match self.nearer(&key, &routed.visited) {
             Some(hop) => self.hand_on(hop.link, routed),
             None if !self.joined() => self.dropped += 1,
-            None if !routed::is_genuine_question(&routed.body) => self.garbage += 1,
+            None if !routed::is_genuine_question(self.identity.scheme(), &routed.body) => self.garbage += 1,
             None => {
                 let way = WayBack {
                     link,
@@ -179,7 +178,7 @@ impl Overlay {
         for record in around.iter().take(most) {
             let peer = record.record().peer;
             let known = self.ring.records.verified(record).is_some();
-            if !known && record.verified().is_none() {
+            if !known && record.verified(self.identity.scheme()).is_none() {
                 self.garbage += 1;
                 continue;
             }

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use fatebound_base::slim;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
@@ -16,9 +17,7 @@ use crate::locate::{Outcome, Waiter};
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
 use crate::unanswered::Unanswered;
-use crate::{
-    Bounded, Config, DialFailure, Event, Output, PostId, RequestId, Time, Way, Ways, links, routed, slim, undone,
-};
+use crate::{Bounded, Config, DialFailure, Event, Output, PostId, RequestId, Rule, Time, Way, Ways, links, routed};
 
 /// What an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +204,7 @@ impl Overlay {
 
     fn is_doubtful(&self, peer: &PeerId) -> bool {
         let doubtful = self.links.by_peer(peer).is_some_and(links::Link::doubtful);
-        doubtful && !undone("copies-when-doubtful")
+        doubtful && Rule::CopiesWhenDoubtful.holds()
     }
 
     fn post_directly(&mut self, post: PostId, addresses: Vec<Multiaddr>) {
@@ -283,7 +282,7 @@ impl Overlay {
     /// Signs a question under a new number; without `question` no answer is expected.
     pub(crate) fn sign_question(&mut self, to: PeerId, body: OneShot, question: Option<Question>) -> Signed<OneShot> {
         let number = self.mail.open_number(self.now, question);
-        routed::ask(&self.keypair, to, number, body)
+        routed::ask(&self.identity, to, number, body)
     }
 
     /// A direct exchange was answered: the peer lives.
@@ -346,7 +345,7 @@ impl Overlay {
         let (to, ways, located, routed) = (state.to, state.ways, state.located, state.routed);
         let known = self.ring.records.get(&to).is_some() || !failures.is_empty();
         if !waits && ways != Ways::Connected && !state.answered {
-            if known && !routed && !undone("copies-without-connection") {
+            if known && !routed && Rule::CopiesWithoutConnection.holds() {
                 self.post_routed(post);
             }
             let moved = ways == Ways::Direct && !failures.is_empty();
@@ -481,7 +480,7 @@ impl Overlay {
     fn on_leaves_in_person(&mut self, peer: PeerId, record: crate::record::SignedRecord) -> Answer {
         let known = self.ring.records.verified(&record).cloned();
         let (known, mut record) = (known.is_some(), known.unwrap_or(record));
-        if record.record().peer != peer || !record.verify() {
+        if record.record().peer != peer || !record.verify(self.identity.scheme()) {
             self.garbage += 1;
             return Answer::Nothing;
         }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use indexmap::IndexSet;
-use libp2p_identity::{Keypair, PeerId};
+use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -25,7 +25,7 @@ use crate::records::{fitting, without_peer};
 use crate::ring::Ring;
 use crate::upkeep::Upkeep;
 use crate::view::{Counters, Neighbour};
-use crate::{Bounded, Command, Config, Deadlines, Event, Input, Key, LinkId, Output, Session, Tag, Time};
+use crate::{Bounded, Command, Config, Deadlines, Event, Identity, Input, Key, LinkId, Output, Session, Tag, Time};
 
 /// What the overlay waits for; the links have deadlines of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +46,7 @@ const KEPT: usize = 8;
 /// One peer's overlay: links, routes, joining, and one-shot messages.
 pub struct Overlay {
     pub(crate) config: Config,
-    pub(crate) keypair: Keypair,
+    pub(crate) identity: Identity,
     pub(crate) peer: PeerId,
     pub(crate) tag: Tag,
     pub(crate) rng: StdRng,
@@ -70,28 +70,28 @@ pub struct Overlay {
 
 impl Overlay {
     /// A peer that knows nobody. `incarnation` is drawn anew for each life; `config` has been validated.
-    pub fn new(config: &Config, keypair: &Keypair, incarnation: u64, mut rng: StdRng) -> Overlay {
-        let peer = keypair.public().to_peer_id();
+    pub fn new(config: &Config, identity: &Identity, incarnation: u64, mut rng: StdRng) -> Overlay {
+        let peer = identity.peer();
         let record = PeerRecord {
             peer,
             addresses: Vec::new(),
             sequence: 0,
         };
-        let record = SignedRecord::sign(record, keypair);
+        let record = SignedRecord::sign(record, identity);
         let links_rng = StdRng::seed_from_u64(rng.random());
         Overlay {
-            links: Links::new(config, peer, incarnation, record.clone(), links_rng),
+            links: Links::new(config, identity, incarnation, record.clone(), links_rng),
             reports: VecDeque::new(),
-            ring: Ring::new(config, peer),
+            ring: Ring::new(config, identity),
             wanted: IndexSet::new(),
             join: Join::default(),
             mail: Mail::new(config, rng.random()),
             locates: Locates::default(),
             upkeep: Upkeep::default(),
-            directory: Directory::new(config, peer),
+            directory: Directory::new(config, identity),
             deadlines: Deadlines::default(),
             config: config.clone(),
-            keypair: keypair.clone(),
+            identity: identity.clone(),
             peer,
             tag: Key::of(&peer).tag(),
             rng,
@@ -229,7 +229,7 @@ impl Overlay {
             addresses,
             sequence: sequence.max(self.record.record().sequence.saturating_add(1)),
         };
-        self.record = SignedRecord::sign(record, &self.keypair);
+        self.record = SignedRecord::sign(record, &self.identity);
         self.tell_links(links::Input::Record(self.record.clone()));
         if self.joined() {
             self.announce();

@@ -13,7 +13,7 @@ use crate::links::operations::{Arrival, Operations};
 use crate::message::{Hello, Message, PeerRecord};
 use crate::record::SignedRecord;
 use crate::ring::Ring;
-use crate::{Config, Deadlines, Input, Key, Keypair, Opener, Overlay, Routes, Session, Tag, Time};
+use crate::{Config, Deadlines, Identity, Input, Key, Keypair, Opener, Overlay, Routes, Session, Tag, Time};
 
 /// Few cases, always the same, so that tests stay quick and repeatable; `PROPTEST_CASES` asks for more, drawn anew each time.
 fn cases(few: u32) -> ProptestConfig {
@@ -186,7 +186,7 @@ impl End {
 /// A peer with links to these others, up and pinged by nobody.
 fn linked(own: usize, others: &BTreeMap<usize, bool>) -> Overlay {
     let rng = StdRng::seed_from_u64(1);
-    let mut overlay = Overlay::new(&Config::lan(), &PEERS[own].0, 7, rng);
+    let mut overlay = Overlay::new(&Config::lan(), &Identity::new(&PEERS[own].0), 7, rng);
     let mut out = Vec::new();
     for (&other, &joined) in others {
         let session = Session(other as u64);
@@ -235,7 +235,7 @@ proptest! {
     /// Whichever row a stranger asks for.
     #[test]
     fn any_row_can_be_asked_for(row: u8, digit_bits in prop::sample::select(vec![1_u32, 2, 4])) {
-        let mut ring = Ring::new(&Config { digit_bits, ..Config::lan() }, peer(0));
+        let mut ring = Ring::new(&Config { digit_bits, ..Config::lan() }, &Identity::new(&PEERS[0].0));
         ring.meet(PEERS[1].1.clone(), true);
         ring.settle();
         let records = ring.row_records(row.into(), &mut StdRng::seed_from_u64(1));
@@ -322,7 +322,7 @@ proptest! {
         digit_bits in prop::sample::select(vec![1_u32, 2, 4]),
     ) {
         let config = Config { leaves_per_side: per_side, digit_bits, ..Config::lan() };
-        let (mut ring, mut there) = (Ring::new(&config, peer(0)), BTreeSet::new());
+        let (mut ring, mut there) = (Ring::new(&config, &Identity::new(&PEERS[0].0)), BTreeSet::new());
         for (at, joined, settle) in news {
             ring.meet(PEERS[at].1.clone(), joined);
             if joined { there.insert(at) } else { there.remove(&at) };
@@ -331,7 +331,7 @@ proptest! {
             }
         }
         ring.settle();
-        let mut fresh = Ring::new(&config, peer(0));
+        let mut fresh = Ring::new(&config, &Identity::new(&PEERS[0].0));
         for &at in there.iter().rev() {
             fresh.hear(Time::ZERO, &PEERS[at].1);
         }

@@ -1,10 +1,9 @@
 //! Signed peer records: a peer's addresses, in its own words, so that others can carry them.
 
-use libp2p_identity::Keypair;
 use serde::{Deserialize, Serialize};
 
 use crate::message::PeerRecord;
-use crate::signatures::{sign, verify};
+use crate::{Scheme, Signer};
 
 /// What the signature of a record covers besides the record, so that it cannot pass for anything else.
 const CONTEXT: &[u8] = b"fatebound record 1";
@@ -29,9 +28,9 @@ impl PartialEq for SignedRecord {
 impl Eq for SignedRecord {}
 
 impl SignedRecord {
-    /// Signs a record of our own. `record.peer` must be the key's peer.
-    pub fn sign(record: PeerRecord, keypair: &Keypair) -> SignedRecord {
-        let signature = sign(keypair, CONTEXT, &encoded(&record));
+    /// Signs a record of our own. `record.peer` must be the signer.
+    pub fn sign(record: PeerRecord, signer: &impl Signer) -> SignedRecord {
+        let signature = signer.sign_for(CONTEXT, &encoded(&record));
         let genuine = false;
         SignedRecord {
             record,
@@ -41,14 +40,14 @@ impl SignedRecord {
     }
 
     /// The record, if its signature is its peer's own.
-    pub fn verified(&self) -> Option<&PeerRecord> {
-        let genuine = || verify(&self.record.peer, CONTEXT, &encoded(&self.record), &self.signature);
+    pub fn verified(&self, scheme: &dyn Scheme) -> Option<&PeerRecord> {
+        let genuine = || scheme.verify(&self.record.peer, CONTEXT, &encoded(&self.record), &self.signature);
         (self.genuine || genuine()).then_some(&self.record)
     }
 
     /// Whether the signature is the peer's own; what it found is remembered, for a signature costs more to verify than all else about a record.
-    pub(crate) fn verify(&mut self) -> bool {
-        self.genuine = self.verified().is_some();
+    pub(crate) fn verify(&mut self, scheme: &dyn Scheme) -> bool {
+        self.genuine = self.verified(scheme).is_some();
         self.genuine
     }
 
@@ -75,6 +74,7 @@ fn encoded(record: &PeerRecord) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Ed25519, Keypair};
 
     fn record(keypair: &Keypair) -> PeerRecord {
         PeerRecord {
@@ -88,8 +88,8 @@ mod tests {
     fn a_record_verifies_with_its_own_key_only() {
         let ours = Keypair::ed25519_from_bytes([1; 32]).unwrap();
         let theirs = Keypair::ed25519_from_bytes([2; 32]).unwrap();
-        assert!(SignedRecord::sign(record(&ours), &ours).verified().is_some());
-        assert!(SignedRecord::sign(record(&ours), &theirs).verified().is_none());
+        assert!(SignedRecord::sign(record(&ours), &ours).verified(&Ed25519).is_some());
+        assert!(SignedRecord::sign(record(&ours), &theirs).verified(&Ed25519).is_none());
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
         let ours = Keypair::ed25519_from_bytes([1; 32]).unwrap();
         let mut signed = SignedRecord::sign(record(&ours), &ours);
         signed.record.sequence += 1;
-        assert!(signed.verified().is_none());
+        assert!(signed.verified(&Ed25519).is_none());
     }
 
     /// Or a signature that was seen elsewhere would pass for one that has been verified with these words.

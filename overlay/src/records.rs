@@ -10,10 +10,8 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use multiaddr::Protocol;
 
-use crate::Bounded;
-use crate::Key;
 use crate::record::SignedRecord;
-use crate::undone;
+use crate::{Bounded, Identity, Key, Rule};
 
 /// Peers whose hearsay addresses are kept at most.
 const MAX_INTRODUCED: usize = 1024;
@@ -57,17 +55,20 @@ pub(crate) struct Records {
     max_addresses: usize,
     limit: usize,
     clock: u64,
+    /// How records are verified.
+    identity: Identity,
 }
 
 impl Records {
     /// Knows nobody. A record may have `max_addresses` addresses; of about `limit` peers records are kept.
-    pub(crate) fn new(max_addresses: usize, limit: usize) -> Records {
+    pub(crate) fn new(identity: &Identity, max_addresses: usize, limit: usize) -> Records {
         Records {
             known: IndexMap::new(),
             introduced: IndexMap::new(),
             max_addresses,
             limit,
             clock: 0,
+            identity: identity.clone(),
         }
     }
 
@@ -81,12 +82,14 @@ impl Records {
                 return Heard::Known;
             }
             let newest = known.earlier.as_ref().map_or(&known.record, |earlier| earlier);
-            if newest.record().sequence >= said.sequence && known.record.verify() {
+            if newest.record().sequence >= said.sequence && known.record.verify(self.identity.scheme()) {
                 return Heard::Stale;
             }
         }
         let mut record = record.clone();
-        if !self.within_limits(&record) || (self.known.contains_key(&record.record().peer) && !record.verify()) {
+        if !self.within_limits(&record)
+            || (self.known.contains_key(&record.record().peer) && !record.verify(self.identity.scheme()))
+        {
             return Heard::Invalid;
         }
         self.put(record, None);
@@ -95,7 +98,10 @@ impl Records {
 
     /// Whether a peer's record is its own word. One that is not is forgotten.
     pub(crate) fn verify(&mut self, peer: &PeerId) -> bool {
-        let genuine = self.known.get_mut(peer).is_some_and(|known| known.record.verify());
+        let genuine = self
+            .known
+            .get_mut(peer)
+            .is_some_and(|known| known.record.verify(self.identity.scheme()));
         if !genuine {
             self.known.swap_remove(peer);
         }
@@ -114,11 +120,11 @@ impl Records {
         if !self.within_limits(&record) {
             return;
         }
-        if undone("own-word") {
+        if !Rule::OwnWord.holds() {
             self.hear(&record);
             return;
         }
-        record.verify();
+        record.verify(self.identity.scheme());
         let before = self.known.get(&record.record().peer);
         let ours = before
             .into_iter()
@@ -299,7 +305,7 @@ mod tests {
 
     #[test]
     fn only_the_newest_and_only_the_genuine() {
-        let mut records = Records::new(8, MAX_KNOWN);
+        let mut records = Records::new(&Identity::new(&keypair(0)), 8, MAX_KNOWN);
         assert_eq!(records.hear(&record(1, 5, 1)), Heard::News);
         assert_eq!(records.hear(&record(1, 5, 1)), Heard::Known);
         assert_eq!(records.hear(&record(1, 4, 2)), Heard::Stale);
@@ -315,7 +321,7 @@ mod tests {
 
     #[test]
     fn what_nobody_signed_is_found_out_when_it_is_needed_or_contradicted() {
-        let mut records = Records::new(8, MAX_KNOWN);
+        let mut records = Records::new(&Identity::new(&keypair(0)), 8, MAX_KNOWN);
         let forged = SignedRecord::sign(record(1, 9, 1).record().clone(), &keypair(2));
         let peer = keypair(1).public().to_peer_id();
         assert_eq!(records.hear(&forged), Heard::News);
@@ -331,7 +337,7 @@ mod tests {
     /// Whoever hears a forgery first would otherwise take the genuine record for the same, and never learn where its peer lives.
     #[test]
     fn the_genuine_record_replaces_a_forged_one_of_the_same_words() {
-        let mut records = Records::new(8, MAX_KNOWN);
+        let mut records = Records::new(&Identity::new(&keypair(0)), 8, MAX_KNOWN);
         let genuine = record(1, 5, 1);
         let forged = SignedRecord::sign(genuine.record().clone(), &keypair(2));
         assert_eq!(records.hear(&forged), Heard::News);
@@ -349,12 +355,15 @@ mod tests {
         };
         assert!(is_bounded(&with_signature(96), 8));
         assert!(!is_bounded(&with_signature(97), 8));
-        assert_eq!(Records::new(8, MAX_KNOWN).hear(&with_signature(97)), Heard::Invalid);
+        assert_eq!(
+            Records::new(&Identity::new(&keypair(0)), 8, MAX_KNOWN).hear(&with_signature(97)),
+            Heard::Invalid
+        );
     }
 
     #[test]
     fn a_peer_in_person_overrules_its_older_life() {
-        let mut records = Records::new(8, MAX_KNOWN);
+        let mut records = Records::new(&Identity::new(&keypair(0)), 8, MAX_KNOWN);
         records.hear(&record(1, 50, 2));
         records.meet(record(1, 1, 1));
         assert_eq!(records.addresses(&keypair(1).public().to_peer_id()).len(), 1);
@@ -367,7 +376,7 @@ mod tests {
 
     #[test]
     fn hearsay_adds_to_the_peers_own_word_without_its_name() {
-        let mut records = Records::new(2, MAX_KNOWN);
+        let mut records = Records::new(&Identity::new(&keypair(0)), 2, MAX_KNOWN);
         let peer = keypair(1).public().to_peer_id();
         let named: Multiaddr = format!("/ip4/10.0.0.1/tcp/1/p2p/{peer}").parse().unwrap();
         assert_eq!(peer_in(&named), Some(peer));
@@ -405,12 +414,11 @@ mod tests {
 
     #[test]
     fn records_do_not_grow_while_the_ring_is_quiet() {
-        let us = keypair(u16::MAX).public().to_peer_id();
         let config = crate::Config {
             max_records: MAX_KNOWN,
             ..crate::Config::lan()
         };
-        let mut ring = crate::ring::Ring::new(&config, us);
+        let mut ring = crate::ring::Ring::new(&config, &Identity::new(&keypair(u16::MAX)));
         let batch = (MAX_KNOWN / 16) as u16;
         for n in 0..=MAX_KNOWN as u16 + batch {
             assert!(!ring.is_dirty());
@@ -423,7 +431,7 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_the_oldest_that_nobody_needs_goes() {
-        let mut records = Records::new(8, MAX_KNOWN);
+        let mut records = Records::new(&Identity::new(&keypair(0)), 8, MAX_KNOWN);
         for n in 0..=MAX_KNOWN as u16 {
             records.meet(record(n, 1, 0));
         }
@@ -437,7 +445,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_again_and_again() {
-        let mut records = Records::new(8, MAX_KNOWN);
+        let mut records = Records::new(&Identity::new(&keypair(0)), 8, MAX_KNOWN);
         let (limit, batch) = (MAX_KNOWN as u16, MAX_KNOWN as u16 / 16 + 1);
         let mut newest = 0..limit;
         for turn in 0..3 {

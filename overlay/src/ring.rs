@@ -17,7 +17,7 @@ use crate::message::MAX_RECORDS;
 use crate::record::SignedRecord;
 use crate::records::{Heard, Records};
 use crate::routing_table::RoutingTable;
-use crate::{Bounded, Config, Key, Time};
+use crate::{Bounded, Config, Identity, Key, Time};
 
 /// Records per digit in the answer to `Row`: the entry itself and some others, so that askers do not all choose the same peer.
 const ROW_CHOICE: usize = 3;
@@ -42,13 +42,14 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// The ring of one peer that knows nobody.
-    pub(crate) fn new(config: &Config, peer: PeerId) -> Ring {
+    pub(crate) fn new(config: &Config, identity: &Identity) -> Ring {
+        let peer = identity.peer();
         let key = Key::of(&peer);
         Ring {
             peer,
             key,
             per_side: config.leaves_per_side,
-            records: Records::new(config.max_addresses, config.max_records),
+            records: Records::new(identity, config.max_addresses, config.max_records),
             gone: Gone::default(),
             candidates: BTreeMap::new(),
             leaves: LeafSet::default(),
@@ -264,7 +265,7 @@ mod tests {
 
     /// Peer 0, who has heard of peers 1 to 20.
     fn ring() -> Ring {
-        let mut ring = Ring::new(&Config::local(), peer(0));
+        let mut ring = Ring::new(&Config::local(), &Identity::new(&keypair(0)));
         for n in 1..=20 {
             assert_eq!(ring.hear(Time::ZERO, &record(n, 1)), Heard::News);
         }
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn who_did_not_sign_its_record_is_exposed_when_it_is_chosen() {
-        let mut ring = Ring::new(&Config::local(), peer(0));
+        let mut ring = Ring::new(&Config::local(), &Identity::new(&keypair(0)));
         ring.hear(Time::ZERO, &record(1, 1));
         ring.hear(Time::ZERO, &signed_by(3, 2, 1));
         assert!(ring.has(&peer(2)), "nobody has looked yet");
@@ -347,7 +348,7 @@ mod tests {
             max_records: 64,
             ..Config::local()
         };
-        let mut ring = Ring::new(&config, peer(0));
+        let mut ring = Ring::new(&config, &Identity::new(&keypair(0)));
         for n in 1..=200 {
             ring.hear(Time::ZERO, &record(n, 1));
             if ring.is_dirty() {

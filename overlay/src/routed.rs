@@ -3,14 +3,14 @@
 //! A routed question passes through peers that nobody has to trust, so its originator signs it, and whoever answers signs the answer
 //! (protocol.md §3 and §9). Carriers check the shape only; the signature is verified where the message takes effect.
 
-use libp2p_identity::{Keypair, PeerId};
+use libp2p_identity::PeerId;
 use postcard::ser_flavors::Size;
 use serde::Serialize;
 
 use crate::message::{Answer, MAX_FRAME, MAX_RECORDS, OneShot, Routed, RoutedAnswer, Signed};
 use crate::records::is_bounded;
-use crate::signatures::{sign, verify};
 use crate::{Config, Key, Tag};
+use crate::{Scheme, Signer};
 
 /// Bytes of a tag at most: 64 bits, seven in each byte.
 const MAX_TAG: usize = 10;
@@ -22,9 +22,9 @@ const QUESTION: &[u8] = b"fatebound question 1";
 const ANSWER: &[u8] = b"fatebound answer 1";
 
 /// Signs a question.
-pub(crate) fn ask(keypair: &Keypair, to: PeerId, number: u64, body: OneShot) -> Signed<OneShot> {
-    let from = keypair.public().to_peer_id();
-    let signature = sign(keypair, QUESTION, &question_bytes(&from, &to, number, &body));
+pub(crate) fn ask(signer: &impl Signer, to: PeerId, number: u64, body: OneShot) -> Signed<OneShot> {
+    let from = signer.peer();
+    let signature = signer.sign_for(QUESTION, &question_bytes(&from, &to, number, &body));
     Signed {
         from,
         to,
@@ -35,9 +35,9 @@ pub(crate) fn ask(keypair: &Keypair, to: PeerId, number: u64, body: OneShot) -> 
 }
 
 /// Signs the answer to question `number` of `to`.
-pub(crate) fn answer(keypair: &Keypair, to: PeerId, number: u64, body: Answer) -> Signed<Answer> {
-    let from = keypair.public().to_peer_id();
-    let signature = sign(keypair, ANSWER, &bytes(&from, &to, number, &body));
+pub(crate) fn answer(signer: &impl Signer, to: PeerId, number: u64, body: Answer) -> Signed<Answer> {
+    let from = signer.peer();
+    let signature = signer.sign_for(ANSWER, &bytes(&from, &to, number, &body));
     Signed {
         from,
         to,
@@ -48,15 +48,15 @@ pub(crate) fn answer(keypair: &Keypair, to: PeerId, number: u64, body: Answer) -
 }
 
 /// Whether the originator of a question has signed it.
-pub(crate) fn is_genuine_question(signed: &Signed<OneShot>) -> bool {
+pub(crate) fn is_genuine_question(scheme: &dyn Scheme, signed: &Signed<OneShot>) -> bool {
     let bytes = question_bytes(&signed.from, &signed.to, signed.number, &signed.body);
-    verify(&signed.from, QUESTION, &bytes, &signed.signature)
+    scheme.verify(&signed.from, QUESTION, &bytes, &signed.signature)
 }
 
 /// Whether the originator of an answer has signed it.
-pub(crate) fn is_genuine_answer(signed: &Signed<Answer>) -> bool {
+pub(crate) fn is_genuine_answer(scheme: &dyn Scheme, signed: &Signed<Answer>) -> bool {
     let bytes = bytes(&signed.from, &signed.to, signed.number, &signed.body);
-    verify(&signed.from, ANSWER, &bytes, &signed.signature)
+    scheme.verify(&signed.from, ANSWER, &bytes, &signed.signature)
 }
 
 /// Whether a question that came over the link of `carrier` can have been sent by a peer that keeps to the protocol.
@@ -121,6 +121,7 @@ mod tests {
     use super::*;
     use crate::message::PeerRecord;
     use crate::record::SignedRecord;
+    use crate::{Ed25519, Keypair};
 
     fn keypair(n: u8) -> Keypair {
         Keypair::ed25519_from_bytes([n; 32]).unwrap()
@@ -145,23 +146,35 @@ mod tests {
     #[test]
     fn a_question_is_genuine_only_as_it_was_asked() {
         let asked = ask(&keypair(1), peer(2), 7, OneShot::Above(vec![1]));
-        assert!(is_genuine_question(&asked));
-        assert!(!is_genuine_question(&Signed {
-            number: 8,
-            ..asked.clone()
-        }));
-        assert!(!is_genuine_question(&Signed {
-            to: peer(3),
-            ..asked.clone()
-        }));
-        assert!(!is_genuine_question(&Signed {
-            from: peer(3),
-            ..asked.clone()
-        }));
-        assert!(!is_genuine_question(&Signed {
-            body: OneShot::Above(vec![2]),
-            ..asked
-        }));
+        assert!(is_genuine_question(&Ed25519, &asked));
+        assert!(!is_genuine_question(
+            &Ed25519,
+            &Signed {
+                number: 8,
+                ..asked.clone()
+            }
+        ));
+        assert!(!is_genuine_question(
+            &Ed25519,
+            &Signed {
+                to: peer(3),
+                ..asked.clone()
+            }
+        ));
+        assert!(!is_genuine_question(
+            &Ed25519,
+            &Signed {
+                from: peer(3),
+                ..asked.clone()
+            }
+        ));
+        assert!(!is_genuine_question(
+            &Ed25519,
+            &Signed {
+                body: OneShot::Above(vec![2]),
+                ..asked
+            }
+        ));
     }
 
     #[test]
@@ -174,13 +187,11 @@ mod tests {
             body: Answer::Above(vec![1]),
             signature: asked.signature,
         };
-        assert!(!is_genuine_answer(&forged));
-        assert!(is_genuine_answer(&answer(
-            &keypair(1),
-            peer(2),
-            7,
-            Answer::Above(vec![1])
-        )));
+        assert!(!is_genuine_answer(&Ed25519, &forged));
+        assert!(is_genuine_answer(
+            &Ed25519,
+            &answer(&keypair(1), peer(2), 7, Answer::Above(vec![1]))
+        ));
     }
 
     #[test]
@@ -198,12 +209,12 @@ mod tests {
             joiner: record(1),
             gathered: vec![record(2)],
         };
-        assert!(is_genuine_question(&asked));
+        assert!(is_genuine_question(&Ed25519, &asked));
         asked.body = OneShot::Join {
             joiner: record(2),
             gathered: Vec::new(),
         };
-        assert!(!is_genuine_question(&asked));
+        assert!(!is_genuine_question(&Ed25519, &asked));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use libp2p_identity::PeerId;
 
 use crate::links::Link;
 use crate::overlay::Overlay;
-use crate::{Hop, Key, LinkId, Routes, Tag, undone};
+use crate::{Hop, Key, LinkId, Routes, Rule, Tag};
 
 impl Routes for Overlay {
     fn next_hop(&self, target: &PeerId, visited: &[Tag], allow_detour: bool) -> Option<Hop> {
@@ -22,7 +22,7 @@ impl Routes for Overlay {
             let (link, detour) = (link.id(), false);
             return Some(Hop { link, detour });
         }
-        self.closest_hop(&Key::of(target), visited, allow_detour && !undone("detours"))
+        self.closest_hop(&Key::of(target), visited, allow_detour && Rule::Detours.holds())
     }
 
     fn link_to(&self, peer: &PeerId) -> Option<LinkId> {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use libp2p_identity::PeerId;
 
-use crate::{Key, undone};
+use crate::{Key, Rule};
 
 /// Rows by shared digits, one entry per digit.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl RoutingTable {
         let fitting = self.range(candidates, row, Some(digit));
         // Without it: the first that fits, which is the same one for everybody.
         let affinity = |key| {
-            if undone("affinity") {
+            if !Rule::Affinity.holds() {
                 0
             } else {
                 affinity(&self.own, key)

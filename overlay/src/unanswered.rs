@@ -8,9 +8,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use fatebound_base::slim;
 use libp2p_identity::PeerId;
 
-use crate::{Bounded, Config, RequestId, Time, slim, undone};
+use crate::{Bounded, Config, RequestId, Rule, Time};
 
 /// Direct questions that wait for their answers, by peer.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl Unanswered {
     pub(crate) fn misses(&self, now: Time, peer: &PeerId, round_trips: Option<Duration>) -> bool {
         let limit = self.limit(now, round_trips);
         let asked = self.by_peer.get(peer);
-        asked.is_some_and(|asked| asked.open > 1 && now.since(asked.since) >= limit) && !undone("fresh-question")
+        asked.is_some_and(|asked| asked.open > 1 && now.since(asked.since) >= limit) && Rule::FreshQuestion.holds()
     }
 
     fn limit(&self, now: Time, round_trips: Option<Duration>) -> Duration {

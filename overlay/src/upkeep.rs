@@ -17,7 +17,7 @@ use crate::message::{MAX_RECORDS, OneShot};
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
 use crate::records::Heard;
-use crate::{DeathProof, DownReason, Key, LinkId, undone};
+use crate::{DeathProof, DownReason, Key, LinkId, Rule};
 
 /// Rounds without a change after which only one round in [`QUIET_STRIDE`] compares notes.
 const QUIET_AFTER: u32 = 3;
@@ -216,13 +216,13 @@ impl Overlay {
     /// Who got its place without a bootstrap peer, as the first or over links that others made, or has lost one since, looks for each of them first:
     /// there may be two rings.
     fn is_turn_of_bootstrap(&self) -> bool {
-        let first_turn = self.join.misses_bootstrap() && !undone("bootstrap-after-joining");
+        let first_turn = self.join.misses_bootstrap() && Rule::BootstrapAfterJoining.holds();
         first_turn || self.upkeep.round.is_multiple_of(BOOTSTRAP_STRIDE)
     }
 
     /// Asks a bootstrap peer, through the overlay, for its leaves: who answers is on our ring. Who does not is dialled next round.
     fn look_for_bootstrap(&mut self) {
-        if undone("bootstrap-rounds") {
+        if !Rule::BootstrapRounds.holds() {
             return;
         }
         match self.next_bootstrap_peer() {
@@ -274,7 +274,10 @@ impl Overlay {
     /// Somebody holds a record of an earlier life of ours, which would pass for the newer one: ours has to be newer still.
     fn outdo(&mut self, theirs: &SignedRecord) {
         let sequence = theirs.record().sequence;
-        if *theirs != self.record && sequence >= self.record.record().sequence && theirs.verified().is_some() {
+        if *theirs != self.record
+            && sequence >= self.record.record().sequence
+            && theirs.verified(self.identity.scheme()).is_some()
+        {
             let addresses = self.record.record().addresses.clone();
             self.sign_record(addresses, sequence.saturating_add(1));
         }

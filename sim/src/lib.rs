@@ -47,6 +47,7 @@ mod script;
 mod sessions;
 pub mod setting;
 pub mod shrink;
+mod stamps;
 pub mod statistics;
 mod storage;
 mod tamper;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fatebound_machine::Command;
 use fatebound_machine::fng::{Admit, Command as Order, Event as Of, Refusal, Ticket};
 use fatebound_machine::overlay::directory::{self, Kind as NameKind, Name, Order as Later, Publication};
-use fatebound_machine::overlay::{PeerId, Time, signatures};
+use fatebound_machine::overlay::{PeerId, Time};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -79,7 +79,6 @@ fn run_with(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)
 }
 
 fn play(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)) -> Outcome {
-    signatures::stamp(Some(*b"what is signed in a random run.."));
     let mut world = World::with_config(scenario.seed, scenario.setting.config(), scenario.setting.latency());
     let joined = join(&mut world, scenario.peers);
     change(&mut world);

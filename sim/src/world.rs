@@ -21,6 +21,7 @@ use crate::processes::Work;
 use crate::queue::Queue;
 use crate::requests::{Asked, Asking};
 use crate::sessions::Half;
+use crate::stamps;
 use crate::storage::Ends;
 use crate::tamper::Tampered;
 use crate::wire::Network;
@@ -497,7 +498,8 @@ impl World {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let peer = &mut self.peers[index.0];
-        let machine = Machine::new(&self.config, &peer.keypair, seed).expect("the world's configuration is valid");
+        let machine = Machine::with_identity(&self.config, &stamps::identity(&peer.keypair), seed)
+            .expect("the world's configuration is valid");
         peer.state = State::Running;
         peer.life += 1;
         peer.started = self.now;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fatebound_machine::fng::{self, Ticket};
-use fatebound_machine::overlay::{PeerId, signatures};
+use fatebound_machine::overlay::PeerId;
 use fatebound_machine::{Command, Event};
 use fatebound_sim::checkers::Checkers;
 use fatebound_sim::{GroupId, MessageKind, Observation, Observe, PeerIndex, Profile, World, kinds_of};
@@ -34,7 +34,6 @@ struct Crowd {
 
 impl Crowd {
     fn new(count: usize) -> Crowd {
-        signatures::stamp(Some(*b"what is signed in crowded worlds"));
         let mut world = World::new(22, Profile::Local);
         world.spawn_overlay(PEERS);
         world.observe(Observe::Events);

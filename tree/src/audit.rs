@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use fatebound_overlay::{JointSet, LinkId, Time, undone};
+use fatebound_overlay::{JointSet, LinkId, Rule, Time};
 
 use crate::joint_set::{Digest, Verdict};
 use crate::release::{pass_on, push};
@@ -171,7 +171,7 @@ impl Tree {
             Verdict::Equal => self.on_agreement(link),
             Verdict::Different => {
                 self.note_difference(link);
-                if self.is_settled_in_time(now, link) || undone("difference-ends-the-link") {
+                if self.is_settled_in_time(now, link) || !Rule::DifferenceEndsTheLink.holds() {
                     self.send_list(now, link, out);
                 } else {
                     tracing::warn!(?link, "no list has settled what the two ends of a link disagree about");
@@ -277,7 +277,7 @@ impl Tree {
         for &number in self.store.on(link) {
             let segment = self.store.get(number);
             let handed_on_later = segment.down == Some(link) && segment.handed_on > list.received;
-            let later = handed_on_later && !undone("handed-on-is-remembered");
+            let later = handed_on_later && Rule::HandedOnIsRemembered.holds();
             if !theirs.remove(&up.joint.hash(&segment.path)) && !later {
                 lacking.push(number);
             }

@@ -41,7 +41,7 @@ impl Config {
     /// # Errors
     /// The first rule that is broken; nothing is changed.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let rule = |holds, name| if holds { Ok(()) } else { Err(ConfigError(name)) };
+        let rule = ConfigError::unless;
         rule(self.hop_limit >= 4 && self.hop_limit <= 64, "4 ≤ hop_limit ≤ 64")?;
         rule(self.max_paths >= 1, "max_paths ≥ 1")?;
         rule(self.max_paths_per_link >= 1, "max_paths_per_link ≥ 1")?;

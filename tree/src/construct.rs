@@ -3,7 +3,7 @@
 //! A `Construct` walks greedily from the root towards the member and leaves a segment at every peer; a `Confirm` walks back along the `up` links.
 //! Whoever cannot go on says so at once: "a delegate never holds a half-made path in silence" (protocol.md §5).
 
-use fatebound_overlay::{Key, LinkId, Routes, Tag, undone};
+use fatebound_overlay::{Key, LinkId, Routes, Rule, Tag};
 
 use crate::store::Segment;
 use crate::tree::{Batches, Tree, tell};
@@ -102,7 +102,7 @@ impl Tree {
             }) => {
                 self.hand_on(down, Some(link), path, visited, detours, out);
             }
-            Err(Cause::Disagreed) if undone("lie-of-a-stranger") => {
+            Err(Cause::Disagreed) if !Rule::LieOfAStranger.holds() => {
                 self.violation(link, "a path that cannot be", out);
             }
             Err(cause) => self.send_releases(Batches::from_iter([(link, vec![(path, cause)])]), out),

@@ -3,7 +3,7 @@
 //! "`Fail` goes … down and up the paths, hop by hop (it lists the paths; each peer drops them and forwards on its other segments of the
 //! group)" (protocol.md §6). Delegates believe nothing and verify nothing: the worst that a false `Fail` does is what a `Release` does.
 
-use fatebound_overlay::{LinkId, undone};
+use fatebound_overlay::{LinkId, Rule};
 
 use crate::release::push;
 use crate::tree::{Batches, MAX_BATCH, Tree, tell};
@@ -37,8 +37,8 @@ impl Tree {
                 None => failed(*path, notice, out),
             }
         }
-        let carries = !fails.is_empty() && !undone("carrier-fails-the-rest");
-        if let (Some(path), true) = (paths.first(), carries || undone("ends-ask-their-groups")) {
+        let carries = !fails.is_empty() && Rule::CarrierFailsTheRest.holds();
+        if let (Some(path), true) = (paths.first(), carries || !Rule::EndsAskTheirGroups.holds()) {
             self.drop_rest(&path.group, notice, &mut fails, out);
         }
         self.send_fails(fails, notice, out);

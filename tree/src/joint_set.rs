@@ -6,7 +6,7 @@
 //! matter, because a path crosses a link at most once in its life. So each end can reckon the set for any moment:
 //!
 //! - the other's operations: the moment must be the one up to which we have received (if it lies ahead, we wait for it);
-//! - our own: those that the other had not yet received are undone, out of a short history of what each changed.
+//! - our own: those that the other had not yet received are Rule, out of a short history of what each changed.
 //!
 //! ◆ One case needs care. We release a path, and before that is received, the other end's `Release` of the same path arrives. From then on the
 //! removal is theirs as well, and undoing ours must not bring the path back: [`Joint::remove_by_them`] and [`Joint::cancel`].
@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use fatebound_overlay::{JointSet, PeerId, undone};
+use fatebound_overlay::{JointSet, PeerId, Rule};
 
 use crate::PathId;
 
@@ -181,14 +181,14 @@ impl Joint {
         if theirs.received > self.sent {
             return Verdict::Lie;
         }
-        if undone("digest-as-of-operations") {
+        if !Rule::DigestAsOfOperations.holds() {
             return self.verdict(self.digest, theirs);
         }
         if theirs.sent > self.received {
             // The oldest one stays: if the newest did, a link on which every ping overtakes an operation were never compared (scenario 8).
-            match undone("oldest-view-waits") {
-                true => self.pending = Some(theirs),
-                false => drop(self.pending.get_or_insert(theirs)),
+            match Rule::OldestViewWaits.holds() {
+                false => self.pending = Some(theirs),
+                true => drop(self.pending.get_or_insert(theirs)),
             }
             return Verdict::Unknown;
         }

@@ -13,8 +13,6 @@ mod fail;
 mod fingerprint;
 mod group_id;
 mod group_prefix;
-mod index;
-pub mod intern;
 mod io;
 mod joint_set;
 pub mod message;

@@ -4,7 +4,7 @@
 //! sends `Release` on the segment's other link. Releases for many paths travel in one batch." (protocol.md §5) Where there is no other link,
 //! the path ends here, and the groups are told.
 
-use fatebound_overlay::{LinkId, undone};
+use fatebound_overlay::{LinkId, Rule};
 
 use crate::store::Segment;
 use crate::tree::{Batches, MAX_BATCH, Tree, tell};
@@ -27,9 +27,9 @@ impl Tree {
         if paths.len() > MAX_BATCH {
             return self.violation(link, "too many paths in one release", out);
         }
-        let paths = match undone("release-by-path") {
-            true => self.whole_groups(link, paths),
-            false => paths,
+        let paths = match Rule::ReleaseByPath.holds() {
+            false => self.whole_groups(link, paths),
+            true => paths,
         };
         let mut releases = Batches::new();
         for (path, cause) in paths {

@@ -22,9 +22,8 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use fatebound_overlay::{LinkId, PeerId};
 
-use crate::index::{Index, NONE};
-use crate::intern::{Interner, grow_by_a_quarter};
 use crate::{GroupId, PathId};
+use fatebound_base::{Index, Interner, NONE, grow_by_a_quarter};
 
 /// One path as this peer stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@
 //! member then start to probe each other; no path is rebuilt for a suspicion" (protocol.md §4). Paths that merely pass through the suspect
 //! are not spoken of: their ends are alive.
 
-use fatebound_overlay::{LinkId, undone};
+use fatebound_overlay::{LinkId, Rule};
 
 use crate::release::push;
 use crate::store::Segment;
@@ -14,7 +14,7 @@ use crate::{Event, Output, PathId, Tell};
 impl Tree {
     /// Our own miss.
     pub(crate) fn on_link_doubtful(&mut self, link: LinkId, out: &mut Vec<Output>) {
-        if undone("told-far-ends") {
+        if !Rule::ToldFarEnds.holds() {
             return;
         }
         let Some(suspect) = self.links.get(&link) else { return };

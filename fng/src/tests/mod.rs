@@ -12,7 +12,7 @@ mod repair;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fatebound_overlay::{Keypair, PeerId, PostId, RequestId, Time, Way, Ways};
+use fatebound_overlay::{Identity, Keypair, PeerId, PostId, RequestId, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId, PathId, Via};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -456,7 +456,7 @@ impl World {
 
 fn groups(n: usize, incarnation: u64, config: &Config) -> Groups {
     let rng = StdRng::seed_from_u64(n as u64);
-    Groups::new(config, &keypair(n), incarnation, rng)
+    Groups::new(config, &Identity::new(&keypair(n)), incarnation, rng)
 }
 
 /// Questions that this peer has posted.

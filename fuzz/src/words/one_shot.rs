@@ -9,7 +9,7 @@ use fatebound_machine::fng::message::{
 use fatebound_machine::fng::{Reason, Refusal, Timings};
 use fatebound_machine::overlay::PeerId;
 use fatebound_machine::overlay::message::{Answer, OneShot};
-use fatebound_machine::overlay::signatures::sign;
+use fatebound_machine::overlay::Signer;
 use fatebound_machine::wire::encode;
 use fatebound_machine::{Config, Profile};
 
@@ -207,7 +207,7 @@ impl Word {
         let (group, originator) = (group.of(seen), *originator);
         let reason = said(*reason, originator.peer(), *text);
         let covered = encode(&(group, originator.peer(), &reason));
-        let signature = sign(cast::forger(originator.index()), b"fatebound notice 1", &covered);
+        let signature = cast::forger(originator.index()).sign_for(b"fatebound notice 1", &covered);
         Some(Notice {
             group,
             originator: originator.peer(),

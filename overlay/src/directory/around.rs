@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libp2p_identity::PeerId;
 
-use crate::{Config, Distance, Key, Time, undone};
+use crate::{Config, Distance, Key, Rule, Time};
 
 /// This peer's leaf set, and when it changed.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Around {
         while self.losses.front().is_some_and(|at| now.since(*at) >= self.settle) {
             self.losses.pop_front();
         }
-        if self.losses.len() + 1 >= self.keepers && !undone("directory-all-keepers-lost") {
+        if self.losses.len() + 1 >= self.keepers && Rule::DirectoryAllKeepersLost.holds() {
             self.unsure_until = now + self.refresh + self.settle;
             self.losses.pop_front();
         }
@@ -81,7 +81,7 @@ impl Around {
     /// Whether this peer would know: hand-overs have come, and so has whoever still publishes.
     pub(super) fn is_settled(&self, now: Time) -> bool {
         let stood = now.since(self.since) >= self.settle && now >= self.unsure_until;
-        self.joined && (stood || undone("directory-settled"))
+        self.joined && (stood || !Rule::DirectorySettled.holds())
     }
 
     pub(super) fn joined(&self) -> bool {
@@ -101,7 +101,7 @@ impl Around {
 
     /// Whether this peer is one of them. "◆ who does not see the key between its leaves is none" (protocol.md §3.1, D1).
     pub(super) fn keeps(&self, key: &Key) -> bool {
-        let sees = self.surrounds(key) || undone("directory-between-the-leaves");
+        let sees = self.surrounds(key) || !Rule::DirectoryBetweenTheLeaves.holds();
         self.joined && sees && self.keepers(key).contains(&self.own.1)
     }
 

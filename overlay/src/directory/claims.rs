@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 
 use super::config::Config;
 use super::message::Refusal;
-use crate::{Bounded, Key, Time, undone};
+use crate::{Bounded, Key, Rule, Time};
 
 #[derive(Clone, Copy, Debug)]
 struct Claim {
@@ -53,7 +53,7 @@ impl Claims {
     }
 
     fn holder(&self, now: Time, key: &Key) -> Option<&Claim> {
-        let lasts = |claim: &&Claim| claim.until > now || undone("directory-claims-expire");
+        let lasts = |claim: &&Claim| claim.until > now || !Rule::DirectoryClaimsExpire.holds();
         self.granted.get(key).filter(lasts)
     }
 
@@ -79,7 +79,7 @@ impl Claims {
         if until > now {
             return Some(until);
         }
-        if !undone("directory-claims-expire") {
+        if Rule::DirectoryClaimsExpire.holds() {
             self.granted.remove(key);
         }
         None

@@ -9,7 +9,7 @@ use super::around::Around;
 use super::message::{Aged, MAX_HANDED, MAX_OFFERED, Question, Reply};
 use super::store::Kept;
 use super::{AskId, Context, Directory, Purpose, Timer};
-use crate::{Key, Time, undone};
+use crate::{Key, Rule, Time};
 
 /// "Who does not answer is offered again, five times in all."
 const OFFERS: u32 = 5;
@@ -61,9 +61,9 @@ impl Directory {
             let newcomers = now
                 .iter()
                 .filter(|peer| **peer != own && (leaving || !was.contains(*peer)));
-            match undone("directory-handover") {
-                true => kept.handed = true,
-                false => kept.owed.extend(newcomers),
+            match Rule::DirectoryHandover.holds() {
+                false => kept.handed = true,
+                true => kept.owed.extend(newcomers),
             }
         }
         self.let_go();
@@ -79,7 +79,7 @@ impl Directory {
         let (own, others) = (self.peer, self.around.keepers(key));
         let others = others.into_iter().filter(|peer| *peer != own && peer != from);
         let kept = self.store.all_mut().find(|(other, _)| *other == key);
-        if let Some((_, kept)) = kept.filter(|_| !undone("directory-offered-on")) {
+        if let Some((_, kept)) = kept.filter(|_| Rule::DirectoryOfferedOn.holds()) {
             kept.owed.extend(others);
             self.deadlines.set_earlier(Timer::Handover, now + self.ping_timeout / 2);
         }

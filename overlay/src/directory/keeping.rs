@@ -9,7 +9,7 @@ use super::message::{Aged, MAX_HANDED, MAX_OFFERED, Question, Refusal, Reply};
 use super::record::{Entry, Name};
 use super::store::{Bringer, Taken};
 use super::{Context, Directory, Timer};
-use crate::{Key, Time, undone};
+use crate::{Key, Rule, Time};
 
 impl Directory {
     /// Answers a question; `from` is authenticated by its connection or its signature.
@@ -153,7 +153,7 @@ impl Directory {
 
     /// "Only a leaf's hand-over is taken" (D8).
     pub(super) fn is_welcome(&self, from: &PeerId) -> bool {
-        self.around.is_leaf(from) || undone("directory-leaves-hand-over")
+        self.around.is_leaf(from) || !Rule::DirectoryLeavesHandOver.holds()
     }
 
     /// Takes a record that somebody else than its publisher brings; what is here instead, if it is.
@@ -189,8 +189,8 @@ impl Directory {
     }
 
     fn take(&mut self, now: Time, key: Key, entry: &Entry, bringer: Bringer) -> Taken {
-        let network = &self.network;
-        let genuine = |entry: &Entry| entry.is_genuine(network);
+        let (network, scheme) = (&self.network, self.identity.scheme());
+        let genuine = |entry: &Entry| entry.is_genuine(network, scheme);
         let taken = self.store.take(&self.config, now, key, entry, bringer, genuine);
         if let Some(evicted) = self.store.evicted.take() {
             self.deadlines.cancel(Timer::Expire(evicted));

@@ -19,10 +19,11 @@ mod store;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use libp2p_identity::{Keypair, PeerId};
+use fatebound_base::slim;
+use libp2p_identity::PeerId;
 use rand::rngs::StdRng;
 
-use crate::{Bounded, Deadlines, Key, Time, slim};
+use crate::{Bounded, Deadlines, Identity, Key, Time};
 
 use self::message::{Question, Reply};
 use around::Around;
@@ -78,7 +79,6 @@ struct Ask {
 /// What the directory is lent for one call.
 pub(crate) struct Context<'a> {
     pub(crate) now: Time,
-    pub(crate) keypair: &'a Keypair,
     pub(crate) rng: &'a mut StdRng,
 }
 
@@ -88,6 +88,7 @@ pub(crate) struct Directory {
     config: Config,
     network: String,
     peer: PeerId,
+    identity: Identity,
     /// The unit of all its waiting.
     ping_timeout: Duration,
     around: Around,
@@ -126,13 +127,15 @@ pub struct View {
 
 impl Directory {
     /// An empty directory.
-    pub(crate) fn new(config: &crate::Config, peer: PeerId) -> Directory {
+    pub(crate) fn new(config: &crate::Config, identity: &Identity) -> Directory {
+        let peer = identity.peer();
         let settle = config.maintenance_interval * 2;
         Directory {
             around: Around::new(peer, config, settle),
             config: config.directory.clone(),
             network: config.network.clone(),
             peer,
+            identity: identity.clone(),
             ping_timeout: config.ping_timeout,
             store: Store::default(),
             claims: Claims::default(),
@@ -305,7 +308,9 @@ impl Directory {
     /// What of an entry somebody shows as standing under this name: it counts if its publisher has signed it.
     fn is_true(&mut self, entry: &Entry, name: &Name) -> bool {
         let record = entry.record();
-        let good = record.name == *name && record.is_within_limits() && entry.is_genuine(&self.network);
+        let good = record.name == *name
+            && record.is_within_limits()
+            && entry.is_genuine(&self.network, self.identity.scheme());
         self.garbage += u64::from(!good);
         good
     }

@@ -84,7 +84,7 @@ impl Directory {
         self.stop_publishing(&key);
         let publishing = Publishing {
             ticket: Some(ticket),
-            entry: Entry::sign(record, &self.network, cx.keypair),
+            entry: Entry::sign(record, &self.network, &self.identity),
             tries: None,
             keepers: Vec::new(),
             stored: BTreeSet::new(),
@@ -148,7 +148,7 @@ impl Directory {
                 if publishing.ticket.is_none() {
                     let mut record = publishing.entry.record().clone();
                     record.number += 1;
-                    publishing.entry = Entry::sign(record, &self.network, cx.keypair);
+                    publishing.entry = Entry::sign(record, &self.network, &self.identity);
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Directory {
         {
             let mut record = publishing.entry.record().clone();
             record.number = number.saturating_add(1);
-            publishing.entry = Entry::sign(record, &self.network, cx.keypair);
+            publishing.entry = Entry::sign(record, &self.network, &self.identity);
             publishing.tries = None;
             self.publish_on(cx, key);
         }

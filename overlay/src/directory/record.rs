@@ -1,10 +1,10 @@
 //! Names, their keys, and the signed records that stand under them (protocol.md §3.1, D1 to D3).
 
-use libp2p_identity::{Keypair, PeerId};
+use libp2p_identity::PeerId;
 use serde::{Deserialize, Serialize};
 
-use crate::signatures::{sign, verify};
-use crate::{Key, undone};
+use crate::{Key, Rule};
+use crate::{Scheme, Signer};
 
 /// Bytes of a name's text at most.
 pub const MAX_TEXT: usize = 128;
@@ -149,8 +149,9 @@ impl Record {
     }
 
     fn supersedes(&self, other: &Record) -> bool {
-        let signed = other.signers.contains(&self.publisher) || undone("directory-signers");
-        let founded_anew = self.order.incarnation > other.order.incarnation || undone("directory-larger-incarnation");
+        let signed = other.signers.contains(&self.publisher) || !Rule::DirectorySigners.holds();
+        let founded_anew =
+            self.order.incarnation > other.order.incarnation || !Rule::DirectoryLargerIncarnation.holds();
         match other.tombstone {
             true => founded_anew,
             false => signed && self.order > other.order,
@@ -167,15 +168,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Signs a record of our own. `record.publisher` must be the key's peer.
-    pub fn sign(record: Record, network: &str, keypair: &Keypair) -> Entry {
-        let signature = sign(keypair, CONTEXT, &covered(&record, network));
+    /// Signs a record of our own. `record.publisher` must be the signer.
+    pub fn sign(record: Record, network: &str, signer: &impl Signer) -> Entry {
+        let signature = signer.sign_for(CONTEXT, &covered(&record, network));
         Entry { record, signature }
     }
 
     /// Whether the publisher has signed it, for this network.
-    pub fn is_genuine(&self, network: &str) -> bool {
-        verify(
+    pub fn is_genuine(&self, network: &str, scheme: &dyn Scheme) -> bool {
+        scheme.verify(
             &self.record.publisher,
             CONTEXT,
             &covered(&self.record, network),
@@ -209,6 +210,7 @@ fn covered(record: &Record, network: &str) -> Vec<u8> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::{Ed25519, Keypair};
 
     pub(crate) fn keypair(n: u8) -> Keypair {
         Keypair::ed25519_from_bytes([n; 32]).unwrap()
@@ -250,11 +252,11 @@ pub(crate) mod tests {
     #[test]
     fn a_record_is_genuine_only_as_its_publisher_signed_it() {
         let entry = Entry::sign(record(1, 1, 1), "net", &keypair(1));
-        assert!(entry.is_genuine("net") && !entry.is_genuine("other"));
+        assert!(entry.is_genuine("net", &Ed25519) && !entry.is_genuine("other", &Ed25519));
         let mut changed = entry.clone();
         changed.record.body = b"there".to_vec();
-        assert!(!changed.is_genuine("net"));
-        assert!(!Entry::sign(record(1, 1, 1), "net", &keypair(2)).is_genuine("net"));
+        assert!(!changed.is_genuine("net", &Ed25519));
+        assert!(!Entry::sign(record(1, 1, 1), "net", &keypair(2)).is_genuine("net", &Ed25519));
         assert_ne!(entry.digest(), changed.digest());
     }
 

@@ -9,7 +9,7 @@ use super::io::{Claimed, Event, Found, Ticket};
 use super::message::{Question, Reply};
 use super::record::{Entry, Name};
 use super::{Context, Directory, Purpose, TRIES, Timer};
-use crate::{Key, undone};
+use crate::{Key, Rule};
 
 /// What a search is for.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Search {
     /// What the answers come to when no more are waited for; `None`: nothing yet.
     fn found(&self) -> Option<Found> {
         let settled =
-            |reply: &Reply| matches!(reply, Reply::Nobody { settled } if *settled || undone("directory-settled"));
+            |reply: &Reply| matches!(reply, Reply::Nobody { settled } if *settled || !Rule::DirectorySettled.holds());
         let nobody = self.count(settled);
         let claimed = self.count(|reply| matches!(reply, Reply::Claimed { .. }));
         let enough = !self.keepers.is_empty() && nobody + claimed >= self.majority();

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use fatebound_base::slim;
 use libp2p_identity::PeerId;
 
 use super::config::Config;
 use super::message::Refusal;
 use super::record::{Entry, Record, Relation};
-use crate::{Bounded, Key, Time, slim, undone};
+use crate::{Bounded, Key, Rule, Time};
 
 /// A record that is kept, or one that has expired and is remembered.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub(super) struct Kept {
 impl Kept {
     /// Milliseconds since its publisher said so.
     pub(super) fn age(&self, now: Time) -> u32 {
-        if undone("directory-age") {
+        if !Rule::DirectoryAge.holds() {
             return 0;
         }
         let age = self.lifetime.saturating_sub(self.until.since(now));
@@ -207,7 +208,7 @@ impl Store {
         if now < first {
             return Some(first);
         }
-        if now >= second || undone("directory-dead-stay-dead") {
+        if now >= second || !Rule::DirectoryDeadStayDead.holds() {
             self.remove(key);
             return None;
         }
@@ -278,7 +279,9 @@ mod tests {
 
     fn take(store: &mut Store, now: Time, entry: &Entry, bringer: Bringer) -> Taken {
         let key = entry.record().name.key("net");
-        store.take(&config(), now, key, entry, bringer, |entry| entry.is_genuine("net"))
+        store.take(&config(), now, key, entry, bringer, |entry| {
+            entry.is_genuine("net", &crate::Ed25519)
+        })
     }
 
     /// A record of its own name, by this publisher.

@@ -10,10 +10,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use fatebound_base::slim;
 use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
 
-use crate::{Bounded, Time, slim, undone};
+use crate::{Bounded, Rule, Time};
 
 /// Peers of whom addresses are remembered; at it those longest unused, [`FORGOTTEN`] of them, are forgotten, which costs their quick proof
 /// only.
@@ -55,7 +56,7 @@ impl Contact {
     /// "All of them, and all that its newest record lists": but for those where it could not be met while it lived.
     fn to_ask(&self) -> impl Iterator<Item = &Multiaddr> {
         let listed = self.listed.iter().filter(|address| {
-            !self.proven.contains(address) && !self.vain.contains(address) && !undone("every-listed-address")
+            !self.proven.contains(address) && !self.vain.contains(address) && Rule::EveryListedAddress.holds()
         });
         self.proven.iter().chain(listed)
     }
@@ -148,7 +149,7 @@ impl Contacts {
         }
         let refused = |address: &Multiaddr| contact.refused.contains(address);
         let proven = contact.proven.iter().any(refused);
-        proven && (contact.to_ask().all(refused) || undone("every-proven-address"))
+        proven && (contact.to_ask().all(refused) || !Rule::EveryProvenAddress.holds())
     }
 
     /// This life is over.
@@ -183,7 +184,7 @@ impl Contacts {
         }
         if contact.proven.is_empty() {
             contact.vain.clear();
-        } else if undone("every-listed-address") {
+        } else if !Rule::EveryListedAddress.holds() {
             return None;
         }
         for address in addresses.iter().take(limit) {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use fatebound_base::slim;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 use rand::RngExt;
@@ -12,7 +13,7 @@ use rand::RngExt;
 use super::contacts::bare;
 use super::{Due, Links, Output};
 use crate::message::Farewell;
-use crate::{DeathProof, DialFailure, DownReason, Event, LinkId, Session, Time, slim, undone};
+use crate::{DeathProof, DialFailure, DownReason, Event, LinkId, Rule, Session, Time};
 
 /// No dial of any driver takes longer; one that has not ended by then is forgotten.
 const DIAL_LIMIT: Duration = Duration::from_secs(30);
@@ -56,7 +57,7 @@ impl Links {
             let id = link.id;
             self.review_need(now, id);
             // Or the other end might say goodbye to a link that it thinks nobody wants.
-            if news && !undone("told-at-once") {
+            if news && Rule::ToldAtOnce.holds() {
                 self.send_ping(now, id, out);
             }
         } else if self.redials.get(peer).is_none() {

@@ -2,11 +2,12 @@
 //!
 //! "A side that declares a link down closes its session; frames of an old session are discarded" (protocol.md §4).
 
+use fatebound_base::slim;
 use libp2p_identity::PeerId;
 
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, Message};
-use crate::{DeathProof, DownReason, Event, LinkId, Session, Time, slim, undone};
+use crate::{DeathProof, DownReason, Event, LinkId, Rule, Session, Time};
 
 /// After a farewell that will most likely be repeated, dials pause as if so many had failed.
 const HOPELESS: u32 = 6;
@@ -25,7 +26,7 @@ impl Links {
             self.counters.dropped += 1;
             return;
         };
-        if !undone("closed-sessions") {
+        if Rule::ClosedSessions.holds() {
             self.part(&peer, Some(farewell), out);
         }
         self.remove_link(now, id, reason, out);
@@ -64,7 +65,7 @@ impl Links {
     /// It belongs to another network: dialled as rarely as one that has failed often.
     pub(super) fn hopeless(&mut self, peer: PeerId) {
         if let Some(remote) = self.remotes.get_mut(&peer) {
-            let tries = if undone("hopeless-dials") { 1 } else { HOPELESS };
+            let tries = if !Rule::HopelessDials.holds() { 1 } else { HOPELESS };
             remote.tries = remote.tries.max(tries);
         }
     }
@@ -226,7 +227,7 @@ impl Links {
         };
         let tries = match farewell {
             Farewell::Twin => HOPELESS,
-            Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy if !undone("hopeless-dials") => HOPELESS,
+            Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy if Rule::HopelessDials.holds() => HOPELESS,
             Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy => 1,
             Farewell::Shutdown | Farewell::Unneeded | Farewell::GaveUp => 1,
         };

@@ -6,7 +6,7 @@ use super::operations::Arrival;
 use super::{Due, Links, MAX_NEIGHBOURS, Output};
 use crate::message::Farewell;
 use crate::message::{Message, Ping, Pong};
-use crate::{DownReason, Event, JointSet, LinkId, Session, Time, undone};
+use crate::{DownReason, Event, JointSet, LinkId, Rule, Session, Time};
 
 impl Links {
     /// A frame; of a session that is gone, it is discarded ("frames of an old session are discarded").
@@ -28,7 +28,7 @@ impl Links {
             self.counters.dropped += 1;
             return;
         };
-        if undone("own-pings") {
+        if !Rule::OwnPings.holds() {
             self.deadlines.set(Due::Alive(link), now + self.config.link_lifetime());
         }
         match message {

@@ -9,7 +9,7 @@ use super::peer_list::PeerList;
 use super::pings::Pings;
 use super::round_trip::RoundTrip;
 use crate::message::LinkInstance;
-use crate::{JointSet, Key, LinkId, Session, Tag, Time, undone};
+use crate::{JointSet, Key, LinkId, Rule, Session, Tag, Time};
 
 /// The monitored stream to one neighbour, as this end sees it.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Link {
 
     /// Whether its session has missed an answer, and is doubted: it may be dead although nobody was told.
     pub(super) fn stuck(&self) -> bool {
-        let missed = if undone("silent-at-first-miss") { 2 } else { 1 };
+        let missed = if !Rule::SilentAtFirstMiss.holds() { 2 } else { 1 };
         self.session.is_some() && self.doubtful && self.retries >= missed
     }
 

@@ -9,7 +9,7 @@ use super::rota::{announced, period};
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, Message, Ping, Pong};
 use crate::record::SignedRecord;
-use crate::{DownReason, Event, LinkId, Time, undone};
+use crate::{DownReason, Event, LinkId, Rule, Time};
 
 /// Neighbours of a suspect that are told at most, the first ones that it listed.
 const MAX_TOLD: usize = 32;
@@ -65,7 +65,7 @@ impl Links {
 
     /// Whether we have joined goes into pings; neighbours learn that they may route through us at once, it happens once in a life.
     pub(super) fn on_joined(&mut self, now: Time, joined: bool, out: &mut Vec<Output>) {
-        if std::mem::replace(&mut self.joined, joined) != joined && !undone("told-at-once") {
+        if std::mem::replace(&mut self.joined, joined) != joined && Rule::ToldAtOnce.holds() {
             let links: Vec<LinkId> = self.links.keys().copied().collect();
             for link in links {
                 self.send_ping(now, link, out);
@@ -99,7 +99,7 @@ impl Links {
             .set(Due::Alive(id), link.proven + self.config.link_lifetime());
         // Answers of a backlog come one after the other: the link works, so the next one has a whole time limit again.
         let whole = |sent: Time| {
-            if undone("backlog-of-answers") {
+            if !Rule::BacklogOfAnswers.holds() {
                 now.max(sent + limit)
             } else {
                 now + limit
@@ -128,7 +128,7 @@ impl Links {
 
     /// "◆ If that passes, the receiver pings at once."
     pub(super) fn on_announced_passed(&mut self, now: Time, id: LinkId, out: &mut Vec<Output>) {
-        if self.deadlines.get(Due::Answer(id)).is_none() && !undone("announced-ping") {
+        if self.deadlines.get(Due::Answer(id)).is_none() && Rule::AnnouncedPing.holds() {
             self.send_ping(now, id, out);
         }
     }
@@ -139,7 +139,7 @@ impl Links {
         let pause = self.config.ping_timeout * (1 << link.retries.min(3));
         link.retries += 1;
         self.counters.pings_missed += 1;
-        if undone("doubt") && link.retries >= 2 {
+        if !Rule::Doubt.holds() && link.retries >= 2 {
             return self.on_silent(now, id, out);
         }
         let first = link.retries == 1;
@@ -151,7 +151,7 @@ impl Links {
             self.share_suspicion(now, id, out);
         }
         self.send_ping(now, id, out);
-        if self.by_id(id).is_some_and(Link::stuck) && !undone("silent-session") {
+        if self.by_id(id).is_some_and(Link::stuck) && Rule::SilentSession.holds() {
             self.dial_beside(now, id, out);
         }
     }
@@ -161,12 +161,12 @@ impl Links {
     /// Lifeguard, DSN-W 2018).
     fn was_hasty(&self, now: Time) -> bool {
         let lately = self.config.ping_timeout * 4;
-        self.hasty.is_some_and(|at| now.since(at) < lately) && !undone("hasty-doubts")
+        self.hasty.is_some_and(|at| now.since(at) < lately) && Rule::HastyDoubts.holds()
     }
 
     /// Later than the floor after the limit: so late is only who was starved itself.
     pub(super) fn woke_late(&self, now: Time, due: Time) -> bool {
-        now.since(due) > self.config.ping_floor && !undone("late-waker")
+        now.since(due) > self.config.ping_floor && Rule::LateWaker.holds()
     }
 
     /// We come late ourselves (starved, suspended): the answer may lie in a buffer that we have not read, so nobody is accused yet
@@ -218,7 +218,7 @@ impl Links {
     /// once, not when it is their turn. Loss makes a session silent for a moment, too: so there is a pause.
     pub(super) fn look_round(&mut self, now: Time, out: &mut Vec<Output>) {
         let pause = self.config.ping_timeout * 4;
-        if self.looked.is_none_or(|at| now.since(at) >= pause) && !undone("silent-together") {
+        if self.looked.is_none_or(|at| now.since(at) >= pause) && Rule::SilentTogether.holds() {
             self.looked = Some(now);
             self.ping_all(now, out);
         }

@@ -1,6 +1,7 @@
 //! A session opens, `Hello`s cross, and each end learns who the other is and which sessions it holds open. What follows is settled in
 //! `settling`.
 
+use fatebound_base::slim;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
@@ -8,7 +9,7 @@ use super::contacts::bare;
 use super::session::{Greeting, OpenSession};
 use super::{Due, Link, Links, MAX_NEIGHBOURS, Output};
 use crate::message::{Farewell, Hello, LinkTimes, Message};
-use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Session, Time, slim, undone};
+use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Rule, Session, Time};
 
 /// Sessions with one peer at most; then the oldest ones that had no `Hello` are closed.
 pub(super) const MAX_SESSIONS: usize = 3;
@@ -166,7 +167,7 @@ impl Links {
             out.push(Output::Event(Event::OtherNetwork { peer, network, address }));
             return self.turn_away(now, session, Farewell::WrongNetwork, out);
         }
-        if !hello.record.verify() || !self.acceptable(&peer, &hello) {
+        if !hello.record.verify(self.identity.scheme()) || !self.acceptable(&peer, &hello) {
             return self.violated(now, session, "a malformed Hello", out);
         }
         hello.neighbours.truncate(MAX_NEIGHBOURS);
@@ -257,7 +258,7 @@ impl Links {
 
     /// ◆ A session that a later `Hello` does not list is closed at its sender. `false`: the one of this `Hello` is itself such a session.
     fn close_unlisted(&mut self, session: Session, hello: &Hello, out: &mut Vec<Output>) -> bool {
-        if undone("open-list") {
+        if !Rule::OpenList.holds() {
             return true;
         }
         let Some(peer) = self.sessions.get(&session).map(|open| open.peer) else {

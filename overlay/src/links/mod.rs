@@ -55,7 +55,7 @@ use twins::Twins;
 
 use crate::message::Message;
 use crate::record::SignedRecord;
-use crate::{Config, Deadline, Deadlines, LinkId, Session, Time, undone};
+use crate::{Config, Deadline, Deadlines, Identity, LinkId, Rule, Session, Time};
 
 /// Neighbours of a neighbour that are remembered; what a list has beyond is ignored.
 pub(crate) const MAX_NEIGHBOURS: usize = 256;
@@ -64,6 +64,7 @@ pub(crate) const MAX_NEIGHBOURS: usize = 256;
 pub(crate) struct Links {
     config: Config,
     peer: PeerId,
+    identity: Identity,
     incarnation: u64,
     record: SignedRecord,
     joined: bool,
@@ -141,15 +142,22 @@ pub(crate) struct Counters {
 /// Numbers of different lives are far apart (see `session::same_life`).
 fn first_number(rng: &mut StdRng) -> u64 {
     let life = u64::from(rng.random::<u32>());
-    if undone("numbers-of-lives") { 0 } else { life << 32 }
+    if !Rule::NumbersOfLives.holds() { 0 } else { life << 32 }
 }
 
 impl Links {
     /// Nothing yet: no session, no link.
-    pub(crate) fn new(config: &Config, peer: PeerId, incarnation: u64, record: SignedRecord, mut rng: StdRng) -> Links {
+    pub(crate) fn new(
+        config: &Config,
+        identity: &Identity,
+        incarnation: u64,
+        record: SignedRecord,
+        mut rng: StdRng,
+    ) -> Links {
         Links {
             config: config.clone(),
-            peer,
+            peer: identity.peer(),
+            identity: identity.clone(),
             incarnation,
             record,
             joined: false,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::{Config, LinkId, undone};
+use crate::{Config, LinkId, Rule};
 
 /// The links in the order of their turns.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Rota {
     /// "◆ Who is new has its turn after all who wait for theirs"; among those that have come since the last turn, at a random place.
     pub(super) fn insert(&mut self, link: LinkId, rng: &mut StdRng) {
         let last = self.order.len();
-        let first = if undone("newcomers-wait") {
+        let first = if !Rule::NewcomersWait.holds() {
             0
         } else {
             last - self.newcomers
@@ -61,7 +61,7 @@ impl Rota {
 /// The time between two turns: "at the rate `max(1 / peer_interval, 1.25 · degree / link_interval)`" (protocol.md §4).
 pub(super) fn period(config: &Config, degree: usize) -> Duration {
     let degree = u32::try_from(degree.max(1)).unwrap_or(u32::MAX);
-    let quarters = if undone("rota-margin") { 4 } else { 5 };
+    let quarters = if !Rule::RotaMargin.holds() { 4 } else { 5 };
     config
         .peer_interval
         .min(config.link_interval * 4 / degree.saturating_mul(quarters))

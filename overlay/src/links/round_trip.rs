@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::undone;
+use crate::Rule;
 
 /// The least margin above the mean, RFC 6298's `G`: one timer tick of what carries us. On a steady link the variation goes to nothing, and every
 /// second answer would come after the mean.
@@ -46,7 +46,7 @@ impl RoundTrip {
 
     /// Smoothed mean plus four variations, "◆ one timer tick (10 ms) at least" (protocol.md §4); `None` before the first sample.
     pub(crate) fn bound(&self) -> Option<Duration> {
-        let least = if undone("margin-of-a-tick") {
+        let least = if !Rule::MarginOfATick.holds() {
             Duration::ZERO
         } else {
             GRANULARITY

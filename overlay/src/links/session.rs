@@ -14,7 +14,7 @@ use multiaddr::Multiaddr;
 
 use super::peer_list::PeerList;
 use crate::message::{Hello, LinkInstance};
-use crate::{Opener, undone};
+use crate::{Opener, Rule};
 
 /// An open session.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ pub(super) fn agreed_instance(us: &PeerId, session: &OpenSession, theirs: &Greet
         }
     };
     let unknown_to = |number: u64, hello: u64, open: &[u64]| {
-        same_life(number, hello) && (number > hello || open.contains(&number)) && !undone("crossing-hellos")
+        same_life(number, hello) && (number > hello || open.contains(&number)) && Rule::CrossingHellos.holds()
     };
     match (session.resume, theirs.resume) {
         (Some(a), Some(b)) if a == b => a,
@@ -144,7 +144,7 @@ pub(super) fn agreed_instance(us: &PeerId, session: &OpenSession, theirs: &Greet
 /// Whether two numbers of one peer's sessions are of one life: each life counts from a random number of 32 bits, shifted up by 32. So an
 /// instance of a life that is over is not taken for one of the new life that its peer could not know yet.
 fn same_life(a: u64, b: u64) -> bool {
-    a >> 32 == b >> 32 || undone("numbers-of-lives")
+    a >> 32 == b >> 32 || !Rule::NumbersOfLives.holds()
 }
 
 /// The secret of a link instance, from both ends' shares.

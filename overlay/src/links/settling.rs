@@ -10,7 +10,7 @@ use super::operations::Operations;
 use super::session::{agreed_instance, link_key};
 use super::{Due, Link, Links, Output};
 use crate::message::{Farewell, LinkInstance};
-use crate::{DownReason, Event, LinkId, Opener, Session, Time, undone};
+use crate::{DownReason, Event, LinkId, Opener, Rule, Session, Time};
 
 impl Links {
     /// Decides which session carries the link, after anything changed about the sessions with this peer.
@@ -21,7 +21,7 @@ impl Links {
             .filter_map(|(session, open)| Some((open.rank(&us)?, session)))
             .max();
         let Some((_, best)) = best else {
-            if undone("awaited-hello")
+            if !Rule::AwaitedHello.holds()
                 && let Some(id) = self.by_peer(&peer).map(Link::id)
             {
                 self.doubt(id, out);
@@ -38,7 +38,7 @@ impl Links {
         let carrying = self.by_peer(&peer).and_then(|link| link.session);
         if carrying == Some(best) {
             self.close_others(best, out);
-        } else if !waits || undone("awaited-session") {
+        } else if !waits || !Rule::AwaitedSession.holds() {
             self.adopt(now, best, out);
         }
     }
@@ -102,8 +102,8 @@ impl Links {
         self.hurry_turn(now);
         out.push(Output::Event(Event::LinkUp { link: id, peer, key }));
         let asks = match opener {
-            Opener::Them => !undone("dial-back"),
-            Opener::Us => !undone("every-listed-address"),
+            Opener::Them => Rule::DialBack.holds(),
+            Opener::Us => Rule::EveryListedAddress.holds(),
         };
         if asks {
             self.dial_back(peer, out);
@@ -130,7 +130,7 @@ impl Links {
         let told_all = link.neighbours_told == self.neighbours;
         self.deadlines.cancel(Due::Answer(id));
         // What it counted of another link says nothing about this one.
-        let resumes = theirs.resume == Some(link.instance) || undone("received-of-the-instance");
+        let resumes = theirs.resume == Some(link.instance) || !Rule::ReceivedOfTheInstance.holds();
         let received = if resumes { theirs.received } else { 0 };
         if link.operations.resume(received).is_err() {
             return self.violated(now, session, "acknowledges what was never sent", out);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use libp2p_identity::PeerId;
 
-use crate::{Bounded, Time, undone};
+use crate::{Bounded, Rule, Time};
 
 /// Peers of whom a change of lives is remembered, and lives of each that gave way; at either bound the oldest is forgotten.
 const REMEMBERED: usize = 256;
@@ -53,7 +53,7 @@ impl Twins {
             changes.gave_way.pop_front();
         }
         changes.gave_way.push_back(old);
-        if !returns || undone("twins") {
+        if !returns || !Rule::Twins.holds() {
             return None;
         }
         changes.turns += 1;

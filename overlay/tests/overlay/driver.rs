@@ -6,8 +6,8 @@ use std::time::Duration;
 use fatebound_overlay::message::{Answer, Farewell, Hello, Message, OneShot, PeerRecord, Ping, Pong, Routed};
 use fatebound_overlay::record::SignedRecord;
 use fatebound_overlay::{
-    Bounded, Command, Config, DialFailure, DisconnectCause, Event, Input, JointSet, Key, Keypair, Multiaddr, Opener,
-    Output, Overlay, PeerId, PostId, RequestId, Session, Time, Ways,
+    Bounded, Command, Config, DialFailure, DisconnectCause, Event, Identity, Input, JointSet, Key, Keypair, Multiaddr,
+    Opener, Output, Overlay, PeerId, PostId, RequestId, Session, Time, Ways,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -78,7 +78,7 @@ pub struct Alone {
 impl Alone {
     pub fn new(config: &Config) -> Alone {
         config.validate().expect("a valid configuration");
-        let overlay = Overlay::new(config, &keypair(1), 1000, StdRng::seed_from_u64(1));
+        let overlay = Overlay::new(config, &Identity::new(&keypair(1)), 1000, StdRng::seed_from_u64(1));
         Alone {
             overlay,
             now: Time::ZERO,

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed};
 use fatebound_overlay::record::SignedRecord;
-use fatebound_overlay::signatures::sign;
 use fatebound_overlay::{
     Command, Config, DialFailure, DisconnectCause, Event, Input, Key, Keypair, Multiaddr, Opener, Output, Overlay,
     PeerId, RequestId, Session, Time,
 };
+use fatebound_overlay::{Identity, Signer};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -104,7 +104,7 @@ fn signed<T: serde::Serialize>(keypair: &Keypair, to: PeerId, number: u64, body:
         to,
         number,
         body,
-        signature: sign(keypair, usage, &covered),
+        signature: keypair.sign_for(usage, &covered),
     }
 }
 
@@ -160,7 +160,7 @@ impl Net {
         let keypair = keypair(at);
         let overlay = Overlay::new(
             config,
-            &keypair,
+            &Identity::new(&keypair),
             at as u64 + 1000,
             StdRng::seed_from_u64(self.seed + at as u64),
         );
@@ -214,7 +214,7 @@ impl Net {
         let incarnation = self.nodes[at].life * 7919 + at as u64;
         let overlay = Overlay::new(
             &self.config,
-            &keypair(at),
+            &Identity::new(&keypair(at)),
             incarnation,
             StdRng::seed_from_u64(self.seed + incarnation),
         );

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use fatebound_machine::fng::{self, Ticket};
-use fatebound_machine::overlay::{PeerId, Time, signatures};
+use fatebound_machine::overlay::{PeerId, Time};
 use fatebound_machine::{Command, Config, Event, Profile};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -60,7 +60,6 @@ pub(super) struct Stage<'a> {
 
 /// Plays one world to its end, or until `stop` says so. `watch` hears every ten virtual seconds how far it is.
 pub fn run(options: &Options, watch: &mut dyn FnMut(Progress), stop: &dyn Fn() -> bool) -> Report {
-    signatures::stamp(Some(*b"what is signed in a large world."));
     let mut stage = Stage::new(options, watch, stop);
     for stretch in [
         Stage::join,

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fatebound_machine::overlay::Rule;
+
 /// A row of the table.
 struct Row {
     name: String,
@@ -57,12 +59,14 @@ fn switches() -> BTreeSet<String> {
     for package in ["overlay", "tree", "fng", "machine"] {
         rust_files(&project().join(package).join("src"), &mut files);
     }
-    files.retain(|path| !path.ends_with("undone.rs"));
     let names = |path: &PathBuf| {
         let source = fs::read_to_string(path).expect("a source");
-        let calls = source.split("undone(\"").skip(1);
-        let name = |rest: &str| rest.split('"').next().expect("a name").to_owned();
-        calls.map(name).collect::<Vec<_>>()
+        let asked = |rule: &&Rule| source.contains(&format!("Rule::{rule:?}.holds()"));
+        Rule::ALL
+            .iter()
+            .filter(asked)
+            .map(|rule| rule.name().to_owned())
+            .collect::<Vec<_>>()
     };
     files.iter().flat_map(names).collect()
 }
@@ -87,6 +91,8 @@ fn the_table_lists_the_switches_of_the_sources() {
     let listed: BTreeSet<String> = rows().into_iter().map(|row| row.name).collect();
     assert_eq!(listed.len(), rows().len(), "a rule is listed twice");
     assert_eq!(listed, switches());
+    let named: BTreeSet<String> = Rule::ALL.iter().map(|rule| rule.name().to_owned()).collect();
+    assert_eq!(listed, named, "a rule that no source asks about");
 }
 
 #[test]

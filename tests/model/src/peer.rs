@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fatebound_fng::message::{Answer, Request};
 use fatebound_fng::{Context, Event, Groups};
-use fatebound_overlay::{LinkId, PeerId, PostId, Routes, Time, Way, Ways};
+use fatebound_overlay::{Identity, LinkId, PeerId, PostId, Routes, Time, Way, Ways};
 use fatebound_tree::{Operation, Tell, Tree};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -75,7 +75,7 @@ impl Peer {
             number,
             life,
             tree: Tree::new(&fatebound_tree::Config::default(), role.id),
-            groups: Groups::new(&world.groups(), &role.keypair, incarnation, generator()),
+            groups: Groups::new(&world.groups(), &Identity::new(&role.keypair), incarnation, generator()),
             joined: false,
             leaving: false,
             told: 0,

@@ -121,7 +121,7 @@ impl Net {
         let rng = StdRng::seed_from_u64(incarnation);
         let record = SignedRecord::sign(record, &keypair);
         Host {
-            links: Links::new(&self.config, peer, incarnation, record, rng),
+            links: Links::new(&self.config, &crate::Identity::new(&keypair), incarnation, record, rng),
             peer,
             address,
             door: Door::Open,

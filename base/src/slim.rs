@@ -17,21 +17,21 @@ fn room(entries: usize, places: usize) -> Option<usize> {
 }
 
 /// For hash maps.
-pub(crate) fn map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
+pub fn map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
     if let Some(room) = room(map.len(), map.capacity()) {
         map.shrink_to(room);
     }
 }
 
 /// For maps with an order.
-pub(crate) fn index_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut IndexMap<K, V, S>) {
+pub fn index_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut IndexMap<K, V, S>) {
     if let Some(room) = room(map.len(), map.capacity()) {
         map.shrink_to(room);
     }
 }
 
 /// For queues.
-pub(crate) fn queue<T>(queue: &mut VecDeque<T>) {
+pub fn queue<T>(queue: &mut VecDeque<T>) {
     if let Some(room) = room(queue.len(), queue.capacity()) {
         queue.shrink_to(room);
     }

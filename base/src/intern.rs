@@ -100,7 +100,7 @@ impl<K: Copy + Eq + Hash> Interner<K> {
     }
 
     /// The sum of all uses, for the invariants.
-    pub(crate) fn uses(&self) -> usize {
+    pub fn uses(&self) -> usize {
         self.entries.iter().map(|entry| entry.uses as usize).sum()
     }
 
@@ -114,8 +114,8 @@ impl<K: Copy + Eq + Hash> Interner<K> {
         (self.entries.len() - 1) as u32
     }
 
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes that it takes on the heap.
+    pub fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry<K>>() + self.free.capacity() * 4 + self.index.bytes()
     }
 }

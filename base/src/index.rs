@@ -5,11 +5,11 @@
 //! linear probing; a removal shifts the followers back, so there are no tombstones and a lookup never degrades.
 
 /// Marks "no number", here and in the slabs.
-pub(crate) const NONE: u32 = u32::MAX;
+pub const NONE: u32 = u32::MAX;
 
 /// Slab numbers, findable by the hash of what they stand for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Index {
+pub struct Index {
     /// A power of two of them, at most three quarters taken.
     slots: Vec<u32>,
     len: usize,
@@ -17,12 +17,12 @@ pub(crate) struct Index {
 
 impl Index {
     /// The number with this hash for which `is` holds.
-    pub(crate) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         self.slot_of(hash, is).map(|at| self.slots[at])
     }
 
     /// Adds a number that is not in the index; `rehash` gives the hash of any number in it.
-    pub(crate) fn insert(&mut self, hash: u64, number: u32, rehash: impl Fn(u32) -> u64) {
+    pub fn insert(&mut self, hash: u64, number: u32, rehash: impl Fn(u32) -> u64) {
         if (self.len + 1) * 4 > self.slots.len() * 3 {
             self.grow(rehash);
         }
@@ -31,7 +31,7 @@ impl Index {
     }
 
     /// Removes a number; must be called while `rehash` still works for everything in the index.
-    pub(crate) fn remove(&mut self, hash: u64, number: u32, rehash: impl Fn(u32) -> u64) {
+    pub fn remove(&mut self, hash: u64, number: u32, rehash: impl Fn(u32) -> u64) {
         let Some(mut hole) = self.slot_of(hash, |other| other == number) else {
             return;
         };
@@ -55,8 +55,13 @@ impl Index {
     }
 
     /// How many numbers there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     fn slot_of(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<usize> {
@@ -88,8 +93,8 @@ impl Index {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes that it takes on the heap.
+    pub fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<u32>()
     }
 }
