@@ -5,6 +5,9 @@
 
 #![no_main]
 
+use fatebound_machine::fng::message::{Answer, Request};
+use fatebound_machine::overlay::Versions;
+use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
 use libfuzzer_sys::fuzz_target;
 use peak_alloc::PeakAlloc;
@@ -18,13 +21,23 @@ const PER_BYTE: usize = 256;
 const BASE: usize = 4096;
 
 fuzz_target!(|bytes: &[u8]| {
-    bounded(bytes, wire::decode_frame);
-    bounded(bytes, wire::decode_question);
-    bounded(bytes, wire::decode_answer);
-    comes_back(bytes, wire::decode_frame);
-    comes_back(bytes, wire::decode_question);
-    comes_back(bytes, wire::decode_answer);
+    decodes(bytes, wire::decode_frame);
+    decodes(bytes, |bytes| wire::decode_question(bytes, Versions::OURS));
+    decodes(bytes, wire::decode_answer);
+    // What frames, questions and answers carry for the layers above.
+    decodes(bytes, wire::decode::<Operation>);
+    decodes(bytes, wire::decode::<Tell>);
+    decodes(bytes, wire::decode::<Request>);
+    decodes(bytes, wire::decode::<Answer>);
 });
+
+fn decodes<T>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, wire::WireError>)
+where
+    T: serde::Serialize + PartialEq + std::fmt::Debug,
+{
+    bounded(bytes, &decode);
+    comes_back(bytes, &decode);
+}
 
 fn bounded<T>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, wire::WireError>) {
     let before = ALLOCATOR.current_usage();

@@ -511,7 +511,7 @@ impl Hub {
 
     fn request(&mut self, at: usize, request: RequestId, peer: &PeerId, body: Vec<u8>) {
         assert!(body.len() <= wire::MAX_FRAME, "a question of {} bytes", body.len());
-        let question = wire::decode_question(&body);
+        let question = wire::decode_question(&body, fatebound_machine::overlay::Versions::OURS);
         let question = question.unwrap_or_else(|error| panic!("an honest question does not decode: {error}"));
         match cast::index_of(peer) {
             Some(other) if other < self.lives.len() => self.ask(other, at, Some(request), body),
@@ -526,7 +526,7 @@ impl Hub {
     fn asked_hostile(&mut self, from: usize, to: usize, request: RequestId, question: &OneShot) {
         let mut count = 0;
         let mut invited = false;
-        if let OneShot::Above(body) = question {
+        if let OneShot::Above { body, .. } = question {
             let asked = wire::decode::<fng::message::Request>(body).expect("decoded at the door");
             match asked {
                 fng::message::Request::Invite(invitation) => {
@@ -543,8 +543,8 @@ impl Hub {
         }
         let waiting = Waiting { from, to, request };
         let reply = match question {
-            OneShot::Above(_) if invited => Reply::Accept,
-            OneShot::Above(_) => Reply::AllAlive(count.min(255) as u8),
+            OneShot::Above { .. } if invited => Reply::Accept,
+            OneShot::Above { .. } => Reply::AllAlive(count.min(255) as u8),
             _ => Reply::Records(vec![Record::Own]),
         };
         if self.manners.answers {

@@ -7,11 +7,11 @@ mod one_shot;
 mod seen;
 
 use arbitrary::Arbitrary;
+use fatebound_machine::overlay::Signer;
 use fatebound_machine::overlay::message::{
     Farewell, Hello, LinkInstance, Message, OneShot, PeerRecord, Ping, Pong, Routed, RoutedAnswer, Signed,
 };
 use fatebound_machine::overlay::record::SignedRecord;
-use fatebound_machine::overlay::Signer;
 use fatebound_machine::overlay::{JointSet, Key, Multiaddr, PeerId};
 use fatebound_machine::wire::encode;
 
@@ -264,6 +264,7 @@ impl Words {
             larger: larger.of(footing.their_number),
         };
         Message::Hello(Box::new(Hello {
+            versions: fatebound_machine::overlay::Versions::OURS,
             network: if *stranger { "others" } else { "fatebound" }.into(),
             incarnation: (*incarnation).into(),
             number: number.of(footing.number),
@@ -276,6 +277,7 @@ impl Words {
             times: Default::default(),
             record: record.of(footing.speaker),
             neighbours: peers(neighbours),
+            more: vec![number.of(footing.number) as u8; 3],
         }))
     }
 

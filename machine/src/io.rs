@@ -2,7 +2,7 @@
 //!
 //! Driver and simulator translate sockets, dials and clocks into [`Input`]s and carry out [`Output`]s; nothing else crosses.
 
-use fatebound_overlay::{DialFailure, Multiaddr, Opener, PeerId, RequestId, Session};
+use fatebound_overlay::{DialFailure, Foreign, Multiaddr, Opener, PeerId, RequestId, Session};
 
 pub use fatebound_overlay::DisconnectCause;
 
@@ -198,12 +198,12 @@ pub enum Event {
         /// Where; empty if nobody knows.
         addresses: Vec<Multiaddr>,
     },
-    /// Somebody whom we met belongs to another network. Told whenever it happens.
-    OtherNetwork {
+    /// Somebody whom we met belongs to another network, or speaks no version of ours. Told whenever it happens.
+    Foreigner {
         /// Who.
         peer: PeerId,
-        /// What its network is called, in its own words: any text of any length.
-        network: String,
+        /// What is different there.
+        theirs: Foreign,
         /// Where we dialled it, if we did.
         address: Option<Multiaddr>,
     },

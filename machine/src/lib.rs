@@ -4,10 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-mod around;
 pub mod config;
 mod io;
 mod machine;
+mod ports;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -9,15 +9,17 @@ use std::time::Duration;
 use fatebound_fng::{Context, GroupView, Groups, Refusal};
 use fatebound_overlay::message::{Answer, Message, OneShot};
 use fatebound_overlay::{
-    ConfigError, DisconnectCause, Identity, Keypair, Overlay, PeerId, Routes, Rule, Session, Time,
+    ConfigError, DisconnectCause, Foreign, Identity, Keypair, LinkId, Overlay, PeerId, Port, Posting, Routes, Rule,
+    Session, Time, Versions,
 };
-use fatebound_tree::{GroupId, Tree};
+use fatebound_tree::{GroupId, LOOKED_THROUGH, Tree};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde::de::DeserializeOwned;
 use tracing::debug;
 
 use crate::view::{Counters, PeerView, RoutesView, Status};
-use crate::wire::{self, Question, encode};
+use crate::wire::{self, Question, WireError, encode};
 use crate::{Command, Config, Event, Input, Output};
 
 /// Room that the worklist keeps from one input to the next: a burst must not cost memory for ever.
@@ -146,6 +148,11 @@ impl Machine {
         &self.config.overlay.network
     }
 
+    /// Which versions of the wire format it speaks.
+    pub fn versions(&self) -> Versions {
+        self.config.overlay.versions
+    }
+
     /// Whether it has joined the overlay.
     pub fn joined(&self) -> bool {
         self.overlay.joined()
@@ -252,7 +259,7 @@ impl Machine {
         self.worklist.push_back(Work::Overlay(input));
     }
 
-    fn order(&mut self, command: fatebound_overlay::Command) {
+    pub(crate) fn order(&mut self, command: fatebound_overlay::Command) {
         self.overlay(fatebound_overlay::Input::Command(command));
     }
 
@@ -280,13 +287,20 @@ impl Machine {
         }
     }
 
-    /// A malformed question gets an empty answer, which decodes to nothing: its asker need not wait for it.
+    /// A malformed question gets an empty answer, which decodes to nothing: its asker need not wait for it. One in a version that we do not speak gets
+    /// the words that all versions have in common.
     fn on_request(&mut self, request: fatebound_overlay::RequestId, peer: PeerId, body: &[u8], out: &mut Vec<Output>) {
-        match wire::decode_question(body) {
+        let ours = self.config.overlay.versions;
+        match wire::decode_question(body, ours) {
             Ok(question) if question.network != self.network() && Rule::BoundQuestions.holds() => {
                 self.on_foreign_request(request, peer, question, out);
             }
             Ok(Question { body, .. }) => self.overlay(fatebound_overlay::Input::Request { request, peer, body }),
+            Err(WireError::OtherVersion(theirs)) => {
+                let body = encode(&Answer::Versions(ours));
+                out.push(Output::Respond { request, body });
+                foreigner(peer, Foreign::Versions(theirs), out);
+            }
             Err(error) => {
                 self.sent.garbage += 1;
                 tracing::warn!(%peer, %error, "refusing a malformed question");
@@ -308,23 +322,19 @@ impl Machine {
     ) {
         let (network, asked) = (self.network().to_owned(), question.network);
         let answer = match question.body {
-            OneShot::Above(_) => Answer::Above(encode(&fatebound_fng::message::Answer::Decline(
-                Refusal::OtherNetwork {
+            OneShot::Above { port: Port::GROUPS, .. } => Answer::Above(encode(
+                &fatebound_fng::message::Answer::Decline(Refusal::OtherNetwork {
                     network,
                     asked: asked.clone(),
-                },
-            ))),
+                }),
+            )),
             _ => Answer::Nothing,
         };
         out.push(Output::Respond {
             request,
             body: encode(&answer),
         });
-        out.push(Output::Event(Event::OtherNetwork {
-            peer,
-            network: asked,
-            address: None,
-        }));
+        foreigner(peer, Foreign::Network(asked), out);
     }
 
     fn on_response(&mut self, request: fatebound_overlay::RequestId, body: &[u8]) {
@@ -426,7 +436,7 @@ impl Machine {
                 addresses,
                 fresh,
                 body,
-            } => match self.bounded(encode(&(self.network(), &body))) {
+            } => match self.bounded(encode(&self.question(body))) {
                 Some(body) => out.push(Output::Request {
                     request,
                     peer,
@@ -446,6 +456,10 @@ impl Machine {
             }),
             From::Event(event) => self.on_overlay_event(event, out),
         }
+    }
+
+    fn question(&self, body: OneShot) -> Question {
+        Question::new(self.config.overlay.versions, self.network(), body)
     }
 
     /// The bytes, unless the other end would have to take them for garbage because of their length.
@@ -482,8 +496,9 @@ impl Machine {
                 out.push(Output::Event(Event::LinkUp { peer }));
             }
             From::LinkDoubtful { link } => {
-                self.tree(fatebound_tree::Input::LinkDoubtful { link });
-                self.send_fails_around(link);
+                let newest = self.overlay.unacknowledged(link).take(LOOKED_THROUGH);
+                let unacknowledged = newest.filter_map(|body| wire::decode(body).ok()).collect();
+                self.tree(fatebound_tree::Input::LinkDoubtful { link, unacknowledged });
                 if let Some(peer) = self.overlay.peer_of(link) {
                     out.push(Output::Event(Event::LinkDoubtful { peer }));
                 }
@@ -500,37 +515,41 @@ impl Machine {
             }
             From::LinkFailed { peer } => self.groups_input(fatebound_fng::Input::LinkFailed { peer }),
             From::Operation { link, body } => {
-                if let Ok(operation) = wire::decode(&body) {
+                if let Some(operation) = self.words(link, &body) {
                     self.tree(fatebound_tree::Input::Operation { link, operation });
                 }
             }
             From::Told { link, body } => {
-                if let Ok(tell) = wire::decode(&body) {
+                if let Some(tell) = self.words(link, &body) {
                     self.tree(fatebound_tree::Input::Told { link, tell });
                 }
             }
             From::JointSetSeen { link, joint } => self.tree(fatebound_tree::Input::JointSetSeen { link, joint }),
             From::PeerDead { peer, proof } => self.groups_input(fatebound_fng::Input::PeerDead { peer, proof }),
-            From::Asked { from, way, body } => {
-                if let Ok(request) = wire::decode(&body) {
-                    self.groups_input(fatebound_fng::Input::Asked { from, way, request });
-                }
-            }
-            From::Answered { post, from, body } => {
-                if let Ok(answer) = wire::decode(&body) {
-                    self.groups_input(fatebound_fng::Input::Answered { post, from, answer });
-                }
-            }
-            From::PostFailed { post, unknown, .. } => {
-                self.groups_input(fatebound_fng::Input::PostFailed { post, unknown });
-            }
+            From::Asked { from, way, port, body } => self.on_asked(from, way, port, &body),
+            From::Answered { posting, from, body } => self.on_answered(posting, from, &body),
+            From::PostFailed { posting, unknown, .. } => self.on_post_failed(posting, unknown),
             From::Located { peer, addresses } => out.push(Output::Event(Event::Located { peer, addresses })),
-            From::OtherNetwork { peer, network, address } => {
-                out.push(Output::Event(Event::OtherNetwork { peer, network, address }));
+            From::Foreigner { peer, theirs, address } => {
+                out.push(Output::Event(Event::Foreigner { peer, theirs, address }));
             }
             From::Directory(event) => out.push(Output::Event(Event::Directory(event))),
             From::Stopped => out.push(Output::Event(Event::Stopped)),
         }
+    }
+
+    /// What the other end of a link says to our tree. Words that are none end the link: its other end is broken or hostile, and what both
+    /// count could no longer agree.
+    fn words<T: DeserializeOwned>(&mut self, link: LinkId, body: &[u8]) -> Option<T> {
+        let words = wire::decode(body).ok();
+        if words.is_none() {
+            self.sent.garbage += 1;
+            self.order(fatebound_overlay::Command::Violation {
+                link,
+                what: "words that are none",
+            });
+        }
+        words
     }
 
     fn lift_tree(&mut self, output: fatebound_tree::Output) {
@@ -540,9 +559,6 @@ impl Machine {
             From::Operate { link, operation } => {
                 let body = encode(&operation);
                 self.order(Order::Operate { link, body });
-                if self.overlay.doubts(link) {
-                    self.send_around(operation);
-                }
             }
             From::Tell { link, tell } => self.order(Order::Tell {
                 link,
@@ -551,6 +567,9 @@ impl Machine {
             From::JointSet { link, joint } => self.order(Order::JointSet { link, joint }),
             From::Violation { link, what } => self.order(Order::Violation { link, what }),
             From::GiveUp { link } => self.order(Order::GiveUp { link }),
+            From::FailStuck { paths, notice } => {
+                self.groups_input(fatebound_fng::Input::FailStuck { paths, notice });
+            }
             From::Event(event) => self.groups_input(fatebound_fng::Input::Tree(event)),
         }
     }
@@ -566,14 +585,17 @@ impl Machine {
                 request,
                 ways,
             } => self.order(Order::Post {
-                post,
+                posting: Posting {
+                    port: Port::GROUPS,
+                    post,
+                },
                 to,
                 body: encode(&request),
                 ways,
             }),
             From::Reply { way, answer } => self.order(Order::Reply {
                 way,
-                body: encode(&answer),
+                body: Some(encode(&answer)),
             }),
             From::ProveAddress { peer } => self.order(Order::ProveAddress { peer }),
             From::Link { peer } if self.overlay.link_to(&peer).is_some() => {
@@ -589,6 +611,12 @@ impl Machine {
             From::Event(event) => out.push(Output::Event(Event::Group(event))),
         }
     }
+}
+
+/// Somebody asked us who has nothing in common with us.
+fn foreigner(peer: PeerId, theirs: Foreign, out: &mut Vec<Output>) {
+    let address = None;
+    out.push(Output::Event(Event::Foreigner { peer, theirs, address }));
 }
 
 #[cfg(test)]
@@ -639,7 +667,10 @@ mod tests {
             peer: machine.peer,
             addresses: Vec::new(),
             fresh: false,
-            body: OneShot::Above(long.clone()),
+            body: OneShot::Above {
+                port: Port::GROUPS,
+                body: long.clone(),
+            },
         };
         machine.lift_overlay(ask, &mut out);
         assert!(out.is_empty());

@@ -6,7 +6,7 @@ use fatebound_overlay::message::{
     Answer, Farewell, Hello, LinkInstance, Message, OneShot, PeerRecord, Ping, Pong, Routed, RoutedAnswer, Signed,
 };
 use fatebound_overlay::record::SignedRecord;
-use fatebound_overlay::{JointSet, Keypair, PeerId, Tag};
+use fatebound_overlay::{JointSet, Keypair, PeerId, Port, Tag, Versions};
 use fatebound_tree::{Cause, GroupId, Operation, PathId, Tell};
 use proptest::collection::vec;
 use proptest::option;
@@ -79,10 +79,11 @@ fn hello() -> impl Strategy<Value = Hello> {
         any::<[u8; 16]>(),
         record(),
         vec(peer(), 0..4),
-        ".{0,9}",
+        (".{0,9}", versions(), vec(any::<u8>(), 0..4)),
     );
     (numbers, rest).prop_map(
-        |((numbers, open, resume), ((wanted, joined), share, record, neighbours, network))| Hello {
+        |((numbers, open, resume), ((wanted, joined), share, record, neighbours, (network, versions, more)))| Hello {
+            versions,
             network,
             incarnation: numbers[0],
             number: numbers[1],
@@ -95,8 +96,13 @@ fn hello() -> impl Strategy<Value = Hello> {
             times: Default::default(),
             record,
             neighbours,
+            more,
         },
     )
+}
+
+fn versions() -> impl Strategy<Value = Versions> {
+    (any::<u8>(), any::<u8>()).prop_map(|(oldest, newest)| Versions { oldest, newest })
 }
 
 fn group() -> impl Strategy<Value = GroupId> {
@@ -230,7 +236,10 @@ fn question() -> impl Strategy<Value = OneShot> {
         record().prop_map(OneShot::Leaves),
         any::<u8>().prop_map(OneShot::Row),
         peer().prop_map(OneShot::Suspect),
-        request().prop_map(|request| OneShot::Above(encode(&request))),
+        request().prop_map(|request| OneShot::Above {
+            port: Port::GROUPS,
+            body: encode(&request)
+        }),
     ]
 }
 
@@ -315,8 +324,8 @@ proptest! {
 
     #[test]
     fn a_question_and_its_answer_come_back(question in question(), answer in answer()) {
-        let question = Question { network: "net".to_owned(), body: question };
-        prop_assert_eq!(decode_question(&encode(&question)), Ok(question));
+        let question = Question::new(Versions::OURS, "net", question);
+        prop_assert_eq!(decode_question(&encode(&question), Versions::OURS), Ok(question));
         prop_assert_eq!(decode_answer(&encode(&answer)), Ok(answer));
     }
 

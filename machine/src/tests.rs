@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use fatebound_fng::{Reason, Ticket};
-use fatebound_overlay::{Keypair, Multiaddr, Opener, PeerId, RequestId, Session, Time};
+use fatebound_overlay::message::{Answer, Message, OneShot};
+use fatebound_overlay::{Foreign, Keypair, Multiaddr, Opener, PeerId, Port, RequestId, Session, Time, Versions};
 use fatebound_tree::GroupId;
 
-use crate::{Command, Config, DisconnectCause, Event, Input, Machine, Output, Profile, fng};
+use crate::{Command, Config, DisconnectCause, Event, Input, Machine, Output, Profile, fng, wire};
 
 const LATENCY: Duration = Duration::from_millis(1);
 
@@ -318,19 +319,57 @@ fn a_machine_that_stops_fails_its_groups_and_says_goodbye() {
     }
 }
 
+/// The session that the first machine has with the second.
+fn session_with(net: &Net, other: usize) -> Session {
+    let found = net.sessions.iter().find(|(_, (to, _))| *to == other);
+    *found.expect("a session").0
+}
+
+/// "Whoever stands at a port decodes what comes there" (protocol.md §3); who asks at any other is told that nobody reads it.
+#[test]
+fn what_is_for_nobody_here_or_cannot_be_read_is_declined() {
+    let mut net = Net::joined(2);
+    for (port, garbage) in [(Port::GROUPS, 1), (Port(200), 1)] {
+        let body = vec![0xff; 9];
+        let question = wire::Question::new(Versions::OURS, net.machines[0].network(), OneShot::Above { port, body });
+        let (request, peer, body) = (RequestId(1000), id(1), wire::encode(&question));
+        let out = net.outputs(0, Input::Request { request, peer, body });
+        let unread = wire::encode(&Answer::Unread);
+        assert!(
+            matches!(&out[..], [Output::Respond { body, .. }] if *body == unread),
+            "{out:?}"
+        );
+        assert_eq!(net.machines[0].status().counters.garbage, garbage, "{port:?}");
+    }
+}
+
+/// Both ends count operations; one that cannot be read ends the link, for they could no longer agree.
+#[test]
+fn an_operation_or_a_word_that_cannot_be_read_ends_the_link() {
+    for message in [
+        Message::Operation {
+            number: 1,
+            body: vec![0xff],
+        },
+        Message::Tell(vec![9, 9]),
+    ] {
+        let mut net = Net::joined(2);
+        let (session, frame) = (session_with(&net, 1), wire::encode(&message));
+        net.input(0, Input::Received { session, frame });
+        let status = net.machines[0].status();
+        assert_eq!((status.links_alive, status.counters.garbage), (0, 1), "{message:?}");
+    }
+}
+
 #[test]
 fn garbage_ends_its_session_is_not_answered_and_is_counted() {
     let mut net = Net::joined(2);
-    let session = *net
-        .sessions
-        .iter()
-        .find(|(_, (other, _))| *other == 1)
-        .expect("a session")
-        .0;
+    let session = session_with(&net, 1);
     let frame = vec![0xff; 9];
     let out = net.outputs(0, Input::Received { session, frame });
     assert!(matches!(out[0], Output::Disconnect { session: closed } if closed == session));
-    let (request, body) = (RequestId(1000), vec![0xff; 9]);
+    // Behind the head that says which version it is.
+    let (request, body) = (RequestId(1000), [vec![1; 3], vec![0xff; 9]].concat());
     let peer = id(1);
     let out = net.outputs(0, Input::Request { request, peer, body });
     assert!(
@@ -352,6 +391,82 @@ fn an_introduced_peer_is_located() {
     net.run(Duration::from_secs(20));
     let located = |event: &Event| matches!(event, Event::Located { addresses, .. } if addresses[..] == [address(1)]);
     assert!(net.events[0].iter().any(located), "{:?}", net.events[0]);
+}
+
+/// The second machine of two speaks these versions of the wire format.
+fn speaking(oldest: u8, newest: u8) -> Net {
+    let mut net = Net::new(2);
+    let mut other = Config::preset(Profile::Lan);
+    other.overlay.versions = Versions { oldest, newest };
+    net.machines[1] = Machine::new(&other, &keypair(1), [1; 32]).expect("a valid configuration");
+    net.input(1, Input::Listening(vec![address(1)]));
+    net.command(0, Command::Join { bootstrap: Vec::new() });
+    net
+}
+
+fn foreigners(net: &Net, at: usize) -> Vec<Foreign> {
+    let foreign = |event: &Event| match event {
+        Event::Foreigner { theirs, .. } => Some(theirs.clone()),
+        _ => None,
+    };
+    net.events[at].iter().filter_map(foreign).collect()
+}
+
+/// "Two peers speak the newest version that both know" (protocol.md §3).
+#[test]
+fn peers_of_different_versions_that_share_one_get_along() {
+    let mut net = speaking(1, 3);
+    let bootstrap = vec![address(0)];
+    net.command(1, Command::Join { bootstrap });
+    net.run(Duration::from_secs(10));
+    assert!(net.machines.iter().all(|machine| machine.status().links_alive == 1));
+    net.group();
+    assert!(foreigners(&net, 0).is_empty() && foreigners(&net, 1).is_empty());
+}
+
+/// "Who shares none is refused, and both say which versions both speak" (protocol.md §3).
+#[test]
+fn peers_without_a_version_in_common_part_and_say_so() {
+    let mut net = speaking(2, 3);
+    let bootstrap = vec![address(0)];
+    net.command(1, Command::Join { bootstrap });
+    net.run(Duration::from_secs(10));
+    assert!(net.machines.iter().all(|machine| machine.status().links_alive == 0));
+    assert_eq!(
+        foreigners(&net, 0)[0],
+        Foreign::Versions(Versions { oldest: 2, newest: 3 })
+    );
+    assert_eq!(foreigners(&net, 1)[0], Foreign::Versions(Versions::OURS));
+    assert!(
+        net.machines
+            .iter()
+            .all(|machine| machine.status().counters.garbage == 0)
+    );
+}
+
+/// Without a link, a question says in which version it is written, and its answer what is spoken there instead.
+#[test]
+fn a_question_in_a_version_that_is_not_spoken_is_refused_in_words_of_all_versions() {
+    let mut net = speaking(2, 3);
+    let (peer, addresses) = (id(1), vec![address(1)]);
+    net.command(0, Command::Introduce { peer, addresses });
+    let create = fng::Command::Create {
+        ticket: Ticket(7),
+        members: vec![peer],
+        tag: None,
+        state: Vec::new(),
+        timeout: None,
+        admit: fng::Admit::default(),
+    };
+    net.command(0, Command::Group(create));
+    net.run(Duration::from_secs(20));
+    let refused = |event: &Event| matches!(event, Event::Group(fng::Event::CreateFailed { .. }));
+    assert!(net.events[0].iter().any(refused));
+    assert_eq!(
+        foreigners(&net, 0)[0],
+        Foreign::Versions(Versions { oldest: 2, newest: 3 })
+    );
+    assert_eq!(foreigners(&net, 1)[0], Foreign::Versions(Versions::OURS));
 }
 
 /// "Who is asked from another network takes nothing of the question, and declines with the names of both" (protocol.md §3).
@@ -383,9 +498,9 @@ fn a_question_of_another_network_is_declined() {
     let (network, asked) = ("theirs".to_owned(), "fatebound".to_owned());
     let refusal = fng::Refusal::OtherNetwork { network, asked };
     assert_eq!(net.events[0].iter().find_map(refused), Some(vec![(peer, refusal)]));
-    let foreigner = Event::OtherNetwork {
+    let foreigner = Event::Foreigner {
         peer: id(0),
-        network: "fatebound".to_owned(),
+        theirs: Foreign::Network("fatebound".to_owned()),
         address: None,
     };
     assert_eq!(net.events[1], [Event::Joined, foreigner]);

@@ -1,10 +1,10 @@
 //! The wire format: postcard, bounded, and whole.
 //!
-//! A frame is one overlay [`Message`]; some of them carry words of the layers above as opaque bytes. Everything is decoded to the bottom
-//! here, so that malformed bytes die at the door and no layer ever sees half a message.
+//! A frame is one overlay [`Message`]; some of them carry words of the layers above as opaque bytes. These are decoded once, when it is known that they are for
+//! this peer, so that it can carry what it does not understand; malformed bytes die there, and no layer ever sees half a message.
 
-use fatebound_overlay::MAX_NETWORK;
 use fatebound_overlay::message::{Answer, Message, OneShot};
+use fatebound_overlay::{MAX_NETWORK, Versions};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -21,12 +21,12 @@ pub enum WireError {
     /// Not an encoding of any message.
     #[error("bytes that encode no message")]
     Malformed,
+    /// A question in a version that is not spoken here; its asker speaks these.
+    #[error("a question in a version of the wire format that is not spoken here, of a peer that speaks {0}")]
+    OtherVersion(Versions),
     /// A message and then something else.
     #[error("{0} bytes after the end of a message")]
     TrailingBytes(usize),
-    /// A message whose inner words, for a layer above, are malformed.
-    #[error("a message whose inner words are malformed")]
-    MalformedInside,
 }
 
 /// The bytes of anything that this crate sends. What is ours always encodes: its types hold nothing that postcard refuses.
@@ -50,77 +50,73 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     }
 }
 
-/// A frame of a session, with everything inside it.
+/// A frame of a session. What it carries for the layers above is theirs to read.
 ///
 /// # Errors
-/// As [`decode`], and when what it carries for the layers above is malformed.
+/// As [`decode`].
 pub fn decode_frame(bytes: &[u8]) -> Result<Message, WireError> {
-    let message = decode(bytes)?;
-    match &message {
-        Message::Operation { body, .. } => check::<fatebound_tree::Operation>(body)?,
-        Message::Tell(body) => check::<fatebound_tree::Tell>(body)?,
-        Message::Routed(routed) => check_question(&routed.body.body)?,
-        Message::RoutedAnswer(routed) => check_answer(&routed.body.body)?,
-        _ => {}
-    }
-    Ok(message)
+    decode(bytes)
 }
 
-/// What is asked directly, without a link: a connection does not say which network it is for, so each question does.
+/// What is asked directly, without a link: a connection does not say which version and which network it is for, so each question does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
+    /// In which version, and which ones its asker speaks: the same bytes in all versions.
+    pub head: Head,
     /// What the asker's network is called.
     pub network: String,
     /// What is asked.
     pub body: OneShot,
 }
 
-/// A one-shot question, with everything inside it.
+/// How a question begins in every version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The version that the question is written in.
+    pub written: u8,
+    /// What its asker speaks.
+    pub speaks: Versions,
+}
+
+impl Question {
+    /// A question of a peer that speaks these versions. What is written today is version 1.
+    pub fn new(speaks: Versions, network: &str, body: OneShot) -> Question {
+        let written = speaks.oldest;
+        Question {
+            head: Head { written, speaks },
+            network: network.to_owned(),
+            body,
+        }
+    }
+}
+
+/// A one-shot question, for a peer that speaks these versions.
 ///
 /// # Errors
-/// As [`decode_frame`], and when its network has a name that none can have.
-pub fn decode_question(bytes: &[u8]) -> Result<Question, WireError> {
+/// As [`decode`], when it is written in a version that is not spoken here, and when its network has a name that none can have.
+pub fn decode_question(bytes: &[u8], ours: Versions) -> Result<Question, WireError> {
+    let (head, _) = postcard::take_from_bytes::<Head>(bytes).map_err(|_| WireError::Malformed)?;
+    if !ours.contains(head.written) {
+        return Err(WireError::OtherVersion(head.speaks));
+    }
     let question: Question = decode(bytes)?;
-    check_question(&question.body)?;
     if question.network.len() > MAX_NETWORK {
-        return Err(WireError::MalformedInside);
+        return Err(WireError::Malformed);
     }
     Ok(question)
 }
 
-/// The answer to a one-shot question, with everything inside it.
+/// The answer to a one-shot question.
 ///
 /// # Errors
-/// As [`decode_frame`].
+/// As [`decode`].
 pub fn decode_answer(bytes: &[u8]) -> Result<Answer, WireError> {
-    let answer = decode(bytes)?;
-    check_answer(&answer)?;
-    Ok(answer)
-}
-
-fn check_question(question: &OneShot) -> Result<(), WireError> {
-    match question {
-        OneShot::Above(body) => check::<fatebound_fng::message::Request>(body),
-        _ => Ok(()),
-    }
-}
-
-fn check_answer(answer: &Answer) -> Result<(), WireError> {
-    match answer {
-        Answer::Above(body) => check::<fatebound_fng::message::Answer>(body),
-        _ => Ok(()),
-    }
-}
-
-fn check<T: DeserializeOwned>(body: &[u8]) -> Result<(), WireError> {
-    decode::<T>(body).map(drop).map_err(|_| WireError::MalformedInside)
+    decode(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use fatebound_overlay::Keypair;
-    use fatebound_overlay::message::{Ping, Routed, RoutedAnswer, Signed};
-    use fatebound_tree::{Operation, Tell};
+    use fatebound_overlay::message::Ping;
 
     use super::*;
 
@@ -162,70 +158,27 @@ mod tests {
     }
 
     #[test]
-    fn inner_words_are_decoded_at_the_door() {
-        let good = encode(&Operation::Release { paths: Vec::new() });
-        let operation = |body| encode(&Message::Operation { number: 1, body });
-        assert!(decode_frame(&operation(good.clone())).is_ok());
-        assert_eq!(decode_frame(&operation(vec![0xff])), Err(WireError::MalformedInside));
-        assert_eq!(
-            decode_frame(&operation([good, vec![0]].concat())),
-            Err(WireError::MalformedInside)
-        );
-        let tell = encode(&Message::Tell(encode(&Tell::Suspected { paths: Vec::new() })));
-        assert!(decode_frame(&tell).is_ok());
-        let tell = encode(&Message::Tell(vec![9, 9]));
-        assert_eq!(decode_frame(&tell), Err(WireError::MalformedInside));
-        let question = |network: String, body| encode(&Question { network, body });
-        let garbage = OneShot::Above(vec![9, 9]);
-        assert_eq!(
-            decode_question(&question("a".into(), garbage)),
-            Err(WireError::MalformedInside)
-        );
+    fn a_network_has_a_name_of_bounded_length() {
+        let question = |network: &str| encode(&Question::new(Versions::OURS, network, OneShot::Row(0)));
         let longest = "a".repeat(MAX_NETWORK);
-        assert!(decode_question(&question(longest.clone(), OneShot::Row(0))).is_ok());
-        assert_eq!(
-            decode_question(&question(longest + "a", OneShot::Row(0))),
-            Err(WireError::MalformedInside)
-        );
-        assert_eq!(
-            decode_answer(&encode(&Answer::Above(vec![9, 9]))),
-            Err(WireError::MalformedInside)
-        );
+        let decode = |bytes: &[u8]| decode_question(bytes, Versions::OURS);
+        assert!(decode(&question(&longest)).is_ok());
+        assert_eq!(decode(&question(&(longest + "a"))), Err(WireError::Malformed));
     }
 
-    /// A carrier hands on no garbage either.
+    /// Whatever a later version writes behind it.
     #[test]
-    fn what_is_routed_is_decoded_to_the_bottom_too() {
-        fn signed<T>(body: T) -> Signed<T> {
-            let keypair = Keypair::ed25519_from_bytes([1; 32]).unwrap();
-            let peer = keypair.public().to_peer_id();
-            Signed {
-                from: peer,
-                to: peer,
-                number: 1,
-                body,
-                signature: Vec::new(),
-            }
-        }
-        let question = |body| {
-            let body = signed(OneShot::Above(body));
-            encode(&Message::Routed(Box::new(Routed {
-                target: body.to,
-                visited: Vec::new(),
-                detours: 3,
-                body,
-            })))
-        };
-        let answer = |body| {
-            let (trail, body) = (Vec::new(), signed(Answer::Above(body)));
-            encode(&Message::RoutedAnswer(Box::new(RoutedAnswer { trail, body })))
-        };
-        let groups = Vec::new();
-        let good = encode(&fatebound_fng::message::Request::Probe { groups });
-        assert!(decode_frame(&question(good)).is_ok());
-        assert!(decode_frame(&answer(encode(&fatebound_fng::message::Answer::Noted))).is_ok());
-        assert_eq!(decode_frame(&question(vec![9, 9])), Err(WireError::MalformedInside));
-        assert_eq!(decode_frame(&answer(vec![9, 9])), Err(WireError::MalformedInside));
+    fn the_head_of_a_question_is_read_in_every_version() {
+        let speaks = Versions { oldest: 7, newest: 9 };
+        let bytes = [encode(&Head { written: 7, speaks }), vec![0xff; 40]].concat();
+        assert_eq!(
+            decode_question(&bytes, Versions::OURS),
+            Err(WireError::OtherVersion(speaks))
+        );
+        assert_eq!(decode_question(&bytes[..2], Versions::OURS), Err(WireError::Malformed));
+        let both = Versions { oldest: 1, newest: 7 };
+        let question = Question::new(both, "net", OneShot::Row(0));
+        assert_eq!(decode_question(&encode(&question), Versions::OURS), Ok(question));
     }
 
     #[test]

@@ -344,7 +344,7 @@ impl Application {
             }
             MachineEvent::Group(event) => self.group_event(event, machine, commands),
             MachineEvent::Directory(event) => self.directory_event(event),
-            MachineEvent::OtherNetwork { .. } | MachineEvent::Stopped => {}
+            MachineEvent::Foreigner { .. } | MachineEvent::Stopped => {}
         }
     }
 

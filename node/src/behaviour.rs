@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use fatebound_machine::overlay::{MAX_NETWORK, Multiaddr, PeerId, Time};
+use fatebound_machine::overlay::{Foreign, MAX_NETWORK, Multiaddr, PeerId, Time};
 use fatebound_machine::{Command, Event as MachineEvent, Input, Machine, Output};
 use futures::FutureExt;
 use libp2p::core::Endpoint;
@@ -152,8 +152,8 @@ impl Behaviour {
             Output::Event(MachineEvent::Stopped) => {
                 self.stopping = Stopping::Flushing(Box::pin(tokio::time::sleep(FLUSH_LIMIT)));
             }
-            Output::Event(MachineEvent::OtherNetwork { peer, network, address }) => {
-                self.met_foreigner(peer, &network, address.as_ref());
+            Output::Event(MachineEvent::Foreigner { peer, theirs, address }) => {
+                self.met_foreigner(peer, &theirs, address.as_ref());
             }
             Output::Event(event) => self.application.event(event, &self.machine, commands),
             output => self.carrier.execute(output),
@@ -161,16 +161,22 @@ impl Behaviour {
     }
 
     /// Says it at once and then rarely; its name for its network may be anything.
-    fn met_foreigner(&mut self, peer: PeerId, network: &str, address: Option<&Multiaddr>) {
-        let network: String = network.chars().take(MAX_NETWORK).collect();
-        let ours = self.machine.network();
+    fn met_foreigner(&mut self, peer: PeerId, theirs: &Foreign, address: Option<&Multiaddr>) {
+        let (what, theirs, ours) = match theirs {
+            Foreign::Network(network) => {
+                let network: String = network.chars().take(MAX_NETWORK).collect();
+                let ours = format!("{:?}", self.machine.network());
+                ("network", format!("{network:?}"), ours)
+            }
+            Foreign::Versions(theirs) => ("wire format", theirs.to_string(), self.machine.versions().to_string()),
+        };
         match address {
             Some(address) => self
                 .carrier
                 .bootstraps()
-                .failed(address, &format!("its network is {network:?}, not {ours:?}")),
-            None if self.rarely.says(&format!("{peer} {network}"), Instant::now()) => {
-                tracing::warn!(%peer, ?network, ?ours, "a peer of another network is refused");
+                .failed(address, &format!("its {what} is {theirs}, not {ours}")),
+            None if self.rarely.says(&format!("{peer} {what} {theirs}"), Instant::now()) => {
+                tracing::warn!(%peer, %theirs, %ours, "a peer of another {what} is refused");
             }
             None => {}
         }

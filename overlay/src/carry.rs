@@ -44,9 +44,9 @@ impl Overlay {
             number,
         };
         match body {
-            OneShot::Above(body) => {
+            OneShot::Above { port, body } => {
                 let way = Way::Routed(way);
-                self.out.push(Output::Event(Event::Asked { from, way, body }));
+                self.out.push(Output::Event(Event::Asked { from, way, port, body }));
             }
             // "To `Suspect`: nothing to say", so nothing is sent.
             OneShot::Suspect(peer) => self.tell_links(links::Input::Suspected { from, peer }),
@@ -230,11 +230,14 @@ impl Overlay {
             return;
         }
         match (question, answer.body) {
-            (Question::Post(post), Answer::Above(body)) => match self.posted_to(post) {
-                Some(to) if to == answer.from => self.answered(post, to, body),
+            (Question::Post(posting), Answer::Above(body)) => match self.posted_to(posting) {
+                Some(to) if to == answer.from => self.answered(posting, to, body),
                 Some(_) => self.garbage += 1,
                 None => self.dropped += 1,
             },
+            (Question::Post(posting), Answer::Unread) if self.posted_to(posting) == Some(answer.from) => {
+                self.post_failed(posting, false);
+            }
             (Question::Directory(ask), body) => self.directory_answered(ask, answer.from, body),
             (Question::Join, Answer::Records(records)) => self.on_join_answer(answer.from, &records),
             (Question::Locate(peer), Answer::Records(records)) => self.on_located(peer, &records),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::message::LinkTimes;
-use crate::{ConfigError, directory};
+use crate::{ConfigError, Versions, directory};
 
 /// Bytes of a network's name at most.
 pub const MAX_NETWORK: usize = 64;
@@ -20,6 +20,9 @@ const MOST_LINKS: usize = 65_536;
 pub struct Config {
     /// Overlays of different names refuse each other's `Hello`.
     pub network: String,
+    /// The versions of the wire format that this peer says it speaks; anything else than [`Versions::OURS`] is for tests of what happens between
+    /// versions.
+    pub versions: Versions,
     /// One ping is sent about every so often, whatever the number of links (protocol.md §4). Preset values from the model.
     pub peer_interval: Duration,
     /// Every link is pinged by both its ends at least this often.
@@ -103,6 +106,7 @@ impl Config {
     fn timed(peer_interval: Duration, link_interval: Duration, ping_timeout: Duration, ping_floor: Duration) -> Config {
         Config {
             network: "fatebound".into(),
+            versions: Versions::OURS,
             peer_interval,
             link_interval,
             ping_timeout,

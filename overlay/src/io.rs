@@ -6,8 +6,8 @@
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
-use crate::Time;
 use crate::message::Message;
+use crate::{Port, Time, Versions};
 
 /// One opened stream between two peers, numbered by the driver and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,15 @@ pub struct RequestId(pub u64);
 /// One posting of a one-shot message, numbered by the layer above. A repetition is a new posting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PostId(pub u64);
+
+/// Names a posting: the layer that posts, and its number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Posting {
+    /// Whose it is, and for whom at the other end.
+    pub port: Port,
+    /// Which of that layer's.
+    pub post: PostId,
+}
 
 /// Which end opened a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,10 +199,10 @@ pub enum Command {
         /// Which link.
         link: LinkId,
     },
-    /// Send a one-shot message.
+    /// Send a one-shot message to whoever stands at the posting's port there.
     Post {
         /// Names it in [`Event::Answered`] and [`Event::PostFailed`].
-        post: PostId,
+        posting: Posting,
         /// To whom.
         to: PeerId,
         /// Opaque to the overlay.
@@ -205,8 +214,8 @@ pub enum Command {
     Reply {
         /// From [`Event::Asked`].
         way: Way,
-        /// Opaque to the overlay.
-        body: Vec<u8>,
+        /// Opaque to the overlay; `None`: nobody stands at that port here, or nobody there can read what was asked.
+        body: Option<Vec<u8>>,
     },
     /// Make sure, once, that we hold an address of this peer where a dial of our own succeeded (protocol.md §4).
     ProveAddress {
@@ -382,13 +391,15 @@ pub enum Event {
         from: PeerId,
         /// For the answer.
         way: Way,
+        /// For whom.
+        port: Port,
         /// As posted.
         body: Vec<u8>,
     },
     /// A posting was answered. May come more than once, by several ways.
     Answered {
-        /// Which posting.
-        post: PostId,
+        /// Which.
+        posting: Posting,
         /// By whom; authenticated by connection or signature.
         from: PeerId,
         /// As replied.
@@ -396,8 +407,8 @@ pub enum Event {
     },
     /// No way of this posting is left that could bring an answer.
     PostFailed {
-        /// Which posting.
-        post: PostId,
+        /// Which.
+        posting: Posting,
         /// The peer that could not be reached.
         to: PeerId,
         /// Whether the overlay knows no such peer (nobody had an address).
@@ -410,12 +421,12 @@ pub enum Event {
         /// Where; empty if nobody knew.
         addresses: Vec<Multiaddr>,
     },
-    /// Whoever opened a session with us, or let us open one, belongs to another network. Told whenever it happens.
-    OtherNetwork {
+    /// Somebody whom we met, on a session or with a question, has nothing in common with us. Told whenever it happens.
+    Foreigner {
         /// Who.
         peer: PeerId,
-        /// What its network is called, in its own words: any text of any length.
-        network: String,
+        /// What is different there.
+        theirs: Foreign,
         /// Where we dialled it, if we did.
         address: Option<Multiaddr>,
     },
@@ -423,6 +434,15 @@ pub enum Event {
     Directory(crate::directory::Event),
     /// Shutdown is complete; nothing will come any more.
     Stopped,
+}
+
+/// What makes a peer a foreigner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// Its network, in its own words: any text of any length.
+    Network(String),
+    /// The versions of the wire format that it speaks: none of ours.
+    Versions(Versions),
 }
 
 /// What proves that a peer's life is over.
@@ -477,6 +497,11 @@ pub trait Routes {
 
     /// Links to neighbours that have `peer` as a neighbour of theirs, in an order that does not change while the lists do not.
     fn common_neighbours(&self, peer: &PeerId) -> Vec<LinkId>;
+
+    /// Whether a link has missed an answer, or has no session: what it is handed may be lost.
+    fn is_doubtful(&self, _link: LinkId) -> bool {
+        false
+    }
 
     /// Mean over the links of (smoothed round trip + 4 × variance); `None` while any link lacks samples or there is no link.
     fn round_trips(&self) -> Option<std::time::Duration>;

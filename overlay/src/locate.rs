@@ -11,7 +11,7 @@ use libp2p_identity::PeerId;
 use crate::links;
 use crate::overlay::{Overlay, Timer};
 use crate::record::SignedRecord;
-use crate::{Bounded, Config, Event, Key, Output, PostId, Tag};
+use crate::{Bounded, Config, Event, Key, Output, Posting, Tag};
 
 /// Tries of one search; two thirds of a `ping_timeout` each, so that a creation with an unknown member is refused long before its time
 /// limit.
@@ -30,7 +30,7 @@ pub(crate) enum Waiter {
     /// The layer above, by `Command::ProveAddress`.
     Proof,
     /// A posting without an address.
-    Post(PostId),
+    Post(Posting),
 }
 
 /// How a search ended.
@@ -196,7 +196,7 @@ impl Overlay {
                 }
             }
             Waiter::Proof => self.prove_address(peer),
-            Waiter::Post(post) => self.post_located(post, outcome),
+            Waiter::Post(posting) => self.post_located(posting, outcome),
         }
     }
 

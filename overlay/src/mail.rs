@@ -17,13 +17,16 @@ use crate::locate::{Outcome, Waiter};
 use crate::message::{Answer, OneShot, Signed};
 use crate::overlay::{Overlay, Timer};
 use crate::unanswered::Unanswered;
-use crate::{Bounded, Config, DialFailure, Event, Output, PostId, RequestId, Rule, Time, Way, Ways, links, routed};
+use crate::{
+    Bounded, Config, DialFailure, Event, Foreign, Output, Port, Posting, RequestId, Rule, Time, Versions, Way, Ways,
+    links, routed,
+};
 
 /// What an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
     /// A posting of the layer above.
-    Post(PostId),
+    Post(Posting),
     /// Our `Join`.
     Join,
     /// Our `Join`, asked of this peer directly.
@@ -39,7 +42,7 @@ pub(crate) enum Question {
 /// Names something that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
-    Post(PostId),
+    Post(Posting),
     Request(RequestId),
     Number(u64),
 }
@@ -61,10 +64,17 @@ struct Post {
     signed: Option<Signed<OneShot>>,
 }
 
+impl Post {
+    fn question(&self, port: Port) -> OneShot {
+        let body = self.body.clone();
+        OneShot::Above { port, body }
+    }
+}
+
 /// What is open.
 #[derive(Debug)]
 pub(crate) struct Mail {
-    posts: HashMap<PostId, Box<Post>>,
+    posts: HashMap<Posting, Box<Post>>,
     requests: HashMap<RequestId, (PeerId, Question)>,
     pub(crate) unanswered: Unanswered,
     numbers: HashMap<u64, Question>,
@@ -173,7 +183,7 @@ impl Mail {
 
 impl Overlay {
     /// Sends a one-shot message of the layer above.
-    pub(crate) fn on_post(&mut self, post: PostId, to: PeerId, body: Vec<u8>, ways: Ways) {
+    pub(crate) fn on_post(&mut self, posting: Posting, to: PeerId, body: Vec<u8>, ways: Ways) {
         let state = Post {
             to,
             body,
@@ -185,18 +195,18 @@ impl Overlay {
             answered: false,
             signed: None,
         };
-        self.mail.posts.insert(post, Box::new(state));
+        self.mail.posts.insert(posting, Box::new(state));
         self.mail
             .ends
-            .push_back((self.now + self.mail.lifetime, Open::Post(post)));
+            .push_back((self.now + self.mail.lifetime, Open::Post(posting)));
         let addresses = match ways {
             Ways::Connected => Vec::new(),
             Ways::Direct | Ways::Every { .. } => self.addresses(&to),
         };
-        self.post_directly(post, addresses);
+        self.post_directly(posting, addresses);
         match ways {
-            Ways::Direct if self.is_doubtful(&to) => self.post_routed(post),
-            Ways::Every { .. } => self.post_routed(post),
+            Ways::Direct if self.is_doubtful(&to) => self.post_routed(posting),
+            Ways::Every { .. } => self.post_routed(posting),
             Ways::Direct | Ways::Connected => {}
         }
         self.expire_mail();
@@ -207,18 +217,18 @@ impl Overlay {
         doubtful && Rule::CopiesWhenDoubtful.holds()
     }
 
-    fn post_directly(&mut self, post: PostId, addresses: Vec<Multiaddr>) {
-        let Some(state) = self.mail.posts.get_mut(&post) else {
+    fn post_directly(&mut self, posting: Posting, addresses: Vec<Multiaddr>) {
+        let Some(state) = self.mail.posts.get_mut(&posting) else {
             return;
         };
-        let (to, body) = (state.to, OneShot::Above(state.body.clone()));
-        let request = self.request(to, addresses.clone(), body.clone(), Question::Post(post));
+        let (to, body) = (state.to, state.question(posting.port));
+        let request = self.request(to, addresses.clone(), body.clone(), Question::Post(posting));
         let round_trips = self.links.round_trips();
         let fresh = !addresses.is_empty() && self.mail.unanswered.distrusts(self.now, &to, request, round_trips);
         if fresh {
-            self.request_beside(to, addresses, body, Question::Post(post));
+            self.request_beside(to, addresses, body, Question::Post(posting));
         }
-        if let Some(state) = self.mail.posts.get_mut(&post) {
+        if let Some(state) = self.mail.posts.get_mut(&posting) {
             state.direct += 1 + u8::from(fresh);
         }
     }
@@ -237,16 +247,16 @@ impl Overlay {
     }
 
     /// Sends copies through the overlay; a posting is signed once, whatever the number of its copies.
-    fn post_routed(&mut self, post: PostId) {
-        let Some(state) = self.mail.posts.get_mut(&post) else {
+    fn post_routed(&mut self, posting: Posting) {
+        let Some(state) = self.mail.posts.get_mut(&posting) else {
             return;
         };
         let (to, ways) = (state.to, state.ways);
         let signed = match state.signed.take() {
             Some(signed) => signed,
             None => {
-                let body = OneShot::Above(state.body.clone());
-                self.sign_question(to, body, Some(Question::Post(post)))
+                let body = state.question(posting.port);
+                self.sign_question(to, body, Some(Question::Post(posting)))
             }
         };
         let round = match ways {
@@ -254,7 +264,7 @@ impl Overlay {
             Ways::Direct | Ways::Connected => None,
         };
         let sent = self.send_copies(to, &signed, round);
-        if let Some(state) = self.mail.posts.get_mut(&post) {
+        if let Some(state) = self.mail.posts.get_mut(&posting) {
             state.routed |= sent;
             state.signed = Some(signed);
         }
@@ -287,17 +297,21 @@ impl Overlay {
 
     /// A direct exchange was answered: the peer lives.
     pub(crate) fn on_response(&mut self, request: RequestId, body: Answer) {
+        if let Answer::Versions(theirs) = body {
+            return self.on_other_version(request, theirs);
+        }
         match (self.mail.request_answered(self.now, request), body) {
-            (Some(Question::Post(post)), Answer::Above(body)) => {
-                if let Some(state) = self.mail.posts.get_mut(&post) {
+            (Some(Question::Post(posting)), Answer::Above(body)) => {
+                if let Some(state) = self.mail.posts.get_mut(&posting) {
                     state.direct = state.direct.saturating_sub(1);
                     let from = state.to;
-                    self.answered(post, from, body);
+                    self.answered(posting, from, body);
                 }
             }
-            (Some(Question::Post(post)), _) => {
+            (Some(Question::Post(posting)), Answer::Unread) => self.post_failed(posting, false),
+            (Some(Question::Post(posting)), _) => {
                 self.garbage += 1;
-                self.direct_failed(post, &[]);
+                self.direct_failed(posting, &[]);
             }
             (Some(Question::Records(peer)), Answer::Records(records)) => self.on_records(peer, &records),
             (Some(Question::Nearby(peer)), Answer::Records(records)) => self.on_nearby(peer, &records),
@@ -305,6 +319,15 @@ impl Overlay {
             (Some(_), _) => self.garbage += 1,
             (None, _) => self.dropped += 1,
         }
+    }
+
+    /// Who was asked does not speak the version of our question, and shares none with us: one that it shares would have been taken.
+    fn on_other_version(&mut self, request: RequestId, theirs: Versions) {
+        if let Some((peer, _)) = self.mail.requests.get(&request) {
+            let (peer, theirs, address) = (*peer, Foreign::Versions(theirs), None);
+            self.out.push(Output::Event(Event::Foreigner { peer, theirs, address }));
+        }
+        self.on_request_failed(request, Vec::new());
     }
 
     /// A peer's leaves or row.
@@ -318,13 +341,13 @@ impl Overlay {
     pub(crate) fn on_request_failed(&mut self, request: RequestId, failures: Vec<(Multiaddr, DialFailure)>) {
         let question = self.mail.close_request(request);
         let peer = match question {
-            Some(Question::Post(post)) => self.mail.posts.get(&post).map(|state| state.to),
+            Some(Question::Post(posting)) => self.mail.posts.get(&posting).map(|state| state.to),
             Some(Question::Records(peer) | Question::Nearby(peer)) => Some(peer),
             Some(Question::Directory(ask)) => self.directory.asked(ask).flatten(),
             _ => None,
         };
         match question {
-            Some(Question::Post(post)) => self.direct_failed(post, &failures),
+            Some(Question::Post(posting)) => self.direct_failed(posting, &failures),
             Some(Question::Directory(ask)) => self.directory.failed(ask),
             _ => {}
         }
@@ -335,8 +358,8 @@ impl Overlay {
 
     /// "without one … copies also travel through the overlay". Who had no address at all is located first, and so is who did not answer at
     /// those that we knew: it may have moved.
-    fn direct_failed(&mut self, post: PostId, failures: &[(Multiaddr, DialFailure)]) {
-        let Some(state) = self.mail.posts.get_mut(&post) else {
+    fn direct_failed(&mut self, posting: Posting, failures: &[(Multiaddr, DialFailure)]) {
+        let Some(state) = self.mail.posts.get_mut(&posting) else {
             return;
         };
         state.direct = state.direct.saturating_sub(1);
@@ -346,79 +369,80 @@ impl Overlay {
         let known = self.ring.records.get(&to).is_some() || !failures.is_empty();
         if !waits && ways != Ways::Connected && !state.answered {
             if known && !routed && Rule::CopiesWithoutConnection.holds() {
-                self.post_routed(post);
+                self.post_routed(posting);
             }
             let moved = ways == Ways::Direct && !failures.is_empty();
             if !located && (!known || moved) {
-                self.locate_for(post, to);
+                self.locate_for(posting, to);
             }
         }
-        self.check_post(post);
+        self.check_post(posting);
     }
 
-    fn locate_for(&mut self, post: PostId, to: PeerId) {
-        if let Some(state) = self.mail.posts.get_mut(&post) {
+    fn locate_for(&mut self, posting: Posting, to: PeerId) {
+        if let Some(state) = self.mail.posts.get_mut(&posting) {
             state.locating = true;
         }
-        self.locate(to, Waiter::Post(post));
+        self.locate(to, Waiter::Post(posting));
     }
 
     /// The target of a posting was located, or not. "Silence is no answer": a posting that found nobody to ask is lost, like any other.
-    pub(crate) fn post_located(&mut self, post: PostId, outcome: Outcome) {
-        let Some(state) = self.mail.posts.get_mut(&post) else {
+    pub(crate) fn post_located(&mut self, posting: Posting, outcome: Outcome) {
+        let Some(state) = self.mail.posts.get_mut(&posting) else {
             return;
         };
         (state.locating, state.located) = (false, true);
         let (to, routed, direct) = (state.to, state.routed, state.direct);
         if state.answered {
-            return self.check_post(post);
+            return self.check_post(posting);
         }
         let addresses = self.addresses(&to);
         let found = outcome == Outcome::Found;
         if !found && addresses.is_empty() {
-            return self.post_failed(post, outcome == Outcome::Unknown);
+            return self.post_failed(posting, outcome == Outcome::Unknown);
         }
         if found && direct == 0 && !addresses.is_empty() {
-            self.post_directly(post, addresses);
+            self.post_directly(posting, addresses);
         } else if !routed {
-            self.post_routed(post);
+            self.post_routed(posting);
         }
-        self.check_post(post);
+        self.check_post(posting);
     }
 
     /// A posting was answered by its target.
-    pub(crate) fn answered(&mut self, post: PostId, from: PeerId, body: Vec<u8>) {
-        if let Some(state) = self.mail.posts.get_mut(&post) {
+    pub(crate) fn answered(&mut self, posting: Posting, from: PeerId, body: Vec<u8>) {
+        if let Some(state) = self.mail.posts.get_mut(&posting) {
             state.answered = true;
-            self.out.push(Output::Event(Event::Answered { post, from, body }));
-            self.check_post(post);
+            self.out.push(Output::Event(Event::Answered { posting, from, body }));
+            self.check_post(posting);
         }
     }
 
     /// To whom an open posting went.
-    pub(crate) fn posted_to(&self, post: PostId) -> Option<PeerId> {
-        self.mail.posts.get(&post).map(|state| state.to)
+    pub(crate) fn posted_to(&self, posting: Posting) -> Option<PeerId> {
+        self.mail.posts.get(&posting).map(|state| state.to)
     }
 
     /// Ends a posting when no way is left that could bring an answer.
-    fn check_post(&mut self, post: PostId) {
-        let Some(state) = self.mail.posts.get(&post) else {
+    fn check_post(&mut self, posting: Posting) {
+        let Some(state) = self.mail.posts.get(&posting) else {
             return;
         };
         if state.direct > 0 || state.locating || state.routed {
             return;
         }
         if state.answered {
-            self.mail.posts.remove(&post);
+            self.mail.posts.remove(&posting);
         } else {
-            self.post_failed(post, false);
+            self.post_failed(posting, false);
         }
     }
 
-    fn post_failed(&mut self, post: PostId, unknown: bool) {
-        if let Some(state) = self.mail.posts.remove(&post).filter(|state| !state.answered) {
+    /// No way is left, or the target itself says that nobody reads this.
+    pub(crate) fn post_failed(&mut self, posting: Posting, unknown: bool) {
+        if let Some(state) = self.mail.posts.remove(&posting).filter(|state| !state.answered) {
             let to = state.to;
-            self.out.push(Output::Event(Event::PostFailed { post, to, unknown }));
+            self.out.push(Output::Event(Event::PostFailed { posting, to, unknown }));
         }
     }
 
@@ -426,7 +450,7 @@ impl Overlay {
     pub(crate) fn expire_mail(&mut self) {
         while let Some(open) = self.mail.ended(self.now) {
             match open {
-                Open::Post(post) => self.post_failed(post, false),
+                Open::Post(posting) => self.post_failed(posting, false),
                 Open::Request(request) => {
                     self.mail.close_request(request);
                 }
@@ -447,10 +471,11 @@ impl Overlay {
     }
 
     /// Answers a one-shot message of the layer above.
-    pub(crate) fn on_reply(&mut self, way: Way, body: Vec<u8>) {
+    pub(crate) fn on_reply(&mut self, way: Way, body: Option<Vec<u8>>) {
+        let answer = body.map_or(Answer::Unread, Answer::Above);
         match way {
-            Way::Direct(request) => self.respond(request, Answer::Above(body)),
-            Way::Routed(way) => self.answer_back(way, Answer::Above(body)),
+            Way::Direct(request) => self.respond(request, answer),
+            Way::Routed(way) => self.answer_back(way, answer),
         }
     }
 
@@ -461,9 +486,9 @@ impl Overlay {
     /// A direct question, authenticated by its connection.
     pub(crate) fn on_request(&mut self, request: RequestId, peer: PeerId, body: OneShot) {
         match body {
-            OneShot::Above(body) => {
-                let way = Way::Direct(request);
-                self.out.push(Output::Event(Event::Asked { from: peer, way, body }));
+            OneShot::Above { port, body } => {
+                let (from, way) = (peer, Way::Direct(request));
+                self.out.push(Output::Event(Event::Asked { from, way, port, body }));
             }
             OneShot::Leaves(record) => {
                 let answer = self.on_leaves_in_person(peer, record);
@@ -504,7 +529,7 @@ impl Overlay {
                 Answer::Nothing
             }
             OneShot::Directory(question) => self.directory_answer(from, (**question).clone()),
-            OneShot::Above(_) | OneShot::Nearest { .. } => Answer::Nothing,
+            OneShot::Above { .. } | OneShot::Nearest { .. } => Answer::Nothing,
         }
     }
 }

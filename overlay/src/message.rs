@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::io::JointSet;
 use crate::record::SignedRecord;
-use crate::{Key, LinkId, Tag, directory};
+use crate::{Key, LinkId, Port, Tag, Versions, directory};
 
 /// A frame on the session of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +45,11 @@ pub enum Message {
     Goodbye(Farewell),
 }
 
-/// Opens a session of a link, and says what its sender remembers.
+/// Opens a session of a link, and says what its sender remembers. The same in all versions of the wire format, but for what they add at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
+    /// The versions that its sender speaks. Whatever follows on this session is in the newest that both ends share.
+    pub versions: Versions,
     /// Overlays of different names part here.
     pub network: String,
     /// The sender's life: drawn at random when its process started.
@@ -73,6 +75,9 @@ pub struct Hello {
     pub record: SignedRecord,
     /// The sender's neighbours.
     pub neighbours: Vec<PeerId>,
+    /// What later versions say besides; whoever does not know it leaves it unread.
+    #[serde(with = "serde_bytes")]
+    pub more: Vec<u8>,
 }
 
 /// How links keep time, in milliseconds.
@@ -140,6 +145,8 @@ pub enum Farewell {
     GaveUp,
     /// Two living processes use the receiver's identity, and take turns: the sender lets in neither for a while.
     Twin,
+    /// The two share no version of the wire format.
+    NoSharedVersion,
 }
 
 /// A one-shot message: asked once, answered at most once.
@@ -160,8 +167,14 @@ pub enum OneShot {
     Row(u8),
     /// "This neighbour of yours did not answer me": the receiver pings at once and believes its own evidence only.
     Suspect(PeerId),
-    /// Of the layer above.
-    Above(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Of a layer above.
+    Above {
+        /// Which.
+        port: Port,
+        /// What it says, for that layer to read.
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
     /// To whoever stands nearest to a key, which the question is routed to.
     Nearest {
         /// Where it goes.
@@ -176,12 +189,16 @@ pub enum OneShot {
 /// The answer to a [`OneShot`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
+    /// The first in every version: the asker wrote in a version that is not spoken here; these are.
+    Versions(Versions),
     /// To `Join`, `Locate`, `Leaves`, `Row`: at most [`MAX_RECORDS`].
     Records(Vec<SignedRecord>),
     /// To `Suspect`: nothing to say.
     Nothing,
-    /// Of the layer above.
+    /// Of the layer that was asked.
     Above(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// To `Above`: nobody stands at that port here, or nobody there can read what was asked.
+    Unread,
     /// To `Nearest`.
     Nearest {
         /// Its sender's own record and those of its leaf set.

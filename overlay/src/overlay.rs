@@ -180,7 +180,12 @@ impl Overlay {
             Command::JointSet { link, joint } => self.tell_links(links::Input::JointSet { link, joint }),
             Command::Violation { link, what } => self.tell_links(links::Input::Violation { link, what }),
             Command::GiveUp { link } => self.tell_links(links::Input::GiveUp { link }),
-            Command::Post { post, to, body, ways } => self.on_post(post, to, body, ways),
+            Command::Post {
+                posting,
+                to,
+                body,
+                ways,
+            } => self.on_post(posting, to, body, ways),
             Command::Reply { way, body } => self.on_reply(way, body),
             Command::ProveAddress { peer } if self.addresses(&peer).is_empty() => self.locate(peer, Waiter::Proof),
             Command::ProveAddress { peer } => self.prove_address(peer),
@@ -405,11 +410,6 @@ impl Overlay {
     pub fn link_counts(&self) -> (usize, usize) {
         let doubtful = self.links.iter().filter(|link| link.doubtful()).count();
         (self.links.iter().len() - doubtful, doubtful)
-    }
-
-    /// Whether the other end of this link may be gone.
-    pub fn doubts(&self, link: LinkId) -> bool {
-        self.links.by_id(link).is_some_and(Link::doubtful)
     }
 
     /// Whether two living processes use this peer's identity, as far as we have seen lately: whoever is asked may be the other one.

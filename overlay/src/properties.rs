@@ -198,6 +198,7 @@ fn linked(own: usize, others: &BTreeMap<usize, bool>) -> Overlay {
         };
         overlay.handle(Time::ZERO, connected, &mut out);
         let message = Message::Hello(Box::new(Hello {
+            versions: crate::Versions::OURS,
             network: "fatebound".into(),
             incarnation: 9,
             number: 1 << 32,
@@ -210,6 +211,7 @@ fn linked(own: usize, others: &BTreeMap<usize, bool>) -> Overlay {
             times: Default::default(),
             record: PEERS[other].1.clone(),
             neighbours: Vec::new(),
+            more: Vec::new(),
         }));
         overlay.handle(Time::ZERO, Input::Received { session, message }, &mut out);
     }

@@ -95,7 +95,7 @@ fn body_is_well_formed(config: &Config, routed: &Routed) -> bool {
         OneShot::Locate(peer) => *peer == routed.target,
         OneShot::Leaves(record) => record.record().peer == routed.body.from,
         OneShot::Nearest { .. } => routed.target == routed.body.from,
-        OneShot::Row(_) | OneShot::Suspect(_) | OneShot::Above(_) | OneShot::Directory(_) => true,
+        OneShot::Row(_) | OneShot::Suspect(_) | OneShot::Above { .. } | OneShot::Directory(_) => true,
     }
 }
 
@@ -123,6 +123,11 @@ mod tests {
     use crate::record::SignedRecord;
     use crate::{Ed25519, Keypair};
 
+    fn above(body: Vec<u8>) -> OneShot {
+        let port = crate::Port::GROUPS;
+        OneShot::Above { port, body }
+    }
+
     fn keypair(n: u8) -> Keypair {
         Keypair::ed25519_from_bytes([n; 32]).unwrap()
     }
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_question_is_genuine_only_as_it_was_asked() {
-        let asked = ask(&keypair(1), peer(2), 7, OneShot::Above(vec![1]));
+        let asked = ask(&keypair(1), peer(2), 7, above(vec![1]));
         assert!(is_genuine_question(&Ed25519, &asked));
         assert!(!is_genuine_question(
             &Ed25519,
@@ -171,7 +176,7 @@ mod tests {
         assert!(!is_genuine_question(
             &Ed25519,
             &Signed {
-                body: OneShot::Above(vec![2]),
+                body: above(vec![2]),
                 ..asked
             }
         ));
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_question_cannot_pass_for_an_answer() {
-        let asked = ask(&keypair(1), peer(2), 7, OneShot::Above(vec![1]));
+        let asked = ask(&keypair(1), peer(2), 7, above(vec![1]));
         let forged = Signed {
             from: asked.from,
             to: asked.to,
@@ -225,7 +230,7 @@ mod tests {
             target: peer(3),
             visited: vec![tag(1), tag(2)],
             detours: 3,
-            body: ask(&keypair(1), peer(3), 1, OneShot::Above(Vec::new())),
+            body: ask(&keypair(1), peer(3), 1, above(Vec::new())),
         };
         assert!(is_well_formed(&config, tag(2), &routed));
         assert!(!is_well_formed(&config, tag(4), &routed));
@@ -242,9 +247,9 @@ mod tests {
         assert!(!is_well_formed(&config, tag(1), &long));
         // No room for the tags of those who are still to come.
         let mut fat = routed.clone();
-        fat.body = ask(&keypair(1), peer(3), 1, OneShot::Above(vec![0; MAX_FRAME - 600]));
+        fat.body = ask(&keypair(1), peer(3), 1, above(vec![0; MAX_FRAME - 600]));
         assert!(is_well_formed(&config, tag(2), &fat));
-        fat.body = ask(&keypair(1), peer(3), 1, OneShot::Above(vec![0; MAX_FRAME - 250]));
+        fat.body = ask(&keypair(1), peer(3), 1, above(vec![0; MAX_FRAME - 250]));
         assert!(!is_well_formed(&config, tag(2), &fat));
         let mut greedy = routed;
         let gathered = vec![record(1); MAX_RECORDS + 1];
@@ -298,7 +303,7 @@ mod tests {
                 from: peer(1),
                 to: peer(3),
                 number: 1,
-                body: OneShot::Above(vec![0; bytes]),
+                body: above(vec![0; bytes]),
                 signature: vec![0; 64],
             },
         };

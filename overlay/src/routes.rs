@@ -34,6 +34,10 @@ impl Routes for Overlay {
         self.links.iter().filter(common).map(Link::id).collect()
     }
 
+    fn is_doubtful(&self, link: LinkId) -> bool {
+        self.links.by_id(link).is_some_and(Link::doubtful)
+    }
+
     fn round_trips(&self) -> Option<Duration> {
         self.links.round_trips()
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use fatebound_machine::fng::message::{Answer as GroupAnswer, Request as GroupRequest};
+use fatebound_machine::overlay::Versions;
 use fatebound_machine::overlay::message::{Answer, Message, OneShot};
 use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
@@ -122,7 +123,7 @@ pub fn kinds_of(words: &Words) -> Vec<MessageKind> {
             }
         }
         Words::Request(body) => {
-            if let Ok(question) = wire::decode_question(body) {
+            if let Ok(question) = wire::decode_question(body, Versions::OURS) {
                 of_question(&question.body, &mut kinds);
             }
         }
@@ -181,7 +182,7 @@ fn of_question(question: &OneShot, kinds: &mut Vec<MessageKind>) {
         OneShot::Leaves(_) | OneShot::Row(_) => Some(MessageKind::Upkeep),
         OneShot::Suspect(_) => Some(MessageKind::Suspect),
         OneShot::Nearest { .. } | OneShot::Directory(_) => Some(MessageKind::Directory),
-        OneShot::Above(body) => wire::decode(body).ok().map(|request| match request {
+        OneShot::Above { body, .. } => wire::decode(body).ok().map(|request| match request {
             GroupRequest::Invite(_) => MessageKind::Invite,
             GroupRequest::Probe { .. } => MessageKind::Probe,
             GroupRequest::NeedRepair { .. } => MessageKind::NeedRepair,
@@ -197,7 +198,7 @@ fn of_question(question: &OneShot, kinds: &mut Vec<MessageKind>) {
 fn of_answer(answer: &Answer, kinds: &mut Vec<MessageKind>) {
     let kind = match answer {
         Answer::Records(_) => Some(MessageKind::Records),
-        Answer::Nothing => None,
+        Answer::Nothing | Answer::Unread | Answer::Versions(_) => None,
         Answer::Nearest { .. } | Answer::Directory(_) => Some(MessageKind::Directory),
         Answer::Above(body) => wire::decode(body).ok().map(|answer| match answer {
             GroupAnswer::Accept => MessageKind::Accept,

@@ -275,7 +275,7 @@ fn a_hostile_peer_can_say_anything_and_loses_its_link() {
     let garbage = |world: &World| world.machine(peers[1]).expect("runs").status().counters.garbage;
     let before = garbage(&world);
     assert!(world.forge(peers[0], peers[1], vec![0xff; 40]));
-    assert!(world.forge_request(peers[0], peers[1], vec![0xff; 40]));
+    assert!(world.forge_request(peers[0], peers[1], vec![1; 40]));
     world.run_for(SECOND);
     assert_eq!(garbage(&world), before + 2);
     world.crash(peers[2]);

@@ -66,6 +66,7 @@ impl Stranger {
             sequence: 1,
         };
         framed(&wire::encode(&Message::Hello(Box::new(Hello {
+            versions: fatebound_machine::overlay::Versions::OURS,
             network: "fatebound".into(),
             incarnation: 7,
             number: 1 << 32,
@@ -78,6 +79,7 @@ impl Stranger {
             times: LinkTimes::default(),
             record: SignedRecord::sign(record, &self.keypair),
             neighbours: Vec::new(),
+            more: Vec::new(),
         }))))
     }
 

@@ -3,8 +3,9 @@
 //! "`Fail` goes … down and up the paths, hop by hop (it lists the paths; each peer drops them and forwards on its other segments of the
 //! group)" (protocol.md §6). Delegates believe nothing and verify nothing: the worst that a false `Fail` does is what a `Release` does.
 
-use fatebound_overlay::{LinkId, Rule};
+use fatebound_overlay::{LinkId, Routes, Rule};
 
+use crate::around::send_around;
 use crate::release::push;
 use crate::tree::{Batches, MAX_BATCH, Tree, tell};
 use crate::{Event, GroupId, Operation, Output, PathId};
@@ -14,18 +15,25 @@ const MAX_NOTICE: usize = 4096;
 
 impl Tree {
     /// Root or member: the group has failed here.
-    pub(crate) fn fail(&mut self, group: &GroupId, notice: &[u8], out: &mut Vec<Output>) {
+    pub(crate) fn fail(&mut self, group: &GroupId, notice: &[u8], routes: &dyn Routes, out: &mut Vec<Output>) {
         let mut fails = Batches::new();
         for number in self.store.of_group(group) {
             self.drop_failed(number, &mut fails);
         }
-        self.send_fails(fails, notice, out);
+        self.send_fails(fails, notice, routes, out);
     }
 
     /// The other end says that the group of these paths has failed. Whose root or member this peer is, it leaves to the groups whether that
     /// is true, for they can verify the notice and then order [`crate::Input::Fail`]; what it carries, it forwards unseen, on all
     /// other segments of the group as well. Unknown paths are ignored: whoever has none of the group's paths with us has no say in it.
-    pub(crate) fn on_fail(&mut self, link: LinkId, paths: &[PathId], notice: &[u8], out: &mut Vec<Output>) {
+    pub(crate) fn on_fail(
+        &mut self,
+        link: LinkId,
+        paths: &[PathId],
+        notice: &[u8],
+        routes: &dyn Routes,
+        out: &mut Vec<Output>,
+    ) {
         if let Some(what) = malformed(paths, notice) {
             return self.violation(link, what, out);
         }
@@ -41,7 +49,7 @@ impl Tree {
         if let (Some(path), true) = (paths.first(), carries || !Rule::EndsAskTheirGroups.holds()) {
             self.drop_rest(&path.group, notice, &mut fails, out);
         }
-        self.send_fails(fails, notice, out);
+        self.send_fails(fails, notice, routes, out);
     }
 
     /// "Each peer drops them and forwards on its other segments of the group"; those that end here are told to the groups.
@@ -63,7 +71,7 @@ impl Tree {
         }
     }
 
-    fn send_fails(&mut self, fails: Batches<PathId>, notice: &[u8], out: &mut Vec<Output>) {
+    fn send_fails(&mut self, fails: Batches<PathId>, notice: &[u8], routes: &dyn Routes, out: &mut Vec<Output>) {
         for (link, paths) in fails {
             for batch in paths.chunks(self.config.batch.clamp(1, MAX_BATCH)) {
                 let operation = Operation::Fail {
@@ -71,6 +79,9 @@ impl Tree {
                     notice: notice.to_vec(),
                 };
                 self.operate(link, operation, out);
+                if routes.is_doubtful(link) {
+                    send_around(batch.to_vec(), notice.to_vec(), out);
+                }
                 self.remove_by_us(link, batch.iter());
             }
         }

@@ -28,6 +28,8 @@ pub enum Input {
     LinkDoubtful {
         /// The link.
         link: LinkId,
+        /// Operations that it was handed and that its other end has not acknowledged, the newest first: at most [`crate::LOOKED_THROUGH`] are read.
+        unacknowledged: Vec<Operation>,
     },
     /// An operation of the other end.
     Operation {
@@ -138,6 +140,13 @@ pub enum Output {
     GiveUp {
         /// Which link.
         link: LinkId,
+    },
+    /// The word that a group has failed was handed to a doubtful link, and should go around it.
+    FailStuck {
+        /// The paths that it speaks of.
+        paths: Vec<PathId>,
+        /// The signed notice.
+        notice: Vec<u8>,
     },
     /// For the groups.
     Event(Event),

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod around;
 mod audit;
 pub mod config;
 mod construct;
@@ -24,6 +25,7 @@ mod suspicion;
 mod tests;
 mod tree;
 
+pub use around::LOOKED_THROUGH;
 pub use config::Config;
 pub use group_id::{GroupId, ParseGroupIdError};
 pub use group_prefix::GroupPrefix;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use fatebound_overlay::{Bounded, JointSet, Key, LinkId, PeerId, Routes, Tag, Time};
 use indexmap::{IndexMap, IndexSet};
 
+use crate::around::send_fails_around;
 use crate::audit::Audit;
 use crate::joint_set::Joint;
 use crate::silence::MAX_SILENT;
@@ -70,14 +71,17 @@ impl Tree {
         match input {
             Input::LinkUp { link, peer, key } => self.on_link_up(link, peer, key),
             Input::LinkDown { link, dead } => self.on_link_down(link, dead, out),
-            Input::LinkDoubtful { link } => self.on_link_doubtful(link, out),
+            Input::LinkDoubtful { link, unacknowledged } => {
+                self.on_link_doubtful(link, out);
+                send_fails_around(unacknowledged, out);
+            }
             Input::Operation { link, operation } => self.on_operation(now, link, operation, routes, out),
             Input::Told { link, tell } => self.on_told(now, link, tell, out),
             Input::JointSetSeen { link, joint } => self.on_joint_set_seen(now, link, joint, out),
             Input::Construct { path, via } => self.start(path, via, routes, out),
             Input::Confirm { path } => self.confirm(&path, out),
             Input::Release { path, cause } => self.release(&path, cause, out),
-            Input::Fail { group, notice } => self.fail(&group, &notice, out),
+            Input::Fail { group, notice } => self.fail(&group, &notice, routes, out),
             Input::Silence { group } => self.silence(group),
             Input::Unsilence { group } => self.unsilence(&group),
             Input::Shutdown => self.shut_down(out),
@@ -226,7 +230,7 @@ impl Tree {
             }
             Operation::Confirm { path, hops } => self.on_confirm(link, &path, hops, out),
             Operation::Release { paths } => self.on_release(link, paths, out),
-            Operation::Fail { paths, notice } => self.on_fail(link, &paths, &notice, out),
+            Operation::Fail { paths, notice } => self.on_fail(link, &paths, &notice, routes, out),
         }
         self.on_caught_up(now, link, out);
     }

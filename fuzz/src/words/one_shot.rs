@@ -9,8 +9,8 @@ use fatebound_machine::fng::message::{
 use fatebound_machine::fng::{Reason, Refusal, Timings};
 use fatebound_machine::overlay::PeerId;
 use fatebound_machine::overlay::message::{Answer, OneShot};
-use fatebound_machine::overlay::Signer;
-use fatebound_machine::wire::encode;
+use fatebound_machine::overlay::{Port, Signer, Versions};
+use fatebound_machine::wire::{self, encode};
 use fatebound_machine::{Config, Profile};
 
 use super::{Group, Record, Seen, peers};
@@ -63,12 +63,19 @@ impl Question {
     pub fn bytes(&self, speaker: usize, seen: &Seen) -> Vec<u8> {
         match self {
             Question::Bytes(bytes) => bytes.clone(),
-            question => encode(&(NETWORK, question.of(speaker, seen))),
+            question => encode(&wire::Question::new(
+                Versions::OURS,
+                NETWORK,
+                question.of(speaker, seen),
+            )),
         }
     }
 
     pub(super) fn of(&self, speaker: usize, seen: &Seen) -> OneShot {
-        let above = |request: &GroupRequest| OneShot::Above(encode(request));
+        let above = |request: &GroupRequest| OneShot::Above {
+            port: Port::GROUPS,
+            body: encode(request),
+        };
         match self {
             Question::Join { joiner, gathered } => OneShot::Join {
                 joiner: joiner.of(speaker),
@@ -108,7 +115,10 @@ impl Question {
             }),
             Question::Fail(word) => match word.notice(seen) {
                 Some(notice) => above(&GroupRequest::Fail(Box::new(notice))),
-                None => OneShot::Above(word.bytes(seen)),
+                None => OneShot::Above {
+                    port: Port::GROUPS,
+                    body: word.bytes(seen),
+                },
             },
             Question::JoinGroup { group, observe, number } => above(&GroupRequest::Join {
                 group: group.of(seen),
@@ -124,7 +134,10 @@ impl Question {
                 list: (*list).into(),
                 members: peers(members),
             }),
-            Question::Bytes(bytes) => OneShot::Above(bytes.clone()),
+            Question::Bytes(bytes) => OneShot::Above {
+                port: Port::GROUPS,
+                body: bytes.clone(),
+            },
         }
     }
 }

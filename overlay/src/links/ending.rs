@@ -55,14 +55,14 @@ impl Links {
             self.remove_link(now, id, DownReason::Closed, out);
             return self.after_link(now, peer, farewell);
         }
-        if farewell == Farewell::WrongNetwork {
+        if matches!(farewell, Farewell::WrongNetwork | Farewell::NoSharedVersion) {
             self.hopeless(peer);
         }
         self.close(session, out);
         self.settle(now, peer, out);
     }
 
-    /// It belongs to another network: dialled as rarely as one that has failed often.
+    /// It belongs to another network, or speaks no version of ours: dialled as rarely as one that has failed often.
     pub(super) fn hopeless(&mut self, peer: PeerId) {
         if let Some(remote) = self.remotes.get_mut(&peer) {
             let tries = if !Rule::HopelessDials.holds() { 1 } else { HOPELESS };
@@ -226,7 +226,7 @@ impl Links {
             return;
         };
         let tries = match farewell {
-            Farewell::Twin => HOPELESS,
+            Farewell::Twin | Farewell::NoSharedVersion => HOPELESS,
             Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy if Rule::HopelessDials.holds() => HOPELESS,
             Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy => 1,
             Farewell::Shutdown | Farewell::Unneeded | Farewell::GaveUp => 1,

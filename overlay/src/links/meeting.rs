@@ -9,7 +9,7 @@ use super::contacts::bare;
 use super::session::{Greeting, OpenSession};
 use super::{Due, Link, Links, MAX_NEIGHBOURS, Output};
 use crate::message::{Farewell, Hello, LinkTimes, Message};
-use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Opener, Rule, Session, Time};
+use crate::{DeathProof, DialFailure, DisconnectCause, DownReason, Event, Foreign, Opener, Rule, Session, Time};
 
 /// Sessions with one peer at most; then the oldest ones that had no `Hello` are closed.
 pub(super) const MAX_SESSIONS: usize = 3;
@@ -96,6 +96,7 @@ impl Links {
     fn hello(&self, session: &OpenSession) -> Hello {
         let link = self.by_peer(&session.peer);
         Hello {
+            versions: self.config.versions,
             network: self.config.network.clone(),
             incarnation: self.incarnation,
             number: session.number,
@@ -108,6 +109,7 @@ impl Links {
             times: self.config.link_times(),
             record: self.record.clone(),
             neighbours: self.neighbour_list(),
+            more: Vec::new(),
         }
     }
 
@@ -161,11 +163,10 @@ impl Links {
         if open.theirs.is_some() {
             return self.violated(now, session, "a second Hello", out);
         }
-        if hello.network != self.config.network {
+        if let Some((theirs, farewell)) = self.foreign(&hello) {
             self.hopeless(peer);
-            let network = hello.network;
-            out.push(Output::Event(Event::OtherNetwork { peer, network, address }));
-            return self.turn_away(now, session, Farewell::WrongNetwork, out);
+            out.push(Output::Event(Event::Foreigner { peer, theirs, address }));
+            return self.turn_away(now, session, farewell, out);
         }
         if !hello.record.verify(self.identity.scheme()) || !self.acceptable(&peer, &hello) {
             return self.violated(now, session, "a malformed Hello", out);
@@ -181,6 +182,15 @@ impl Links {
             self.introduce(session, *hello, out);
         }
         self.settle(now, peer, out);
+    }
+
+    /// "Overlays of different names part here", and so do peers that share no version.
+    fn foreign(&self, hello: &Hello) -> Option<(Foreign, Farewell)> {
+        if self.config.versions.shared(hello.versions).is_none() {
+            return Some((Foreign::Versions(hello.versions), Farewell::NoSharedVersion));
+        }
+        let other = hello.network != self.config.network;
+        other.then(|| (Foreign::Network(hello.network.clone()), Farewell::WrongNetwork))
     }
 
     /// "The times of all peers of an overlay have to be the same": other ones are said and counted, once for each peer.

@@ -5,18 +5,17 @@ use std::time::Duration;
 use fatebound_overlay::message::{Answer, MAX_FRAME, OneShot, PeerRecord};
 use fatebound_overlay::record::SignedRecord;
 use fatebound_overlay::{
-    Bounded, Command, Config, DialFailure, Event, Input, Keypair, Multiaddr, Output, PostId, RequestId, Routes, Time,
-    Ways,
+    Bounded, Command, Config, DialFailure, Event, Input, Keypair, Multiaddr, Output, RequestId, Routes, Time, Ways,
 };
 
 use crate::SECOND;
 use crate::driver::{Alone, keypair, peer, record, requests};
-use crate::net::address;
+use crate::net::{address, posting};
 
 /// Postings that failed, and whether because nobody knows the peer.
 fn failed(out: &[Output]) -> Vec<(u64, bool)> {
     let failed = |output: &Output| match output {
-        Output::Event(Event::PostFailed { post, unknown, .. }) => Some((post.0, *unknown)),
+        Output::Event(Event::PostFailed { posting, unknown, .. }) => Some((posting.post.0, *unknown)),
         _ => None,
     };
     out.iter().filter_map(failed).collect()
@@ -41,10 +40,10 @@ fn an_answer_that_fits_no_question_is_counted_and_a_posting_that_got_none_fails(
     let request = requests(&alone.post(2, Ways::Connected))[0];
     let body = Answer::Above(vec![9]);
     let out = alone.give(Input::Response { request, body });
-    assert!(
-        matches!(&out[..], [Output::Event(Event::Answered { post: PostId(2), .. })]),
-        "{out:?}"
-    );
+    let [Output::Event(Event::Answered { posting: answered, .. })] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(*answered, posting(2));
     assert_eq!(alone.size("postings").size, 0);
 }
 

@@ -1,9 +1,9 @@
 //! What a carrier does with a question of somebody else, and with the answer on its way back.
 
 use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed};
-use fatebound_overlay::{Command, Config, Event, Key, Keypair, PeerId, PostId, Routes, Tag, Ways};
+use fatebound_overlay::{Command, Config, Event, Key, Keypair, PeerId, Port, Routes, Tag, Ways};
 
-use crate::net::Net;
+use crate::net::{Net, posting};
 use crate::{SECOND, formed};
 
 fn nobody(n: u64) -> PeerId {
@@ -46,7 +46,10 @@ fn counted(net: &Net) -> (u64, u64) {
 }
 
 fn above() -> OneShot {
-    OneShot::Above(vec![9])
+    OneShot::Above {
+        port: Port::GROUPS,
+        body: vec![9],
+    }
 }
 
 #[test]
@@ -241,11 +244,19 @@ fn a_carrier_does_not_answer_for_the_target() {
     let mut net = formed(Config::local(), 3);
     net.nodes[1].mute = true;
     net.nodes[2].mute = true;
-    let (to, post, body) = (net.nodes[2].peer, PostId(1), vec![1]);
+    let (to, posting, body) = (net.nodes[2].peer, posting(1), vec![1]);
     net.cuts.insert((0, 2));
     net.routed.clear();
     let ways = Ways::Every { round: 0 };
-    net.command(0, Command::Post { post, to, body, ways });
+    net.command(
+        0,
+        Command::Post {
+            posting,
+            to,
+            body,
+            ways,
+        },
+    );
     let (_, _, carrier, copy) = net.routed.last().expect("a copy");
     let (carrier, number) = (*carrier, copy.body.number);
     assert_eq!(carrier, 1);
@@ -273,9 +284,17 @@ fn two_repetitions_go_through_all_common_neighbours() {
     assert!(links.len() >= 4, "{links:?}");
     net.routed.clear();
     for round in 0..2 {
-        let (to, post, body) = (net.nodes[to].peer, PostId(round.into()), vec![1]);
+        let (to, posting, body) = (net.nodes[to].peer, posting(round.into()), vec![1]);
         let ways = Ways::Every { round };
-        net.command(0, Command::Post { post, to, body, ways });
+        net.command(
+            0,
+            Command::Post {
+                posting,
+                to,
+                body,
+                ways,
+            },
+        );
     }
     let mut firsts: Vec<_> = net
         .routed
@@ -302,7 +321,7 @@ fn a_suspicion_goes_to_the_suspects_other_neighbours() {
     net.cuts.insert((0, 1));
     net.routed.clear();
     assert!(
-        net.run_until(SECOND * 5, |net| net.nodes[0].overlay.doubts(link))
+        net.run_until(SECOND * 5, |net| net.nodes[0].overlay.is_doubtful(link))
             .is_some()
     );
     let told: Vec<(usize, PeerId)> = net

@@ -7,12 +7,12 @@ use fatebound_overlay::message::{Answer, Farewell, Hello, Message, OneShot, Peer
 use fatebound_overlay::record::SignedRecord;
 use fatebound_overlay::{
     Bounded, Command, Config, DialFailure, DisconnectCause, Event, Identity, Input, JointSet, Key, Keypair, Multiaddr,
-    Opener, Output, Overlay, PeerId, PostId, RequestId, Session, Time, Ways,
+    Opener, Output, Overlay, PeerId, RequestId, Session, Time, Ways,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::net::{address, signed_answer};
+use crate::net::{address, posting, signed_answer};
 
 pub fn keypair(n: u8) -> Keypair {
     Keypair::ed25519_from_bytes([n; 32]).expect("32 bytes")
@@ -52,6 +52,7 @@ pub fn record(n: u8, sequence: u64, addresses: &[Multiaddr]) -> SignedRecord {
 /// What a peer says first: it wants the link, and stands on the ring if it has `joined`.
 pub fn hello(n: u8, joined: bool) -> Hello {
     Hello {
+        versions: Config::local().versions,
         network: Config::local().network,
         incarnation: n.into(),
         number: 1,
@@ -64,6 +65,7 @@ pub fn hello(n: u8, joined: bool) -> Hello {
         times: Default::default(),
         record: record(n, 1, &[address(n.into())]),
         neighbours: Vec::new(),
+        more: Vec::new(),
     }
 }
 
@@ -148,8 +150,13 @@ impl Alone {
 
     pub fn post_to(&mut self, n: u8, post: u64, ways: Ways) -> Vec<Output> {
         let (to, body) = (peer(n), vec![post as u8]);
-        let post = PostId(post);
-        self.command(Command::Post { post, to, body, ways })
+        let posting = posting(post);
+        self.command(Command::Post {
+            posting,
+            to,
+            body,
+            ways,
+        })
     }
 
     pub fn asked(&mut self, body: OneShot) -> Answer {

@@ -3,11 +3,11 @@
 use fatebound_overlay::message::{Answer, Hello, OneShot};
 use fatebound_overlay::record::SignedRecord;
 use fatebound_overlay::{
-    Bounded, Command, Config, DisconnectCause, Event, Keypair, Multiaddr, PeerId, PostId, Routes, Time, Ways,
+    Bounded, Command, Config, DisconnectCause, Event, Keypair, Multiaddr, PeerId, Routes, Time, Ways,
 };
 
 use crate::driver::{Alone, asked_for_leaves, dials, has_event, hello, keypair, number, peer, record};
-use crate::net::{Net, address};
+use crate::net::{Net, address, posting};
 use crate::{SECOND, formed};
 
 /// Somebody who is not there.
@@ -216,14 +216,25 @@ fn a_record_of_somebody_else_is_no_answer() {
 /// Copies of a posting of ours that set out through others.
 fn copies(net: &Net, at: usize, to: PeerId) -> usize {
     let copies = net.routed.iter().filter(|(_, from, _, routed)| {
-        *from == at && routed.visited.len() == 1 && routed.target == to && matches!(routed.body.body, OneShot::Above(_))
+        *from == at
+            && routed.visited.len() == 1
+            && routed.target == to
+            && matches!(routed.body.body, OneShot::Above { .. })
     });
     copies.count()
 }
 
 fn post(net: &mut Net, at: usize, to: PeerId, post: u64, ways: Ways) {
-    let (post, body) = (PostId(post), vec![1]);
-    net.command(at, Command::Post { post, to, body, ways });
+    let (posting, body) = (posting(post), vec![1]);
+    net.command(
+        at,
+        Command::Post {
+            posting,
+            to,
+            body,
+            ways,
+        },
+    );
 }
 
 /// "Without a connection, copies also travel through the overlay"; and who did not answer where it was may have moved.
@@ -279,7 +290,7 @@ fn over_a_doubtful_link_copies_go_at_once() {
     post(&mut net, 0, peer, 1, Ways::Direct);
     assert_eq!(copies(&net, 0, peer), 0);
     net.cuts.insert((0, to));
-    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.is_doubtful(link));
     post(&mut net, 0, peer, 2, Ways::Direct);
     assert_eq!(copies(&net, 0, peer), 1);
     post(&mut net, 0, peer, 3, Ways::Connected);
@@ -313,7 +324,7 @@ fn who_doubts_all_its_neighbours_cannot_tell_who_is_unknown() {
     let mut net = formed(Config::local(), 2);
     let link = net.nodes[0].overlay.link_to(&net.nodes[1].peer).expect("neighbours");
     net.cuts.insert((0, 1));
-    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.is_doubtful(link));
     post(&mut net, 0, nobody(1), 1, Ways::Direct);
     net.run(net.config.ping_timeout / 4);
     assert_eq!(asked(&net, 0, nobody(1)).len(), 0);

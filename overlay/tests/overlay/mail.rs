@@ -1,9 +1,9 @@
 //! One-shot messages arrive over the ways that are left, and nothing false does.
 
 use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer, Signed};
-use fatebound_overlay::{Command, Config, Event, Key, PostId, Routes, Ways};
+use fatebound_overlay::{Command, Config, Event, Key, Port, Routes, Ways};
 
-use crate::net::{LATENCY, Net, address};
+use crate::net::{LATENCY, Net, address, posting};
 use crate::{SECOND, formed};
 
 #[test]
@@ -82,7 +82,13 @@ fn a_peer_that_has_proven_an_address_is_not_lost_with_its_record() {
 fn what_is_forged_or_goes_in_circles_is_dropped() {
     let mut net = formed(Config::local(), 3);
     let tag = |n: usize| Key::of(&net.nodes[n].peer).tag();
-    let (to, body) = (net.nodes[0].peer, OneShot::Above(vec![9]));
+    let (to, body) = (
+        net.nodes[0].peer,
+        OneShot::Above {
+            port: Port::GROUPS,
+            body: vec![9],
+        },
+    );
     let forged = Signed {
         from: net.nodes[1].peer,
         to,
@@ -125,7 +131,7 @@ fn post(net: &mut Net, from: usize, to: usize, post: u64, ways: Ways) {
     net.command(
         from,
         Command::Post {
-            post: PostId(post),
+            posting: posting(post),
             to,
             body,
             ways,
@@ -135,14 +141,14 @@ fn post(net: &mut Net, from: usize, to: usize, post: u64, ways: Ways) {
 
 fn answers(net: &Net, at: usize, wanted: u64) -> usize {
     net.events(at)
-        .filter(|event| matches!(event, Event::Answered { post, .. } if post.0 == wanted))
+        .filter(|event| matches!(event, Event::Answered { posting, .. } if posting.post.0 == wanted))
         .count()
 }
 
 /// `Some(unknown)` if the posting failed.
 fn failure(net: &Net, at: usize, wanted: u64) -> Option<bool> {
     net.events(at).find_map(|event| match event {
-        Event::PostFailed { post, unknown, .. } if post.0 == wanted => Some(*unknown),
+        Event::PostFailed { posting, unknown, .. } if posting.post.0 == wanted => Some(*unknown),
         _ => None,
     })
 }
@@ -209,7 +215,7 @@ fn nobody_is_unknown_soon_and_who_is_not_connected_fails_at_once() {
         net.command(
             0,
             Command::Post {
-                post: PostId(number),
+                posting: posting(number),
                 to: nobody,
                 body: vec![],
                 ways,
@@ -219,7 +225,7 @@ fn nobody_is_unknown_soon_and_who_is_not_connected_fails_at_once() {
     net.command(
         0,
         Command::Post {
-            post: PostId(3),
+            posting: posting(3),
             to: nobody,
             body: vec![],
             ways: Ways::Connected,
@@ -275,9 +281,9 @@ fn common_neighbours_are_linked_to_both() {
         .find_map(|to| Some((to, *common(&net, to).first()?)))
         .expect("one with a common neighbour");
     let link = net.nodes[0].overlay.link_to(&net.nodes[gone].peer).expect("a link");
-    assert!(!net.nodes[0].overlay.doubts(link));
+    assert!(!net.nodes[0].overlay.is_doubtful(link));
     net.cuts.insert((0, gone));
-    let doubtful = net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    let doubtful = net.run_until(SECOND * 3, |net| net.nodes[0].overlay.is_doubtful(link));
     assert!(
         doubtful.is_some() && net.nodes[0].overlay.peer_of(link).is_some(),
         "in doubt, but not down"

@@ -13,7 +13,7 @@ use fatebound_overlay::message::{Answer, Message, OneShot, Routed, RoutedAnswer,
 use fatebound_overlay::record::SignedRecord;
 use fatebound_overlay::{
     Command, Config, DialFailure, DisconnectCause, Event, Input, Key, Keypair, Multiaddr, Opener, Output, Overlay,
-    PeerId, RequestId, Session, Time,
+    PeerId, Port, PostId, Posting, RequestId, Session, Time,
 };
 use fatebound_overlay::{Identity, Signer};
 use rand::SeedableRng;
@@ -89,6 +89,14 @@ pub fn address(at: usize) -> Multiaddr {
 }
 
 /// A node's identity; numbers beyond the nodes are nobody's.
+/// A posting of the layer above.
+pub fn posting(number: u64) -> Posting {
+    Posting {
+        port: Port::GROUPS,
+        post: PostId(number),
+    }
+}
+
 pub fn keypair(at: usize) -> Keypair {
     let mut seed = [3; 32];
     seed[..8].copy_from_slice(&(at as u64).to_be_bytes());
@@ -384,7 +392,7 @@ impl Net {
                 let now = self.now;
                 self.nodes[at].events.push((now, event.clone()));
                 if let (Event::Asked { way, body, .. }, true) = (event, self.answering) {
-                    self.command(at, Command::Reply { way, body });
+                    self.command(at, Command::Reply { way, body: Some(body) });
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! A posting whose target cannot be dialled, step by step: which copies leave, who is searched for, and what a search that found it leads to.
 
 use fatebound_overlay::message::{Answer, OneShot, Routed};
-use fatebound_overlay::{Config, DialFailure, Multiaddr, Output, Ways};
+use fatebound_overlay::{Config, DialFailure, Multiaddr, Output, Port, Ways};
 
 use crate::driver::{Alone, nearest_to_us, peer, question, record, requests};
 use crate::net::address;
@@ -13,7 +13,7 @@ fn left(alone: &Alone, out: &[Output]) -> (usize, Vec<u64>) {
     let handed: Vec<Routed> = alone.handed(out).into_iter().map(|(_, routed)| routed).collect();
     let copies = handed
         .iter()
-        .filter(|routed| matches!(routed.body.body, OneShot::Above(_)));
+        .filter(|routed| matches!(routed.body.body, OneShot::Above { .. }));
     let searches = handed
         .iter()
         .filter(|routed| matches!(routed.body.body, OneShot::Locate(_)));
@@ -54,7 +54,16 @@ fn who_has_moved_is_searched_for_once_and_asked_where_it_lives_now() {
     let [asked] = &questions[..] else {
         panic!("one more direct question: {questions:?}")
     };
-    assert_eq!((asked.to, asked.body.clone()), (5, OneShot::Above(vec![1])));
+    assert_eq!(
+        (asked.to, asked.body.clone()),
+        (
+            5,
+            OneShot::Above {
+                port: Port::GROUPS,
+                body: vec![1]
+            }
+        )
+    );
     assert_eq!(asked.addresses, [now, before], "its own word comes first");
     assert_eq!(left(&alone, &out), (0, vec![]), "its copy is under way");
     let out = alone.fail(asked.request, &timeout(&asked.addresses));

@@ -220,7 +220,7 @@ fn what_is_shown_of_neighbours() {
     let overlay = &net.nodes[0].overlay;
     assert_eq!(overlay.operations_waiting(), 2);
     assert_eq!(overlay.unacknowledged(link).collect::<Vec<_>>(), [&[2][..], &[1]]);
-    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.doubts(link));
+    net.run_until(SECOND * 3, |net| net.nodes[0].overlay.is_doubtful(link));
     assert!(shown(&net).doubtful);
     assert_eq!(net.nodes[0].overlay.link_counts(), (1, 1));
 }

@@ -1,8 +1,8 @@
 //! P7, groups that live are silent: "No message is sent for a group that is merely alive" (protocol.md §1). When nothing has disturbed the
 //! world for a bound, every frame is a ping, an answer, or upkeep of the overlay.
 
-use fatebound_machine::overlay::Time;
 use fatebound_machine::overlay::message::{Message, OneShot, Routed, Signed};
+use fatebound_machine::overlay::{Time, Versions};
 use fatebound_machine::wire;
 
 use super::{Book, Checker, Report};
@@ -22,7 +22,7 @@ fn about_groups(words: &Words) -> Option<&'static str> {
                 Routed {
                     body:
                         Signed {
-                            body: OneShot::Above(_),
+                            body: OneShot::Above { .. },
                             ..
                         },
                     ..
@@ -31,8 +31,8 @@ fn about_groups(words: &Words) -> Option<&'static str> {
             },
             _ => None,
         },
-        Words::Request(body) => match wire::decode_question(body).ok()?.body {
-            OneShot::Above(_) => Some("a question about groups"),
+        Words::Request(body) => match wire::decode_question(body, Versions::OURS).ok()?.body {
+            OneShot::Above { .. } => Some("a question about groups"),
             _ => None,
         },
         Words::Response(_) | Words::Host(_) => None,

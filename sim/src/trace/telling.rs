@@ -1,5 +1,6 @@
 //! What peers tell their applications, what these order, and what is done to peers.
 
+use fatebound_machine::overlay::Foreign;
 use fatebound_machine::{Command, Event, fng};
 
 use super::names::{self, Names};
@@ -20,7 +21,10 @@ pub(super) fn event(names: &mut Names, event: &Event) -> Option<(Kind, String)> 
             let found = if addresses.is_empty() { "nowhere" } else { "located" };
             Some((Kind::Upkeep, format!("{} {found}", names.peer(peer))))
         }
-        Event::OtherNetwork { peer, .. } => link(names, peer, "refused: another network"),
+        Event::Foreigner { peer, theirs, .. } => match theirs {
+            Foreign::Network(_) => link(names, peer, "refused: another network"),
+            Foreign::Versions(theirs) => link(names, peer, &format!("refused: it speaks {theirs}")),
+        },
         Event::Group(event) => group_event(names, event),
         Event::Directory(event) => Some((Kind::Names, directory::event(names, event))),
         Event::Stopped => Some((Kind::Links, "stopped".to_owned())),

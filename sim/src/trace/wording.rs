@@ -2,7 +2,7 @@
 
 use fatebound_machine::fng::message::{Answer as GroupAnswer, Request};
 use fatebound_machine::overlay::message::{Answer, Hello, LinkInstance, Message, OneShot};
-use fatebound_machine::overlay::{JointSet, PeerId};
+use fatebound_machine::overlay::{JointSet, PeerId, Versions};
 use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
 
@@ -55,7 +55,11 @@ pub(super) fn frame(names: &mut Names, from: PeerIndex, bytes: &[u8]) -> (Kind, 
 
 /// A one-shot question over a direct connection.
 pub(super) fn question(names: &mut Names, (asker, asked): (PeerIndex, PeerIndex), bytes: &[u8]) -> (Kind, String) {
-    match (wire::decode_question(bytes), names.id(asker), names.id(asked)) {
+    match (
+        wire::decode_question(bytes, Versions::OURS),
+        names.id(asker),
+        names.id(asked),
+    ) {
         (Ok(question), Some(asker), Some(asked)) => one_shot(names, (asker, asked), &question.body),
         (Err(error), ..) => (Kind::Sessions, format!("garbage: {error}")),
         _ => (Kind::Sessions, "a question of strangers".to_owned()),
@@ -181,7 +185,7 @@ fn one_shot(names: &mut Names, (asker, asked): (PeerId, PeerId), question: &OneS
             (Kind::Names, format!("Nearest {key}: {question}"))
         }
         OneShot::Directory(question) => (Kind::Names, directory::question(names, question)),
-        OneShot::Above(body) => match wire::decode(body) {
+        OneShot::Above { body, .. } => match wire::decode(body) {
             Ok(request) => (Kind::Groups, group_question(names, (asker, asked), &request)),
             Err(error) => (Kind::Groups, format!("garbage: {error}")),
         },
@@ -248,6 +252,8 @@ fn reply(names: &mut Names, (asker, asked): (PeerId, PeerId), answer: &Answer) -
             let peers = records.iter().map(|record| &record.record().peer);
             return (Kind::Upkeep, format!("Records of {}", names.peers(peers)));
         }
+        Answer::Versions(speaks) => return (Kind::Sessions, format!("speaks {speaks}")),
+        Answer::Unread => return (Kind::Groups, "Unread".to_owned()),
         Answer::Nothing => return (Kind::Upkeep, "Nothing".to_owned()),
         Answer::Nearest { around, reply } => {
             let around = names.peers(around.iter().map(|record| &record.record().peer));

@@ -55,7 +55,11 @@ fn has_left(world: &World, peer: PeerIndex, group: &GroupId) -> bool {
 /// A direct question, which names its asker's network.
 fn question(world: &World, of: PeerIndex, words: OneShot) -> Vec<u8> {
     let network = world.machine(of).expect("it runs").network().to_owned();
-    wire::encode(&(network, words))
+    wire::encode(&wire::Question::new(
+        fatebound_machine::overlay::Versions::OURS,
+        &network,
+        words,
+    ))
 }
 
 /// The invitation that answered a join comes once more, when whoever asked has left again.
@@ -81,7 +85,10 @@ fn asked_for() {
             observe: false,
         }),
     };
-    let late = OneShot::Above(wire::encode(&Request::Invite(Box::new(late))));
+    let late = OneShot::Above {
+        port: fatebound_machine::overlay::Port::GROUPS,
+        body: wire::encode(&Request::Invite(Box::new(late))),
+    };
     let late = question(&world, guest, late);
     assert!(world.forge_request(root, guest, late), "they have no connection");
     world.run_for(10 * SECOND);
@@ -144,7 +151,10 @@ fn leave_names_its_join() {
     come(&mut world, member, group, false);
     world.run_for(2 * SECOND);
     assert_eq!(joined(&world, member, &group), 2);
-    let late = OneShot::Above(wire::encode(&Request::Leave { group, came: 0 }));
+    let late = OneShot::Above {
+        port: fatebound_machine::overlay::Port::GROUPS,
+        body: wire::encode(&Request::Leave { group, came: 0 }),
+    };
     let late = question(&world, root, late);
     assert!(world.forge_request(member, root, late), "they have no connection");
     world.run_for(20 * SECOND);

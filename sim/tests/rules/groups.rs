@@ -3,6 +3,7 @@
 use fatebound_machine::fng::message::{Notice, Request};
 use fatebound_machine::fng::{self, Reason, Refusal};
 use fatebound_machine::overlay::message::OneShot;
+use fatebound_machine::overlay::{Port, Versions};
 use fatebound_machine::{Command, wire};
 use fatebound_sim::setting::Setting;
 use fatebound_sim::{Adversary, GroupId, Latency, MessageKind, PeerIndex, Profile, Reaction, World};
@@ -173,7 +174,11 @@ fn false_fail_is_release() {
     };
     // A question names its asker's network.
     let network = world.machine(members[0]).expect("it runs").network().to_owned();
-    let body = wire::encode(&(network, OneShot::Above(wire::encode(&Request::Fail(Box::new(notice))))));
+    let question = OneShot::Above {
+        port: Port::GROUPS,
+        body: wire::encode(&Request::Fail(Box::new(notice))),
+    };
+    let body = wire::encode(&wire::Question::new(Versions::OURS, &network, question));
     let mut told = 0;
     for &liar in peers.iter().filter(|peer| !members.contains(peer)) {
         for &member in members {

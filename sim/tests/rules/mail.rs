@@ -89,7 +89,7 @@ fn routed_questions(world: &mut World) -> usize {
             ..
         } => {
             matches!(wire::decode_frame(frame), Ok(Message::Routed(routed))
-                if matches!(routed.body.body, fatebound_machine::overlay::message::OneShot::Above(_)))
+                if matches!(routed.body.body, fatebound_machine::overlay::message::OneShot::Above { .. }))
         }
         _ => false,
     });

@@ -158,6 +158,9 @@ impl Peer {
                 Output::JointSet { .. } => {}
                 Output::Violation { what, .. } => effects.push(Effect::Violation(what)),
                 Output::GiveUp { .. } => effects.push(Effect::Violation("a difference that no list settles")),
+                Output::FailStuck { paths, notice } => {
+                    worklist.push_back(Work::Groups(fatebound_fng::Input::FailStuck { paths, notice }));
+                }
                 Output::Event(Event::Broken { path, .. }) if world.planted == Some(Planted::NoRepair) => {
                     let (group, text) = (path.group, "planted".to_owned());
                     let signal = fatebound_fng::Command::Signal { group, text };

@@ -224,7 +224,14 @@ impl State {
         let Some(wire) = self.wire_mut(number) else { return };
         wire.held[end] = Held::Doubtful;
         let (us, link) = (wire.ends[end], wire.link(end));
-        self.input(world, us, vec![Work::Tree(Below::LinkDoubtful { link })]);
+        self.input(
+            world,
+            us,
+            vec![Work::Tree(Below::LinkDoubtful {
+                link,
+                unacknowledged: Vec::new(),
+            })],
+        );
     }
 
     fn resume(&mut self, number: u32) {

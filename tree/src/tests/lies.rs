@@ -167,7 +167,13 @@ fn words_on_a_link_that_is_gone_are_ignored() {
     let before = world.events.len();
     let operation = construct(path(0, 2, 2), &[tag(0)]);
     world.handle(1, Input::Operation { link, operation });
-    world.handle(1, Input::LinkDoubtful { link });
+    world.handle(
+        1,
+        Input::LinkDoubtful {
+            link,
+            unacknowledged: Vec::new(),
+        },
+    );
     let joint = JointSet::default();
     world.handle(1, Input::JointSetSeen { link, joint });
     world.handle(1, Input::LinkDown { link, dead: true });

@@ -255,7 +255,13 @@ fn the_far_end_is_told_of_a_suspicion_and_the_path_stays() {
     let path = path(0, 3, 1);
     for (at, suspect, told) in [(2, 3, 0), (1, 0, 3)] {
         let link = world.link_at(at, suspect);
-        world.handle(at, Input::LinkDoubtful { link });
+        world.handle(
+            at,
+            Input::LinkDoubtful {
+                link,
+                unacknowledged: Vec::new(),
+            },
+        );
         world.settle();
         assert_eq!(world.take_events(told), [Event::Suspected { path }]);
         assert_eq!(world.events, []);
@@ -267,7 +273,13 @@ fn the_far_end_is_told_of_a_suspicion_and_the_path_stays() {
 fn a_suspected_delegate_alarms_nobody() {
     let mut world = live(4);
     let link = world.link_at(1, 2);
-    world.handle(1, Input::LinkDoubtful { link });
+    world.handle(
+        1,
+        Input::LinkDoubtful {
+            link,
+            unacknowledged: Vec::new(),
+        },
+    );
     world.settle();
     assert_eq!(world.events, []);
 }
@@ -276,7 +288,13 @@ fn a_suspected_delegate_alarms_nobody() {
 fn on_a_direct_path_the_suspicion_is_ones_own() {
     let mut world = live(2);
     let link = world.link_at(1, 0);
-    world.handle(1, Input::LinkDoubtful { link });
+    world.handle(
+        1,
+        Input::LinkDoubtful {
+            link,
+            unacknowledged: Vec::new(),
+        },
+    );
     world.settle();
     let path = path(0, 1, 1);
     assert_eq!(world.events, [(1, Event::Suspected { path })]);

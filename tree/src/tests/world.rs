@@ -187,6 +187,7 @@ impl World {
             Output::JointSet { link, joint } => self.way(link).joint = joint,
             Output::Violation { what, .. } => self.violations.push((at, what)),
             Output::GiveUp { .. } => self.given_up.push(at),
+            Output::FailStuck { .. } => {}
             Output::Event(event) => {
                 inputs.extend(self.answer(at, &event));
                 self.events.push((at, event));

@@ -418,7 +418,7 @@ fn a_peer_of_another_network_is_dialled_rarely() {
     net.want(0, 1);
     net.run(SECOND * 7);
     let peer = net.hosts[1].peer;
-    let foreign = |(_, event): &(crate::Time, Event)| matches!(event, Event::OtherNetwork { peer: of, network, .. } if *of == peer && network == "another");
+    let foreign = |(_, event): &(crate::Time, Event)| matches!(event, Event::Foreigner { peer: of, theirs: crate::Foreign::Network(network), .. } if *of == peer && network == "another");
     assert!(net.hosts[0].events.iter().any(foreign));
     assert!(net.hosts[0].links.remotes[&peer].tries >= 6);
     let unreachable = |output: &&Output| matches!(output, Output::Unreachable { .. });

@@ -127,7 +127,11 @@ fn the_hello_of_another_session_is_a_violation_and_one_of_another_life_with_its_
 /// Only who says so belongs to another network.
 #[test]
 fn a_peer_that_gives_up_a_session_without_a_link_is_no_foreigner() {
-    for (farewell, foreign) in [(Farewell::GaveUp, false), (Farewell::WrongNetwork, true)] {
+    for (farewell, foreign) in [
+        (Farewell::GaveUp, false),
+        (Farewell::WrongNetwork, true),
+        (Farewell::NoSharedVersion, true),
+    ] {
         let mut net = Net::new(2, Config::lan());
         let (better, worse) = (smaller(&net), larger(&net));
         meet(&mut net, FIRST, better);
