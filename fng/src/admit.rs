@@ -14,12 +14,12 @@ use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
 use crate::branch::hash_map;
-use crate::groups::{Groups, Step, Timer};
-use crate::io::{Admit, Event, Output};
-use crate::member::decline;
+use crate::groups::Groups;
+use crate::io::{Admit, Event};
 use crate::message::{Answer, Asked, Invitation, MAX_LISTED, Status};
 use crate::notice::cut_refusal;
 use crate::reason::Refusal;
+use crate::shared::Timer;
 use crate::table::{Key, Standing};
 
 /// Peers that wait for the application's word: 1024. Further ones are declined as `Busy`.
@@ -165,109 +165,113 @@ impl Admissions {
 
 impl Groups {
     /// A peer wants to come in.
-    pub(crate) fn on_asked_in(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, group: GroupId, asked: Asked) {
-        if group.root != self.us || from == self.us || self.silent.contains(&group) {
+    pub(crate) fn on_asked_in(&mut self, from: PeerId, way: Way, group: GroupId, asked: Asked) {
+        if group.root != self.shared.us || from == self.shared.us || self.silent.contains(&group) {
             return;
         }
-        let Some(slot) = self.table.find(&group) else {
-            return self.say_over(step, from, way, &group);
+        let Some(slot) = self.shared.table.find(&group) else {
+            return self.say_over(from, way, &group);
         };
         if self.creations.contains_key(&slot) {
             // "A join is held while the group is being created": its repetition will be heard.
             return;
         }
-        match self.table.end_of(slot, &from).map(|key| (key, self.standing(key))) {
+        match self
+            .shared
+            .table
+            .end_of(slot, &from)
+            .map(|key| (key, self.standing(key)))
+        {
             Some((key, Standing::Accepted)) => {
-                noted(step, way);
+                self.shared.reply(way, Answer::Noted);
                 // "◆ A `Join` from a peer that counts already is a suspicion of that peer."
                 match Rule::SecondJoinAsks.holds() {
-                    false => self.admit(step, slot, from, asked),
-                    true => self.suspect(step, key),
+                    false => self.admit(slot, from, asked),
+                    true => self.suspect(key),
                 }
             }
             Some((key, Standing::Asked)) => {
-                noted(step, way);
-                self.renew(step, key, asked);
+                self.shared.reply(way, Answer::Noted);
+                self.renew(key, asked);
             }
-            Some((_, Standing::Out)) => self.consider(step, slot, from, way, asked, true),
-            None => self.consider(step, slot, from, way, asked, false),
+            Some((_, Standing::Out)) => self.consider(slot, from, way, asked, true),
+            None => self.consider(slot, from, way, asked, false),
         }
     }
 
     fn standing(&self, key: Key) -> Standing {
-        self.table.far(key).map_or(Standing::Out, |far| far.standing)
+        self.shared.table.far(key).map_or(Standing::Out, |far| far.standing)
     }
 
     /// "To a group that has failed the answer is *unknown*, to a closed one *closed*."
-    pub(crate) fn say_over(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, group: &GroupId) {
+    pub(crate) fn say_over(&mut self, from: PeerId, way: Way, group: &GroupId) {
         let mut status = Status::default();
-        if self.closed.contains(step.now, group) && Rule::ClosedIsRemembered.holds() {
+        if self.closed.contains(self.shared.now, group) && Rule::ClosedIsRemembered.holds() {
             status.closed.push(0);
-        } else if !self.told_soon(step.now, group, &from) {
+        } else if !self.told_soon(self.shared.now, group, &from) {
             status.unknown.push(0);
         } else {
             return;
         }
-        let answer = Answer::Status(status);
-        step.push(Output::Reply { way, answer });
+        self.shared.reply(way, Answer::Status(status));
     }
 
     /// A peer that has restarted, or asks for another role, wants what it says now. What it may have accepted before does not count any more:
     /// that was another life, or another role.
-    fn renew(&mut self, step: &mut Step<'_>, key: Key, asked: Asked) {
+    fn renew(&mut self, key: Key, asked: Asked) {
         let under_way = self.admissions.under_way.get_mut(&key);
         let Some(admission) = under_way.filter(|admission| admission.asked != asked) else {
             return;
         };
         admission.asked = asked;
-        if let Some(far) = self.table.far_mut(key) {
+        if let Some(far) = self.shared.table.far_mut(key) {
             far.observer = asked.observe;
         }
         self.end_invites(key);
-        self.invite(step, key);
+        self.invite(key);
     }
 
     /// The policy decides about a peer that is not in the group.
-    fn consider(&mut self, step: &mut Step<'_>, slot: u32, from: PeerId, way: Way, asked: Asked, former: bool) {
-        if self.stopping {
-            return decline(step, way, Refusal::Stopping);
+    fn consider(&mut self, slot: u32, from: PeerId, way: Way, asked: Asked, former: bool) {
+        if self.shared.stopping {
+            return self.shared.decline(way, Refusal::Stopping);
         }
         let open = match self.admissions.policy(slot) {
             Admit::Open => true,
             Admit::Members => former,
             Admit::Listed(peers) => former || peers.contains(&from),
-            Admit::Ask => return self.ask_application(step, slot, from, way, asked),
+            Admit::Ask => return self.ask_application(slot, from, way, asked),
         };
         match open {
-            true => self.let_in(step, slot, from, way, asked),
-            false => decline(step, way, Refusal::NotAdmitted),
+            true => self.let_in(slot, from, way, asked),
+            false => self.shared.decline(way, Refusal::NotAdmitted),
         }
     }
 
-    fn ask_application(&mut self, step: &mut Step<'_>, slot: u32, peer: PeerId, way: Way, asked: Asked) {
-        let Some(group) = self.table.group(slot) else {
+    fn ask_application(&mut self, slot: u32, peer: PeerId, way: Way, asked: Asked) {
+        let Some(group) = self.shared.table.group(slot) else {
             return;
         };
-        let (group, timings) = (self.table.id(group), self.table.timings(group));
-        let until = step.now + 4 * timings.path_timeout;
+        let (group, timings) = (self.shared.table.id(group), self.shared.table.timings(group));
+        let until = self.shared.now + 4 * timings.path_timeout;
         let who = (group, peer);
         if let Some((about, refusal)) = self.admissions.answered.get(&who)
             && *about == asked
         {
-            return decline(step, way, refusal.clone());
+            return self.shared.decline(way, refusal.clone());
         }
         if let Some(asking) = self.admissions.asking.get_mut(&who) {
             (asking.way, asking.asked) = (way, asked);
-            return self.timers.set(Timer::Asking(asking.number), until);
+            return self.shared.timers.set(Timer::Asking(asking.number), until);
         }
         if self.admissions.asking.len() >= MAX_ASKING {
-            return decline(step, way, Refusal::Busy);
+            return self.shared.decline(way, Refusal::Busy);
         }
         self.admissions.newest += 1;
         let number = self.admissions.newest;
         self.admissions.asking.insert(who, Asking { number, way, asked });
-        self.timers.set(Timer::Asking(number), until);
-        step.event(Event::Asked {
+        self.shared.timers.set(Timer::Asking(number), until);
+        self.shared.event(Event::Asked {
             group,
             peer,
             observe: asked.observe,
@@ -275,19 +279,19 @@ impl Groups {
     }
 
     /// The application's word on a peer that waits for it; on any other it is ignored.
-    pub(crate) fn on_admit(&mut self, step: &mut Step<'_>, group: &GroupId, peer: PeerId, refusal: Option<Refusal>) {
+    pub(crate) fn on_admit(&mut self, group: &GroupId, peer: PeerId, refusal: Option<Refusal>) {
         let Some(asking) = self.admissions.asking.shift_remove(&(*group, peer)) else {
             return;
         };
-        self.timers.cancel(Timer::Asking(asking.number));
-        let Some(slot) = self.table.find(group) else {
+        self.shared.timers.cancel(Timer::Asking(asking.number));
+        let Some(slot) = self.shared.table.find(group) else {
             return;
         };
         match refusal.map(cut_refusal) {
-            None => self.let_in(step, slot, peer, asking.way, asking.asked),
+            None => self.let_in(slot, peer, asking.way, asking.asked),
             Some(refusal) => {
                 self.admissions.answer((*group, peer), asking.asked, refusal.clone());
-                decline(step, asking.way, refusal);
+                self.shared.decline(asking.way, refusal);
             }
         }
     }
@@ -297,78 +301,82 @@ impl Groups {
         self.admissions.asking.retain(|_, asking| asking.number != number);
     }
 
-    fn let_in(&mut self, step: &mut Step<'_>, slot: u32, peer: PeerId, way: Way, asked: Asked) {
-        match self.table.place_for(slot, &peer, self.config.max_members - 1) {
+    fn let_in(&mut self, slot: u32, peer: PeerId, way: Way, asked: Asked) {
+        match self
+            .shared
+            .table
+            .place_for(slot, &peer, self.shared.config.max_members - 1)
+        {
             Some(_) => {
-                noted(step, way);
-                self.admit(step, slot, peer, asked);
+                self.shared.reply(way, Answer::Noted);
+                self.admit(slot, peer, asked);
             }
-            None => decline(step, way, Refusal::Full),
+            None => self.shared.decline(way, Refusal::Full),
         }
     }
 
     /// "An admitted peer is invited like any other."
-    fn admit(&mut self, step: &mut Step<'_>, slot: u32, peer: PeerId, asked: Asked) {
-        let Some(key) = self.table.end_of(slot, &peer) else {
+    fn admit(&mut self, slot: u32, peer: PeerId, asked: Asked) {
+        let Some(key) = self.shared.table.end_of(slot, &peer) else {
             return;
         };
-        let Some(far) = self.table.far_mut(key) else {
+        let Some(far) = self.shared.table.far_mut(key) else {
             return;
         };
         (far.standing, far.observer) = (Standing::Asked, asked.observe);
         let admission = Admission {
             asked,
-            deadline: step.now + self.config.create_timeout,
-            list: self.table.group(key.slot).map_or(0, |group| group.list),
+            deadline: self.shared.now + self.shared.config.create_timeout,
+            list: self.shared.table.group(key.slot).map_or(0, |group| group.list),
         };
         self.admissions.under_way.insert(key, admission);
-        self.invite(step, key);
+        self.invite(key);
     }
 
     /// What a peer that is being let in is invited with; `None` when it is not, or not any more.
     pub(crate) fn admission_invitation(&self, now: Time, key: Key) -> Option<Box<Invitation>> {
         let admission = self.admissions.under_way.get(&key)?;
-        let group = self.table.group(key.slot)?;
+        let group = self.shared.table.group(key.slot)?;
         if now >= admission.deadline {
             return None;
         }
         let mut members = self.member_list(key.slot);
         if !admission.asked.observe && !members.is_empty() {
-            members.push(self.table.peer(key)?);
+            members.push(self.shared.table.peer(key)?);
             if members.len() > MAX_LISTED {
                 members.clear();
             }
         }
         Some(Box::new(Invitation {
-            group: self.table.id(group),
+            group: self.shared.table.id(group),
             members,
             tag: group.tag.as_deref().map(str::to_owned),
             state: self.admissions.state(key.slot).to_vec(),
-            timings: self.table.timings(group),
+            timings: self.shared.table.timings(group),
             list: group.list,
             asked: Some(admission.asked),
         }))
     }
 
     /// A peer that was being let in has accepted: it counts from now on.
-    pub(crate) fn came_in(&mut self, step: &mut Step<'_>, key: Key) {
+    pub(crate) fn came_in(&mut self, key: Key) {
         let Some(admission) = self.admissions.under_way.remove(&key) else {
             return;
         };
         self.admissions.came.insert(key, admission.asked.number);
         // Of a death that is still being worked off it is no part: it has accepted since.
         self.spare(key);
-        let (Some(group), Some(far)) = (self.table.group(key.slot), self.table.far(key)) else {
+        let (Some(group), Some(far)) = (self.shared.table.group(key.slot), self.shared.table.far(key)) else {
             return;
         };
-        let (group, observer) = (self.table.id(group), far.observer);
-        let peer = self.table.peers.get(far.peer);
-        self.counters.admitted += 1;
-        step.event(Event::CameIn { group, peer, observer });
+        let (group, observer) = (self.shared.table.id(group), far.observer);
+        let peer = self.shared.table.peers.get(far.peer);
+        self.shared.counters.admitted += 1;
+        self.shared.event(Event::CameIn { group, peer, observer });
         if !observer {
-            self.list_changed(step, key.slot);
+            self.list_changed(key.slot);
         }
-        self.list_missed(step, key, admission.list);
+        self.list_missed(key, admission.list);
     }
 
     /// "Its admission ends at `create_timeout`", or with its refusal: nobody has lost anything.
@@ -384,7 +392,7 @@ impl Groups {
     /// The place is a former member's from now on.
     pub(crate) fn put_out(&mut self, key: Key) {
         self.admissions.went_out(key);
-        if let Some(far) = self.table.far_mut(key) {
+        if let Some(far) = self.shared.table.far_mut(key) {
             (far.standing, far.live, far.hops) = (Standing::Out, false, 0);
             far.work = None;
         }
@@ -406,13 +414,8 @@ impl Groups {
             .map(|(_, asking)| asking.number)
             .collect();
         for number in numbers {
-            self.timers.cancel(Timer::Asking(number));
+            self.shared.timers.cancel(Timer::Asking(number));
             self.on_asking_timer(number);
         }
     }
-}
-
-fn noted(step: &mut Step<'_>, way: Way) {
-    let answer = Answer::Noted;
-    step.push(Output::Reply { way, answer });
 }

@@ -6,42 +6,36 @@
 use fatebound_overlay::{PeerId, Rule, Time, Way};
 use fatebound_tree::GroupId;
 
-use crate::groups::{Groups, Step};
-use crate::io::Output;
+use crate::groups::Groups;
 use crate::message::{Answer, MAX_GROUPS, Status};
+use crate::shared::Shared;
 use crate::table::{Key, Standing};
 
 impl Groups {
     /// A root asks this member. "Unknown" is said of its groups only; nobody else may learn what is here.
-    pub(crate) fn on_probe(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, groups: &[GroupId]) {
+    pub(crate) fn on_probe(&mut self, from: PeerId, way: Way, groups: &[GroupId]) {
         let mut status = Status::default();
         for (at, group) in (0..).zip(groups.iter().take(MAX_GROUPS)) {
             let undecided = self.silent.contains(group) || self.waiting.contains_key(group);
             if group.root != from || undecided {
                 continue;
             }
-            match self.table.find(group) {
+            match self.shared.table.find(group) {
                 Some(_) => status.alive.push(at),
-                None if self.left.contains(step.now, group) => status.parted.push(at),
-                None if self.told_soon(step.now, group, &from) => {}
+                None if self.left.contains(self.shared.now, group) => status.parted.push(at),
+                None if self.told_soon(self.shared.now, group, &from) => {}
                 None => status.unknown.push(at),
             }
         }
-        answer(step, way, status);
+        answer(&mut self.shared, way, status);
     }
 
     /// A member asks this root, and may want a repair. "A root answers for any id of its own that it does not know: *failed*. So it needs no
     /// tombstones." Whoever is not in a living group hears *parted*.
-    pub(crate) fn on_need_repair(
-        &mut self,
-        step: &mut Step<'_>,
-        from: PeerId,
-        way: Way,
-        groups: &[(GroupId, Option<u32>)],
-    ) {
+    pub(crate) fn on_need_repair(&mut self, from: PeerId, way: Way, groups: &[(GroupId, Option<u32>)]) {
         let (mut status, mut needed) = (Status::default(), Vec::new());
         for (at, (group, epoch)) in (0..).zip(groups.iter().take(MAX_GROUPS)) {
-            if group.root != self.us || self.silent.contains(group) {
+            if group.root != self.shared.us || self.silent.contains(group) {
                 continue;
             }
             match self.member(group, &from) {
@@ -49,17 +43,17 @@ impl Groups {
                     status.alive.push(at);
                     needed.extend(epoch.map(|epoch| (key, epoch)));
                 }
-                None if self.table.find(group).is_some() => status.parted.push(at),
-                None if self.closed.contains(step.now, group) && Rule::ClosedIsRemembered.holds() => {
+                None if self.shared.table.find(group).is_some() => status.parted.push(at),
+                None if self.closed.contains(self.shared.now, group) && Rule::ClosedIsRemembered.holds() => {
                     status.closed.push(at);
                 }
-                None if self.told_soon(step.now, group, &from) => {}
+                None if self.told_soon(self.shared.now, group, &from) => {}
                 None => status.unknown.push(at),
             }
         }
-        answer(step, way, status);
+        answer(&mut self.shared, way, status);
         for (key, epoch) in needed {
-            self.repair_needed(step, key, epoch);
+            self.repair_needed(key, epoch);
         }
     }
 
@@ -70,15 +64,15 @@ impl Groups {
 
     /// This peer as a member, as far as the root knows: one whose `Accept` is still on its way counts.
     fn member(&self, group: &GroupId, peer: &PeerId) -> Option<Key> {
-        let key = self.table.end_of(self.table.find(group)?, peer)?;
-        let far = self.table.far(key)?;
+        let key = self.shared.table.end_of(self.shared.table.find(group)?, peer)?;
+        let far = self.shared.table.far(key)?;
         (far.standing != Standing::Out).then_some(key)
     }
 }
 
-fn answer(step: &mut Step<'_>, way: Way, status: Status) {
+/// Nothing is said when there is nothing to say.
+fn answer(shared: &mut Shared, way: Way, status: Status) {
     if status != Status::default() {
-        let answer = Answer::Status(status);
-        step.push(Output::Reply { way, answer });
+        shared.reply(way, Answer::Status(status));
     }
 }

@@ -17,16 +17,16 @@ use crate::telling::MAX_TELLING;
 impl Groups {
     /// Everything here that can grow, with its limit. Costs a walk over all groups.
     pub fn bounds(&self) -> Vec<Bounded> {
-        let members = self.table.groups().map(|group| group.far.len() + 1);
+        let members = self.shared.table.groups().map(|group| group.far.len() + 1);
         let checks = self.checks.values().map(Vec::len);
         let mut bounds = vec![
-            Bounded::new("groups", self.table.len(), self.config.max_groups),
+            Bounded::new("groups", self.shared.table.len(), self.shared.config.max_groups),
             Bounded::new(
                 "groups of another root",
-                self.table.most_of_a_root(),
-                self.config.max_groups_per_peer,
+                self.shared.table.most_of_a_root(),
+                self.shared.config.max_groups_per_peer,
             ),
-            Bounded::fullest("members of a group", members, self.config.max_members),
+            Bounded::fullest("members of a group", members, self.shared.config.max_members),
             Bounded::new("invitations that wait", self.waiting.len(), MAX_WAITING),
             Bounded::new("invitations declined", self.declined.len(), MAX_DECLINED),
             Bounded::new("silent groups", self.silent.len(), MAX_SILENT),
@@ -34,7 +34,7 @@ impl Groups {
             Bounded::new("groups that are checked", self.checks.len(), MAX_CHECKS),
             Bounded::fullest("checks of a group", checks, MAX_CHECKS),
             Bounded::new("deaths", self.deaths.len(), MAX_DEATHS),
-            Bounded::new("creations", self.creations.len(), self.table.roots()),
+            Bounded::new("creations", self.creations.len(), self.shared.table.roots()),
             Bounded::new("joins", self.joins.len(), MAX_JOINS),
             Bounded::new("callers of a join", self.joins.most_tickets(), MAX_TICKETS),
             Bounded::new("callers of a departure", self.departures.most_tickets(), MAX_TICKETS),
@@ -44,12 +44,12 @@ impl Groups {
             Bounded::new(
                 "state for those who come later",
                 self.admissions.kept(),
-                self.config.max_kept_state,
+                self.shared.config.max_kept_state,
             ),
         ];
         bounds.extend(self.bounds_of_doors());
         bounds.extend(self.bounds_of_work());
-        bounds.extend(self.table.bounds());
+        bounds.extend(self.shared.table.bounds());
         bounds.extend(self.prober.bounds());
         bounds
     }
@@ -58,9 +58,9 @@ impl Groups {
     fn bounds_of_doors(&self) -> [Bounded; 7] {
         let [asking, answered, under_way] = self.admissions.sizes();
         let [telling, posts] = self.lists.sizes();
-        let far: usize = self.table.groups().map(|group| group.far.len()).sum();
+        let far: usize = self.shared.table.groups().map(|group| group.far.len()).sum();
         [
-            Bounded::new("doors", self.admissions.doors(), self.table.roots()),
+            Bounded::new("doors", self.admissions.doors(), self.shared.table.roots()),
             Bounded::new("peers that ask to come in", asking, MAX_ASKING),
             Bounded::new("words on such peers", answered, MAX_ANSWERED),
             Bounded::new("admissions", under_way, far),
@@ -72,7 +72,7 @@ impl Groups {
 
     /// What is under way belongs to far ends, pairs of peers, creations, invitations and silences; nothing of it outlives these.
     fn bounds_of_work(&self) -> [Bounded; 3] {
-        let far = || self.table.groups().flat_map(|group| &group.far);
+        let far = || self.shared.table.groups().flat_map(|group| &group.far);
         let work = || far().filter_map(|far| far.work.as_ref());
         let invites = work().map(|work| work.invites.len()).sum();
         let links = self.links.values().map(BTreeSet::len).sum();
@@ -82,7 +82,11 @@ impl Groups {
         [
             Bounded::new("invitations under way", self.invites.len(), invites),
             Bounded::new("attempts that wait for a link", links, far().count()),
-            Bounded::new("timers of groups", self.timers.len(), 4 * work().count() + others),
+            Bounded::new(
+                "timers of groups",
+                self.shared.timers.len(),
+                4 * work().count() + others,
+            ),
         ]
     }
 }

@@ -19,13 +19,7 @@ impl Groups {
     /// A copy that goes on by itself, with a generator of its own (they are not copied, on purpose).
     pub fn branch(&self, rng: StdRng) -> Groups {
         Groups {
-            config: self.config.clone(),
-            us: self.us,
-            identity: self.identity.clone(),
-            incarnation: self.incarnation,
-            rng,
-            table: self.table.clone(),
-            timers: self.timers.clone(),
+            shared: self.shared.branch(rng),
             prober: self.prober.clone(),
             invites: self.invites.clone(),
             creations: self.creations.clone(),
@@ -42,11 +36,8 @@ impl Groups {
             lists: self.lists.clone(),
             closed: self.closed.clone(),
             left: self.left.clone(),
-            counters: self.counters.clone(),
-            stopping: self.stopping,
             sequence: self.sequence,
             invitations: self.invitations,
-            next_post: self.next_post,
         }
     }
 }
@@ -54,13 +45,7 @@ impl Groups {
 impl Hash for Groups {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Groups {
-            config: _,
-            us: _,
-            identity: _,
-            incarnation: _,
-            rng: _,
-            table,
-            timers,
+            shared,
             prober,
             invites,
             creations,
@@ -77,13 +62,10 @@ impl Hash for Groups {
             lists,
             closed,
             left,
-            counters: _,
-            stopping,
             sequence,
             invitations,
-            next_post,
         } = self;
-        (table, timers, prober, silent, telling).hash(hasher);
+        (shared, prober, silent, telling).hash(hasher);
         hash_map(invites, hasher);
         hash_map(creations, hasher);
         hash_map(links, hasher);
@@ -91,6 +73,6 @@ impl Hash for Groups {
         declined.as_slice().hash(hasher);
         (checks, deaths).hash(hasher);
         (joins, admissions, departures, lists, closed, left).hash(hasher);
-        (stopping, sequence, invitations, next_post).hash(hasher);
+        (sequence, invitations).hash(hasher);
     }
 }

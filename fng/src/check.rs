@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use fatebound_tree::GroupId;
 
-use crate::groups::{Groups, Step};
+use crate::groups::Groups;
 use crate::io::{Event, Ticket};
 use crate::table::{Key, Standing};
 
@@ -29,9 +29,9 @@ pub(crate) struct Check {
 
 impl Groups {
     /// Asks everybody who has accepted.
-    pub(crate) fn on_check(&mut self, step: &mut Step<'_>, ticket: Ticket, group: &GroupId) {
-        let Some(slot) = self.table.find(group) else {
-            return step.event(Event::Checked {
+    pub(crate) fn on_check(&mut self, ticket: Ticket, group: &GroupId) {
+        let Some(slot) = self.shared.table.find(group) else {
+            return self.shared.event(Event::Checked {
                 ticket,
                 alive: None,
                 members: Vec::new(),
@@ -39,7 +39,7 @@ impl Groups {
         };
         let mut check = Check {
             ticket,
-            from_post: self.next_post(),
+            from_post: self.shared.next_post(),
             open: self.checkable(slot),
             answered: BTreeSet::new(),
         };
@@ -48,17 +48,17 @@ impl Groups {
             check.open.clear();
         }
         if check.open.is_empty() {
-            return self.report(step, slot, &check, true);
+            return self.report(slot, &check, true);
         }
         let open = check.open.clone();
         self.checks.entry(slot).or_default().push(check);
         for index in open {
-            self.suspect(step, Key { slot, index });
+            self.suspect(Key { slot, index });
         }
     }
 
     fn checkable(&self, slot: u32) -> BTreeSet<u32> {
-        let far = self.table.group(slot).map(|group| (0..).zip(&group.far));
+        let far = self.shared.table.group(slot).map(|group| (0..).zip(&group.far));
         far.into_iter()
             .flatten()
             .filter(|(_, far)| far.standing == Standing::Accepted && !far.observer)
@@ -67,7 +67,7 @@ impl Groups {
     }
 
     /// A far end has proven that it lives, by an answer to this posting or (`None`) by a fresh path.
-    pub(crate) fn checked(&mut self, step: &mut Step<'_>, key: Key, post: Option<u64>) {
+    pub(crate) fn checked(&mut self, key: Key, post: Option<u64>) {
         let Some(checks) = self.checks.get_mut(&key.slot) else {
             return;
         };
@@ -79,18 +79,18 @@ impl Groups {
                 check.answered.insert(key.index);
             }
         }
-        self.end_answered_checks(step, key.slot);
+        self.end_answered_checks(key.slot);
     }
 
     /// A far end is not in the group any more: nobody waits for its answer.
-    pub(crate) fn unchecked(&mut self, step: &mut Step<'_>, key: Key) {
+    pub(crate) fn unchecked(&mut self, key: Key) {
         for check in self.checks.get_mut(&key.slot).into_iter().flatten() {
             check.open.remove(&key.index);
         }
-        self.end_answered_checks(step, key.slot);
+        self.end_answered_checks(key.slot);
     }
 
-    fn end_answered_checks(&mut self, step: &mut Step<'_>, slot: u32) {
+    fn end_answered_checks(&mut self, slot: u32) {
         let Some(checks) = self.checks.get_mut(&slot) else {
             return;
         };
@@ -99,27 +99,27 @@ impl Groups {
             self.checks.remove(&slot);
         }
         for check in done {
-            self.report(step, slot, &check, true);
+            self.report(slot, &check, true);
         }
     }
 
     /// The group in this place fails: so do its checks.
-    pub(crate) fn end_checks(&mut self, step: &mut Step<'_>, slot: u32) {
+    pub(crate) fn end_checks(&mut self, slot: u32) {
         for check in self.checks.remove(&slot).unwrap_or_default() {
-            self.report(step, slot, &check, false);
+            self.report(slot, &check, false);
         }
     }
 
-    fn report(&self, step: &mut Step<'_>, slot: u32, check: &Check, alive: bool) {
-        let far = self.table.group(slot).map(|group| (0..).zip(&group.far));
+    fn report(&mut self, slot: u32, check: &Check, alive: bool) {
+        let far = self.shared.table.group(slot).map(|group| (0..).zip(&group.far));
         let answered = |index| check.answered.contains(&index);
         let members = far.into_iter().flatten();
         let members = members.filter(|(_, far)| far.standing != Standing::Out && !far.observer);
-        step.event(Event::Checked {
+        self.shared.event(Event::Checked {
             ticket: check.ticket,
             alive: Some(alive),
             members: members
-                .map(|(index, far)| (self.table.peers.get(far.peer), answered(index)))
+                .map(|(index, far)| (self.shared.table.peers.get(far.peer), answered(index)))
                 .collect(),
         });
     }

@@ -6,8 +6,9 @@
 
 use fatebound_overlay::{DeathProof, PeerId, Rule};
 
-use crate::groups::{Groups, Step, Timer};
+use crate::groups::Groups;
 use crate::reason::Reason;
+use crate::shared::Timer;
 use crate::table::{Key, Standing};
 
 /// Groups worked off at a time: 256, some 5 ms of signatures.
@@ -32,13 +33,13 @@ impl Groups {
     /// incarnation proves only that the old life is over: a member that accepted in its new one would be wronged, so it is asked at once, and
     /// *unknown* is the proof. Who has not accepted yet may have restarted at another address: its invitation may still find it, until
     /// `create_timeout`.
-    pub(crate) fn on_peer_dead(&mut self, step: &mut Step<'_>, peer: PeerId, proof: DeathProof) {
-        let ix = self.table.peers.find(&peer);
-        let ends = ix.map(|ix| self.table.peers.ends(ix)).unwrap_or_default();
+    pub(crate) fn on_peer_dead(&mut self, peer: PeerId, proof: DeathProof) {
+        let ix = self.shared.table.peers.find(&peer);
+        let ends = ix.map(|ix| self.shared.table.peers.ends(ix)).unwrap_or_default();
         let death = Death {
             peer,
             restarted: proof == DeathProof::Restarted && Rule::RestartIsNoProof.holds(),
-            newest: self.table.newest(),
+            newest: self.shared.table.newest(),
             ends: ends
                 .iter()
                 .rev()
@@ -52,9 +53,9 @@ impl Groups {
             Some(known) => *known = death,
             None => self.deaths.push_back(death),
         }
-        self.work_off_deaths(step);
+        self.work_off_deaths();
         if !restarted {
-            self.withdraw_all_of(step, peer);
+            self.withdraw_all_of(peer);
         }
     }
 
@@ -66,7 +67,7 @@ impl Groups {
     }
 
     /// One batch.
-    pub(crate) fn work_off_deaths(&mut self, step: &mut Step<'_>) {
+    pub(crate) fn work_off_deaths(&mut self) {
         let mut left = match self.deaths.len() > MAX_DEATHS {
             true => usize::MAX,
             false => BATCH,
@@ -78,28 +79,31 @@ impl Groups {
             match death.ends.pop() {
                 Some(key) => {
                     left -= 1;
-                    self.bereave(step, key, restarted, newest);
+                    self.bereave(key, restarted, newest);
                 }
                 None => drop(self.deaths.pop_front()),
             }
         }
         if self.deaths.is_empty() {
-            self.timers.cancel(Timer::Deaths);
+            self.shared.timers.cancel(Timer::Deaths);
         } else {
-            self.timers.set(Timer::Deaths, step.now);
+            self.shared.timers.set(Timer::Deaths, self.shared.now);
         }
     }
 
-    fn bereave(&mut self, step: &mut Step<'_>, key: Key, restarted: bool, newest: u64) {
-        let same = self.table.group(key.slot).is_some_and(|group| group.born <= newest);
+    fn bereave(&mut self, key: Key, restarted: bool, newest: u64) {
+        let same = self
+            .shared
+            .table
+            .group(key.slot)
+            .is_some_and(|group| group.born <= newest);
         if !same || !self.has_accepted(key) {
             return;
         }
         if restarted {
-            return self.suspect(step, key);
+            return self.suspect(key);
         }
         self.end_with(
-            step,
             key,
             |peer| Reason::MemberDied { peer },
             |peer| Reason::RootDied { peer },
@@ -107,7 +111,8 @@ impl Groups {
     }
 
     fn has_accepted(&self, key: Key) -> bool {
-        self.table
+        self.shared
+            .table
             .far(key)
             .is_some_and(|far| far.standing == Standing::Accepted)
     }

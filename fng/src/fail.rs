@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use fatebound_overlay::{PeerId, PostId, Rule, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId, PathId};
 
-use crate::groups::{Groups, Step};
-use crate::io::{Event, Output};
+use crate::groups::Groups;
+use crate::io::Output;
 use crate::message::{Answer, MAX_TEXT, Notice, Request};
 use crate::notice::cut;
 use crate::reason::Reason;
@@ -22,46 +22,52 @@ use crate::table::{Group, Key, Standing};
 
 impl Groups {
     /// "Any member may `signal` at any time, for a reason of its own" (protocol.md §1, P3).
-    pub(crate) fn on_signal(&mut self, step: &mut Step<'_>, group: &GroupId, text: String) {
-        if let Some(slot) = self.table.find(group).filter(|slot| self.has_word(*slot)) {
+    pub(crate) fn on_signal(&mut self, group: &GroupId, text: String) {
+        if let Some(slot) = self.shared.table.find(group).filter(|slot| self.has_word(*slot)) {
             let text = cut(text, MAX_TEXT);
-            self.fail(step, slot, Reason::Signalled { by: self.us, text });
+            self.fail(
+                slot,
+                Reason::Signalled {
+                    by: self.shared.us,
+                    text,
+                },
+            );
         }
     }
 
     /// "A peer that stops in an orderly way hard-fails the groups in which it is a member": nobody waits for a time limit.
-    pub(crate) fn on_shutdown(&mut self, step: &mut Step<'_>) {
-        self.stopping = true;
-        self.decline_waiting(step);
-        self.end_all_joins(step);
-        for slot in self.table.slots() {
-            self.fail(step, slot, Reason::Shutdown { by: self.us });
+    pub(crate) fn on_shutdown(&mut self) {
+        self.shared.stopping = true;
+        self.decline_waiting();
+        self.end_all_joins();
+        for slot in self.shared.table.slots() {
+            self.fail(slot, Reason::Shutdown { by: self.shared.us });
         }
     }
 
     /// A group fails by this peer's own judgement.
-    pub(crate) fn fail(&mut self, step: &mut Step<'_>, slot: u32, reason: Reason) {
-        let Some(group) = self.table.group(slot) else {
+    pub(crate) fn fail(&mut self, slot: u32, reason: Reason) {
+        let Some(group) = self.shared.table.group(slot) else {
             return;
         };
-        let id = self.table.id(group);
+        let id = self.shared.table.id(group);
         if !self.has_word(slot) {
-            self.drop_path(step, slot);
-            return self.bury(step, slot, reason);
+            self.drop_path(slot);
+            return self.bury(slot, reason);
         }
         let alone = group.parties().next().is_none();
-        let listeners = self.listeners(group, &reason, self.us);
-        let until = step.now + self.floor(slot) / 2;
-        self.bury(step, slot, reason.clone());
+        let listeners = self.listeners(group, &reason, self.shared.us);
+        let until = self.shared.now + self.shared.floor(slot) / 2;
+        self.bury(slot, reason.clone());
         if !alone {
-            let notice = Notice::signed(id, reason, &self.identity);
-            self.spread(step, &notice, listeners, until);
+            let notice = Notice::signed(id, reason, &self.shared.identity);
+            self.spread(&notice, listeners, until);
         }
     }
 
     /// A group fails by the word of a member or the root. Members leave it to the originator and the root to tell the others.
-    fn fail_by(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) {
-        let Some(group) = self.table.group(slot) else {
+    fn fail_by(&mut self, slot: u32, notice: &Notice) {
+        let Some(group) = self.shared.table.group(slot) else {
             return;
         };
         let unsettled = self.lists.is_unsettled(slot) && Rule::ListsFollow.holds();
@@ -70,24 +76,24 @@ impl Groups {
             true => self.listeners(group, &notice.reason, notice.originator),
             false => Vec::new(),
         };
-        let until = step.now + self.floor(slot) / 2;
+        let until = self.shared.now + self.shared.floor(slot) / 2;
         let reason = notice.reason.clone();
-        self.bury(step, slot, reason.clone());
+        self.bury(slot, reason.clone());
         let notice = match ours {
-            true => Notice::signed(notice.group, reason, &self.identity),
+            true => Notice::signed(notice.group, reason, &self.shared.identity),
             false => notice.clone(),
         };
-        self.spread(step, &notice, listeners, until);
+        self.spread(&notice, listeners, until);
     }
 
     /// Along the paths, and to each listener, who hears no *unknown* until then.
-    fn spread(&mut self, step: &mut Step<'_>, notice: &Notice, listeners: Vec<(PeerId, Ways)>, until: Time) {
-        step.push(Output::Fail {
+    fn spread(&mut self, notice: &Notice, listeners: Vec<(PeerId, Ways)>, until: Time) {
+        self.shared.push(Output::Fail {
             group: notice.group,
             notice: notice.encoded(),
         });
         for (to, ways) in listeners {
-            let post = self.post(step, to, Request::Fail(Box::new(notice.clone())), ways);
+            let post = self.shared.post(to, Request::Fail(Box::new(notice.clone())), ways);
             self.telling.begin(PostId(post), notice.group, to, until);
         }
     }
@@ -102,40 +108,45 @@ impl Groups {
             }
         };
         let far = group.parties();
-        let far = far.map(|far| (self.table.peers.get(far.peer), connected(far.live && group.is_root())));
+        let far = far.map(|far| {
+            (
+                self.shared.table.peers.get(far.peer),
+                connected(far.live && group.is_root()),
+            )
+        });
         let listed = group
             .listed
             .iter()
-            .map(|ix| (self.table.peers.get(*ix), Ways::Connected));
+            .map(|ix| (self.shared.table.peers.get(*ix), Ways::Connected));
         far.chain(listed)
-            .filter(|(peer, _)| *peer != self.us && *peer != originator && !knows(reason, peer))
+            .filter(|(peer, _)| *peer != self.shared.us && *peer != originator && !knows(reason, peer))
             .collect()
     }
 
     /// The group leaves the table, and the application hears of it: once, for a group can leave only once.
-    pub(crate) fn bury(&mut self, step: &mut Step<'_>, slot: u32, reason: Reason) {
-        let Some(group) = self.table.group(slot) else {
+    pub(crate) fn bury(&mut self, slot: u32, reason: Reason) {
+        let Some(group) = self.shared.table.group(slot) else {
             return;
         };
-        let (id, root, bound) = (self.table.id(group), group.is_root(), self.bound(group));
-        self.end_checks(step, slot);
-        self.end_creation(step, slot, &reason);
-        self.overtake_departure(step, slot, id, &reason);
-        self.forget(step, slot);
+        let (id, root, bound) = (self.shared.table.id(group), group.is_root(), self.shared.bound(group));
+        self.end_checks(slot);
+        self.end_creation(slot, &reason);
+        self.overtake_departure(slot, id, &reason);
+        self.forget(slot);
         if root && matches!(reason, Reason::Closed { .. }) {
             // "◆ The root remembers a closed group for its bound."
-            self.closed.add(step.now, id, step.now + bound);
+            self.closed.add(self.shared.now, id, self.shared.now + bound);
         }
-        self.tell_end(step, id, reason);
+        self.shared.tell_end(id, reason);
     }
 
     /// The group leaves the table, with all that is under way for it.
-    pub(crate) fn forget(&mut self, step: &mut Step<'_>, slot: u32) {
-        let Some(group) = self.table.group(slot) else {
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let Some(group) = self.shared.table.group(slot) else {
             return;
         };
-        let (id, ends) = (self.table.id(group), group.far.len() as u32);
-        self.end_checks(step, slot);
+        let (id, ends) = (self.shared.table.id(group), group.far.len() as u32);
+        self.end_checks(slot);
         self.end_list(slot);
         self.joins.forget(slot);
         self.close_door(slot, &id);
@@ -144,77 +155,73 @@ impl Groups {
             self.end_work(key);
             self.admissions.went_out(key);
         }
-        self.table.remove(slot);
-    }
-
-    /// The last word about a group. "The root ends a group that nobody needs any more, which is no failure."
-    pub(crate) fn tell_end(&mut self, step: &mut Step<'_>, group: GroupId, reason: Reason) {
-        self.counters.ended(&reason);
-        step.event(match reason {
-            Reason::Closed { by } => Event::Closed { group, by },
-            reason => Event::Failed { group, reason },
-        });
+        self.shared.table.remove(slot);
     }
 
     /// Somebody posted that a group has failed. About a silent group there is no word; a false notice gets none either.
-    pub(crate) fn on_fail_posted(&mut self, step: &mut Step<'_>, way: Way, notice: &Notice) {
+    pub(crate) fn on_fail_posted(&mut self, way: Way, notice: &Notice) {
         if self.silent.contains(&notice.group) {
             return;
         }
-        let believed = match self.table.find(&notice.group) {
-            Some(slot) => self.believe(step, slot, notice),
-            None => self.forestall(step, notice),
+        let believed = match self.shared.table.find(&notice.group) {
+            Some(slot) => self.believe(slot, notice),
+            None => self.forestall(notice),
         };
         if believed {
-            let answer = Answer::Noted;
-            step.push(Output::Reply { way, answer });
+            self.shared.reply(way, Answer::Noted);
         }
     }
 
     /// The word came along a path: "one that does not verify counts as a `Release`: a delegate can cause a repair, never a failure."
-    pub(crate) fn on_fail_along_path(&mut self, step: &mut Step<'_>, path: &PathId, notice: &[u8]) {
-        let Some(slot) = self.table.find(&path.group) else {
+    pub(crate) fn on_fail_along_path(&mut self, path: &PathId, notice: &[u8]) {
+        let Some(slot) = self.shared.table.find(&path.group) else {
             return;
         };
         let notice = Notice::decoded(notice).filter(|notice| notice.group == path.group);
-        let believed = notice.is_some_and(|notice| self.believe(step, slot, &notice));
+        let believed = notice.is_some_and(|notice| self.believe(slot, &notice));
         if !believed && Rule::FalseFailBreaksPath.holds() {
-            self.on_broken(step, path, Cause::Disagreed);
+            self.on_broken(path, Cause::Disagreed);
         }
     }
 
     /// "◆ Before a doubtful link a `Fail` also goes around it: whoever hands it over … posts it to the other ends of the paths." Who they are is
     /// all that this peer knows, not which of them lies behind the link. No word needs the originator, nor, from a member, the root: it has been
     /// told; nor the peer whom it is about: its root tries every way itself.
-    pub(crate) fn on_fail_stuck(&mut self, step: &mut Step<'_>, paths: &[PathId], notice: &[u8]) {
+    pub(crate) fn on_fail_stuck(&mut self, paths: &[PathId], notice: &[u8]) {
         let Some(notice) = Notice::decoded(notice) else {
             return;
         };
-        let ours = paths.iter().any(|path| path.member == self.us);
+        let ours = paths.iter().any(|path| path.member == self.shared.us);
         let root = paths.first().map(|path| path.group.root).filter(|_| !ours);
         let ends = paths.iter().map(|path| path.member).chain(root);
-        let ends = ends.filter(|end| *end != self.us && *end != notice.originator && !is_about(&notice.reason, end));
+        let ends =
+            ends.filter(|end| *end != self.shared.us && *end != notice.originator && !is_about(&notice.reason, end));
         for end in ends.collect::<BTreeSet<_>>() {
             let word = Request::Fail(Box::new(notice.clone()));
-            self.post(step, end, word, Ways::Every { round: 0 });
+            self.shared.post(end, word, Ways::Every { round: 0 });
         }
     }
 
-    fn believe(&mut self, step: &mut Step<'_>, slot: u32, notice: &Notice) -> bool {
-        let genuine = !Rule::FalseFailIsRelease.holds() || notice.genuine(self.identity.scheme());
+    fn believe(&mut self, slot: u32, notice: &Notice) -> bool {
+        let genuine = !Rule::FalseFailIsRelease.holds() || notice.genuine(self.shared.identity.scheme());
         let believed = self.has_a_say(slot, &notice.originator) && may_say(notice) && genuine;
         if believed {
-            self.fail_by(step, slot, notice);
+            self.fail_by(slot, notice);
         }
         believed
     }
 
     /// "A member can fail its own groups: that is the point. It cannot fail groups it is not in." (protocol.md §9)
     fn has_a_say(&self, slot: u32, peer: &PeerId) -> bool {
-        let far = self.table.end_of(slot, peer).and_then(|key| self.table.far(key));
+        let far = self
+            .shared
+            .table
+            .end_of(slot, peer)
+            .and_then(|key| self.shared.table.far(key));
         let listed = || {
-            let ix = self.table.peers.find(peer);
-            self.table
+            let ix = self.shared.table.peers.find(peer);
+            self.shared
+                .table
                 .group(slot)
                 .zip(ix)
                 .is_some_and(|(group, ix)| group.listed.contains(&ix))
@@ -224,15 +231,15 @@ impl Groups {
 
     /// The word is about a group that is not here. If it is its root's, an invitation that is still on its way, or waits for the application,
     /// must not be accepted any more (protocol.md §6, "revive a dead group"). Of any other group this peer needs no word.
-    fn forestall(&mut self, step: &mut Step<'_>, notice: &Notice) -> bool {
+    fn forestall(&mut self, notice: &Notice) -> bool {
         let group = notice.group;
-        if group.root == self.us || notice.originator != group.root {
+        if group.root == self.shared.us || notice.originator != group.root {
             return true;
         }
-        let genuine = notice.genuine(self.identity.scheme());
+        let genuine = notice.genuine(self.shared.identity.scheme());
         if genuine && Rule::FailUsesIdUp.holds() {
-            self.use_up(&group);
-            self.withdraw(step, &group, notice.reason.clone());
+            self.shared.table.use_up(&group);
+            self.withdraw(&group, notice.reason.clone());
         }
         genuine
     }

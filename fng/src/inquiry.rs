@@ -14,11 +14,12 @@ use std::time::Duration;
 use fatebound_overlay::{PeerId, Rule, Time, Ways};
 use fatebound_tree::{GroupId, PathId};
 
-use crate::groups::{Groups, Step, Timer};
+use crate::groups::Groups;
 use crate::message::{Request, Status};
-use crate::patience::{need_interval, patience, probe_interval, verdict};
+use crate::patience::{need_interval, probe_interval, verdict};
 use crate::prober::{Kind, Pair, Posting};
 use crate::reason::Reason;
+use crate::shared::Timer;
 use crate::table::{Group, Inquiry, Key, Standing};
 
 /// Postings of one round that take every way: 8. A hundred thousand groups of one pair need 400 postings; each of them over every way, every
@@ -36,70 +37,49 @@ fn takes_every_way(at: usize, all: usize, round: u32) -> bool {
 
 impl Groups {
     fn pair(&self, key: Key) -> Option<Pair> {
-        let group = self.table.group(key.slot)?;
+        let group = self.shared.table.group(key.slot)?;
         let peer = group.far.get(key.index as usize)?.peer;
         let kind = if group.is_root() { Kind::Probe } else { Kind::NeedRepair };
         Some(Pair { peer, kind })
     }
 
-    /// The ceiling of this peer's patience about a group: `probe_timeout` at the root, `member_timeout` at a member.
-    fn ceiling(&self, slot: u32) -> Duration {
-        let Some(group) = self.table.group(slot) else {
-            return Duration::ZERO;
-        };
-        let timings = self.table.timings(group);
-        if group.is_root() {
-            timings.probe_timeout
-        } else {
-            timings.member_timeout
-        }
-    }
-
-    /// This peer's patience about a group.
-    pub(crate) fn patience(&self, step: &Step<'_>, slot: u32) -> Duration {
-        patience(step.context.round_trips, self.floor(slot), self.ceiling(slot))
-    }
-
-    pub(crate) fn floor(&self, slot: u32) -> Duration {
-        let timings = self.table.timings_at(slot);
-        timings.map_or(Duration::ZERO, |timings| timings.patience_floor)
-    }
-
     /// Begins to ask, after `delay`; hastens it when it has begun.
-    pub(crate) fn inquire(&mut self, step: &mut Step<'_>, key: Key, delay: Duration) {
-        let (patience, ceiling) = (self.patience(step, key.slot), self.ceiling(key.slot));
-        let post = self.next_post();
+    pub(crate) fn inquire(&mut self, key: Key, delay: Duration) {
+        let (patience, ceiling) = (self.shared.patience(key.slot), self.shared.ceiling(key.slot));
+        let post = self.shared.next_post();
         let Some(pair) = self.pair(key) else {
             return;
         };
-        let Some(work) = self.table.work_mut(key) else {
+        let Some(work) = self.shared.table.work_mut(key) else {
             return;
         };
         if work.inquiry.is_none() {
             work.inquiry = Some(Inquiry {
                 from_post: post,
                 until_post: post,
-                since: step.now,
-                limit: step.now + ceiling,
+                since: self.shared.now,
+                limit: self.shared.now + ceiling,
             });
-            self.timers.set(Timer::Verdict(key), step.now + patience);
+            self.shared.timers.set(Timer::Verdict(key), self.shared.now + patience);
         }
         if self.prober.asks(pair, key) {
             return;
         }
         if delay.is_zero() {
-            self.ask(step.now, key);
+            self.ask(self.shared.now, key);
         } else {
-            self.timers.set_earlier(Timer::Probe(key), step.now + delay);
+            self.shared
+                .timers
+                .set_earlier(Timer::Probe(key), self.shared.now + delay);
         }
     }
 
     /// Asks with the pair's next round.
     pub(crate) fn ask(&mut self, now: Time, key: Key) {
         if let Some(pair) = self.pair(key) {
-            self.timers.cancel(Timer::Probe(key));
+            self.shared.timers.cancel(Timer::Probe(key));
             let due = self.prober.add(now, pair, key);
-            self.timers.set_earlier(Timer::Round(pair), due);
+            self.shared.timers.set_earlier(Timer::Round(pair), due);
         }
     }
 
@@ -108,66 +88,71 @@ impl Groups {
         let Some(pair) = self.pair(key) else {
             return;
         };
-        let Some(work) = self.table.far_mut(key).and_then(|far| far.work.as_mut()) else {
+        let Some(work) = self.shared.table.far_mut(key).and_then(|far| far.work.as_mut()) else {
             return;
         };
         if work.inquiry.take().is_none() {
             return;
         }
-        self.timers.cancel(Timer::Verdict(key));
-        self.timers.cancel(Timer::Probe(key));
+        self.shared.timers.cancel(Timer::Verdict(key));
+        self.shared.timers.cancel(Timer::Probe(key));
         if self.prober.remove(pair, key) {
-            self.timers.cancel(Timer::Round(pair));
+            self.shared.timers.cancel(Timer::Round(pair));
         }
     }
 
     /// "A `Suspect` about `m` starts steps 2 to 4 alone: the path stays. A member told about the root likewise only asks."
-    pub(crate) fn on_suspected(&mut self, step: &mut Step<'_>, path: &PathId) {
-        if let Some(key) = self.end_of_path(path)
-            && self.table.far(key).is_some_and(|far| far.epoch == path.epoch)
+    pub(crate) fn on_suspected(&mut self, path: &PathId) {
+        if let Some(key) = self.shared.end_of_path(path)
+            && self.shared.table.far(key).is_some_and(|far| far.epoch == path.epoch)
         {
-            self.suspect(step, key);
+            self.suspect(key);
         }
     }
 
     /// Asks the far end at once; only an answer to a question that is still to be sent clears it.
-    pub(crate) fn suspect(&mut self, step: &mut Step<'_>, key: Key) {
-        if self.table.far(key).is_none_or(|far| far.standing != Standing::Accepted) {
+    pub(crate) fn suspect(&mut self, key: Key) {
+        if self
+            .shared
+            .table
+            .far(key)
+            .is_none_or(|far| far.standing != Standing::Accepted)
+        {
             return;
         }
-        self.inquire(step, key, Duration::ZERO);
-        let post = self.next_post();
-        if let Some(inquiry) = self.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
+        self.inquire(key, Duration::ZERO);
+        let post = self.shared.next_post();
+        if let Some(inquiry) = self.shared.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
             inquiry.until_post = post;
         }
     }
 
     /// "`Probe`s go every min(patience, 1.6 s) / 4"; `NeedRepair`s "every quarter of the least that its patience can be".
-    pub(crate) fn on_round_timer(&mut self, step: &mut Step<'_>, pair: Pair, due: Time) {
+    pub(crate) fn on_round_timer(&mut self, pair: Pair, due: Time) {
         let Some(sample) = self.prober.sample(pair) else {
             return;
         };
-        let (patience, ceiling) = (self.patience(step, sample.slot), self.ceiling(sample.slot));
+        let (patience, ceiling) = (self.shared.patience(sample.slot), self.shared.ceiling(sample.slot));
         let interval = match pair.kind {
             Kind::Probe => probe_interval(patience),
             Kind::NeedRepair if !Rule::AsksByTheFloor.holds() => need_interval(patience),
-            Kind::NeedRepair => need_interval(self.floor(sample.slot).min(ceiling)),
+            Kind::NeedRepair => need_interval(self.shared.floor(sample.slot).min(ceiling)),
         };
-        if step.now.since(due) > interval && Rule::LateAsker.holds() {
-            self.forgive(step, pair);
+        if self.shared.now.since(due) > interval && Rule::LateAsker.holds() {
+            self.forgive(pair);
         }
         if Rule::ProofSinceItsQuestion.holds() {
             self.prober
-                .expire(pair, Time::ZERO + (step.now.elapsed().saturating_sub(ceiling)));
+                .expire(pair, Time::ZERO + (self.shared.now.elapsed().saturating_sub(ceiling)));
         }
-        let Some(round) = self.prober.round(step.now, pair, interval) else {
+        let Some(round) = self.prober.round(self.shared.now, pair, interval) else {
             return;
         };
         // The first question takes the direct way, and the others when that fails at once; a repetition takes all of them. So who answers
         // costs one exchange and no signature, and a thousand checks are no storm.
         let chunks = round.chunks.len();
         for (at, keys) in round.chunks.into_iter().enumerate() {
-            self.hasten(step, &keys);
+            self.hasten(&keys);
             let first = round.first && Rule::FirstQuestionDirect.holds();
             let turn = takes_every_way(at, chunks, round.number);
             let every = !first && turn && Rule::CopiesOfRepetitions.holds();
@@ -175,39 +160,39 @@ impl Groups {
                 true => Ways::Every { round: round.number },
                 false => Ways::Direct,
             };
-            self.question(step, pair, ways, keys);
+            self.question(pair, ways, keys);
         }
-        self.timers.set(Timer::Round(pair), round.next);
+        self.shared.timers.set(Timer::Round(pair), round.next);
     }
 
     /// "◆ Who asks later than a whole pause between two questions after it meant to was starved itself, the answers may lie unread: its patience begins
     /// anew." The ceiling stays where it was, for the bound counts it.
-    fn forgive(&mut self, step: &Step<'_>, pair: Pair) {
+    fn forgive(&mut self, pair: Pair) {
         for key in self.prober.keys(pair) {
-            if let Some(inquiry) = self.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
-                inquiry.since = inquiry.since.max(step.now);
+            if let Some(inquiry) = self.shared.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
+                inquiry.since = inquiry.since.max(self.shared.now);
             }
-            if let Some(at) = self.verdict_at(step, key) {
-                self.timers.set(Timer::Verdict(key), at);
+            if let Some(at) = self.verdict_at(key) {
+                self.shared.timers.set(Timer::Verdict(key), at);
             }
         }
     }
 
     /// "◆ It is looked up anew with every question, and a verdict comes sooner when it has become shorter": a link that had no sample for a
     /// moment must not make it the ceiling for good.
-    fn hasten(&mut self, step: &Step<'_>, keys: &[Key]) {
+    fn hasten(&mut self, keys: &[Key]) {
         if !Rule::PatienceAnew.holds() {
             return;
         }
         for key in keys {
-            if let Some(at) = self.verdict_at(step, *key) {
-                self.timers.set_earlier(Timer::Verdict(*key), at);
+            if let Some(at) = self.verdict_at(*key) {
+                self.shared.timers.set_earlier(Timer::Verdict(*key), at);
             }
         }
     }
 
-    fn question(&mut self, step: &mut Step<'_>, pair: Pair, ways: Ways, keys: Vec<Key>) {
-        let to = self.table.peers.get(pair.peer);
+    fn question(&mut self, pair: Pair, ways: Ways, keys: Vec<Key>) {
+        let to = self.shared.table.peers.get(pair.peer);
         let request = match pair.kind {
             Kind::Probe => Request::Probe {
                 groups: keys
@@ -220,25 +205,31 @@ impl Groups {
                 groups: keys.iter().filter_map(|key| self.about(*key)).collect(),
             },
         };
-        self.counters.questions += 1;
-        let post = self.post(step, to, request, ways);
-        let sent = step.now;
+        self.shared.counters.questions += 1;
+        let post = self.shared.post(to, request, ways);
+        let sent = self.shared.now;
         self.prober.posted(post, Posting { pair, sent, keys });
     }
 
     /// The group, and the epoch of a path that needs repair.
     fn about(&self, key: Key) -> Option<(GroupId, Option<u32>)> {
-        let path = self.table.path(key, self.us)?;
-        let repair = self.table.far(key)?.work.as_ref().is_some_and(|work| work.repair);
+        let path = self.shared.path(key)?;
+        let repair = self
+            .shared
+            .table
+            .far(key)?
+            .work
+            .as_ref()
+            .is_some_and(|work| work.repair);
         Some((path.group, repair.then_some(path.epoch)))
     }
 
     /// An answer to one of our questions. It counts for each group by itself: a peer may be silent about one.
-    pub(crate) fn on_status(&mut self, step: &mut Step<'_>, post: u64, from: PeerId, status: &Status) {
+    pub(crate) fn on_status(&mut self, post: u64, from: PeerId, status: &Status) {
         let Some(posting) = self.prober.posting(post) else {
             return;
         };
-        if self.table.peers.get(posting.pair.peer) != from {
+        if self.shared.table.peers.get(posting.pair.peer) != from {
             return;
         }
         let sent = posting.sent;
@@ -255,75 +246,77 @@ impl Groups {
         } = status;
         let (alive, unknown, closed, parted) = (pick(alive), pick(unknown), pick(closed), pick(parted));
         for key in alive {
-            self.alive(step, key, post, sent);
+            self.alive(key, post, sent);
         }
         for key in unknown {
-            self.unknown(step, key, post);
+            self.unknown(key, post);
         }
         for key in closed {
-            self.hears_closed(step, key, post);
+            self.hears_closed(key, post);
         }
         for key in parted {
-            self.parted(step, key, post);
+            self.parted(key, post);
         }
     }
 
     /// The inquiry that this posting belongs to.
     fn inquiry(&self, key: Key, post: u64) -> Option<Inquiry> {
-        let inquiry = self.table.far(key)?.work.as_ref()?.inquiry?;
+        let inquiry = self.shared.table.far(key)?.work.as_ref()?.inquiry?;
         (post >= inquiry.from_post || !Rule::OlderRepairProvesNothing.holds()).then_some(inquiry)
     }
 
     /// "◆ Proof of life is an answer to a probe *sent* less than `probe_timeout` ago."
-    fn alive(&mut self, step: &mut Step<'_>, key: Key, post: u64, sent: Time) {
-        let ceiling = self.ceiling(key.slot);
+    fn alive(&mut self, key: Key, post: u64, sent: Time) {
+        let ceiling = self.shared.ceiling(key.slot);
         let sent = match Rule::ProofSinceItsQuestion.holds() {
-            false => step.now,
+            false => self.shared.now,
             true => sent,
         };
-        let Some(inquiry) = self.inquiry(key, post).filter(|_| step.now.since(sent) < ceiling) else {
+        let Some(inquiry) = self
+            .inquiry(key, post)
+            .filter(|_| self.shared.now.since(sent) < ceiling)
+        else {
             return;
         };
-        let repair = self.table.work_mut(key).is_some_and(|work| work.repair);
+        let repair = self.shared.table.work_mut(key).is_some_and(|work| work.repair);
         if !repair && (post >= inquiry.until_post || !Rule::SuspicionNeedsALaterAnswer.holds()) {
             self.end_inquiry(key);
             self.settle(key);
         } else {
-            self.extend(step, key, sent);
+            self.extend(key, sent);
         }
-        self.checked(step, key, Some(post));
+        self.checked(key, Some(post));
     }
 
     /// Patience begins anew.
-    fn extend(&mut self, step: &mut Step<'_>, key: Key, sent: Time) {
-        let ceiling = self.ceiling(key.slot);
-        let root = self.table.group(key.slot).is_some_and(Group::is_root);
+    fn extend(&mut self, key: Key, sent: Time) {
+        let ceiling = self.shared.ceiling(key.slot);
+        let root = self.shared.table.group(key.slot).is_some_and(Group::is_root);
         let proof = if root || !Rule::MemberProofSinceItsQuestion.holds() {
-            step.now
+            self.shared.now
         } else {
             sent
         };
-        if let Some(inquiry) = self.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
+        if let Some(inquiry) = self.shared.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
             inquiry.since = inquiry.since.max(proof);
             inquiry.limit = inquiry.limit.max(sent + ceiling);
         }
-        if let Some(at) = self.verdict_at(step, key) {
-            self.timers.set(Timer::Verdict(key), at);
+        if let Some(at) = self.verdict_at(key) {
+            self.shared.timers.set(Timer::Verdict(key), at);
         }
     }
 
-    fn verdict_at(&self, step: &Step<'_>, key: Key) -> Option<Time> {
-        let inquiry = self.table.far(key)?.work.as_ref()?.inquiry?;
-        Some(verdict(inquiry.since, inquiry.limit, self.patience(step, key.slot)))
+    fn verdict_at(&self, key: Key) -> Option<Time> {
+        let inquiry = self.shared.table.far(key)?.work.as_ref()?.inquiry?;
+        Some(verdict(inquiry.since, inquiry.limit, self.shared.patience(key.slot)))
     }
 
     /// "Proof of death: `Unknown`." "A root answers for any id of its own that it does not know: *failed*."
-    fn unknown(&mut self, step: &mut Step<'_>, key: Key, post: u64) {
+    fn unknown(&mut self, key: Key, post: u64) {
         if self.inquiry(key, post).is_none() {
             return;
         }
         self.end_with(
-            step,
             key,
             |peer| Reason::MemberForgot { peer },
             |peer| Reason::FailedAtRoot { peer },
@@ -331,41 +324,40 @@ impl Groups {
     }
 
     /// The root has closed the group, and the word of it was lost. A root learns nothing of this kind from a member.
-    fn hears_closed(&mut self, step: &mut Step<'_>, key: Key, post: u64) {
-        let root = self.table.group(key.slot).is_none_or(Group::is_root);
+    fn hears_closed(&mut self, key: Key, post: u64) {
+        let root = self.shared.table.group(key.slot).is_none_or(Group::is_root);
         if self.inquiry(key, post).is_some()
             && !root
-            && let Some(by) = self.table.peer(key)
+            && let Some(by) = self.shared.table.peer(key)
         {
-            self.bury(step, key.slot, Reason::Closed { by });
+            self.bury(key.slot, Reason::Closed { by });
         }
     }
 
     /// One of the two has left, or never came in: no failure of the group. A member that did not want to leave is told, for it is in no group.
-    fn parted(&mut self, step: &mut Step<'_>, key: Key, post: u64) {
+    fn parted(&mut self, key: Key, post: u64) {
         if self.inquiry(key, post).is_none() {
             return;
         }
-        let root = self.table.group(key.slot).is_some_and(Group::is_root);
+        let root = self.shared.table.group(key.slot).is_some_and(Group::is_root);
         if root {
-            self.part_with(step, key);
+            self.part_with(key);
         } else if self.is_leaving(key.slot) {
-            self.has_left(step, key.slot, true);
-        } else if let Some(by) = self.table.peer(key) {
-            self.drop_path(step, key.slot);
-            self.bury(step, key.slot, Reason::NotMember { by });
+            self.has_left(key.slot, true);
+        } else if let Some(by) = self.shared.table.peer(key) {
+            self.drop_path(key.slot);
+            self.bury(key.slot, Reason::NotMember { by });
         }
     }
 
     /// "No proof of life for the root's patience since the repair began, or since the last proof: **hard failure**." Patience is looked up anew:
     /// it follows the links.
-    pub(crate) fn on_verdict_timer(&mut self, step: &mut Step<'_>, key: Key) {
-        match self.verdict_at(step, key) {
-            Some(at) if at > step.now => self.timers.set(Timer::Verdict(key), at),
+    pub(crate) fn on_verdict_timer(&mut self, key: Key) {
+        match self.verdict_at(key) {
+            Some(at) if at > self.shared.now => self.shared.timers.set(Timer::Verdict(key), at),
             // "When its patience ends it has left."
-            Some(_) if self.is_leaving(key.slot) && Rule::LeaverIsMute.holds() => self.has_left(step, key.slot, false),
+            Some(_) if self.is_leaving(key.slot) && Rule::LeaverIsMute.holds() => self.has_left(key.slot, false),
             Some(_) => self.end_with(
-                step,
                 key,
                 |peer| Reason::MemberUnreachable { peer },
                 |peer| Reason::RootUnreachable { peer },
@@ -376,25 +368,24 @@ impl Groups {
 
     pub(crate) fn end_with(
         &mut self,
-        step: &mut Step<'_>,
         key: Key,
         at_root: impl Fn(PeerId) -> Reason,
         at_member: impl Fn(PeerId) -> Reason,
     ) {
-        let (Some(group), Some(peer)) = (self.table.group(key.slot), self.table.peer(key)) else {
+        let (Some(group), Some(peer)) = (self.shared.table.group(key.slot), self.shared.table.peer(key)) else {
             return;
         };
-        let observer = self.table.far(key).is_some_and(|far| far.observer);
+        let observer = self.shared.table.far(key).is_some_and(|far| far.observer);
         if observer && Rule::ObserverIsNobody.holds() {
             // "◆ A root that would fail the group for an observer's sake drops the observer."
-            return self.part_with(step, key);
+            return self.part_with(key);
         }
         let reason = if group.is_root() {
             at_root(peer)
         } else {
             at_member(peer)
         };
-        self.fail(step, key.slot, reason);
+        self.fail(key.slot, reason);
     }
 }
 

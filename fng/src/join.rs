@@ -13,12 +13,12 @@ use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
 use crate::branch::hash_map;
-use crate::groups::{Groups, Step, Timer};
+use crate::groups::Groups;
 use crate::io::{Event, JoinError, Ticket};
 use crate::message::{Answer, Asked, Invitation, Request};
 use crate::notice::refusal_within_limits;
-use crate::patience::backoff;
 use crate::reason::{Reason, Refusal};
+use crate::shared::{Shared, Timer};
 use crate::table::Role;
 
 /// Joins under way: 1024.
@@ -153,37 +153,30 @@ impl Joins {
 
 impl Groups {
     /// The application wants to come in.
-    pub(crate) fn on_join(
-        &mut self,
-        step: &mut Step<'_>,
-        ticket: Ticket,
-        group: GroupId,
-        observe: bool,
-        timeout: Option<Duration>,
-    ) {
-        if let Some(slot) = self.table.find(&group) {
+    pub(crate) fn on_join(&mut self, ticket: Ticket, group: GroupId, observe: bool, timeout: Option<Duration>) {
+        if let Some(slot) = self.shared.table.find(&group) {
             return match self.is_already(slot, observe) {
-                true => step.event(Event::Admitted { ticket, group }),
-                false => refuse(step, ticket, group, JoinError::OtherRole),
+                true => self.shared.event(Event::Admitted { ticket, group }),
+                false => refuse(&mut self.shared, ticket, group, JoinError::OtherRole),
             };
         }
-        if let Some(error) = self.hindrance(step.now, &group, observe) {
-            return refuse(step, ticket, group, error);
+        if let Some(error) = self.hindrance(self.shared.now, &group, observe) {
+            return refuse(&mut self.shared, ticket, group, error);
         }
         if let Some(joining) = self.joins.groups.get_mut(&group) {
             return joining.tickets.push(ticket);
         }
-        let deadline = step.now + timeout.unwrap_or(self.config.create_timeout);
+        let deadline = self.shared.now + timeout.unwrap_or(self.shared.config.create_timeout);
         self.joins.begin(group, observe, ticket, deadline);
         if !observe && self.waiting.contains_key(&group) {
             // "It accepts without asking anybody": an invitation that waits for the application has its word now.
-            return self.on_decide(step, &group, None);
+            return self.on_decide(&group, None);
         }
-        self.ask_to_join(step, group);
+        self.ask_to_join(group);
     }
 
     fn is_already(&self, slot: u32, observe: bool) -> bool {
-        let role = self.table.group(slot).map(|group| group.role);
+        let role = self.shared.table.group(slot).map(|group| group.role);
         observe == (role == Some(Role::Observer)) && !self.is_leaving(slot)
     }
 
@@ -191,12 +184,12 @@ impl Groups {
     fn hindrance(&self, now: Time, group: &GroupId, observe: bool) -> Option<JoinError> {
         let under_way = self.joins.groups.get(group);
         let too_many = |what, max| Some(JoinError::TooMany { what, max });
-        if self.stopping {
+        if self.shared.stopping {
             Some(JoinError::Stopping)
-        } else if group.root == self.us {
+        } else if group.root == self.shared.us {
             let closed = self.closed.contains(now, group);
             let reason = if closed {
-                Reason::Closed { by: self.us }
+                Reason::Closed { by: self.shared.us }
             } else {
                 Reason::NotKnown
             };
@@ -207,22 +200,22 @@ impl Groups {
             too_many("callers that join one group", MAX_TICKETS)
         } else if under_way.is_none() && self.joins.len() >= MAX_JOINS {
             too_many("joins under way", MAX_JOINS)
-        } else if self.table.len() >= self.config.max_groups {
-            too_many("groups", self.config.max_groups)
-        } else if self.table.groups_of(&group.root) >= self.config.max_groups_per_peer {
-            too_many("groups of one root", self.config.max_groups_per_peer)
+        } else if self.shared.table.len() >= self.shared.config.max_groups {
+            too_many("groups", self.shared.config.max_groups)
+        } else if self.shared.table.groups_of(&group.root) >= self.shared.config.max_groups_per_peer {
+            too_many("groups of one root", self.shared.config.max_groups_per_peer)
         } else {
             None
         }
     }
 
     /// Asks the root, and again after a pause that doubles. A repetition takes every way, as other questions do.
-    fn ask_to_join(&mut self, step: &mut Step<'_>, group: GroupId) {
+    fn ask_to_join(&mut self, group: GroupId) {
         let Some(joining) = self.joins.groups.get_mut(&group) else {
             return;
         };
-        if step.now >= joining.deadline {
-            return self.join_failed(step, &group, &JoinError::Refused(Refusal::Unreachable));
+        if self.shared.now >= joining.deadline {
+            return self.join_failed(&group, &JoinError::Refused(Refusal::Unreachable));
         }
         joining.sent += 1;
         let (asked, sent, deadline) = (joining.asked, joining.sent, joining.deadline);
@@ -235,27 +228,30 @@ impl Groups {
             observe: asked.observe,
             number: asked.number,
         };
-        let post = self.post(step, group.root, request, ways);
+        let post = self.shared.post(group.root, request, ways);
         self.joins.posted(group, post);
-        let timings = self.config.timings;
-        let pause = backoff(&mut self.rng, timings.patience_floor / 4, timings.path_timeout, sent);
-        self.timers
-            .set(Timer::Join(asked.number), (step.now + pause).min(deadline));
+        let timings = self.shared.config.timings;
+        let pause = self
+            .shared
+            .pause(timings.patience_floor / 4, timings.path_timeout, sent);
+        self.shared
+            .timers
+            .set(Timer::Join(asked.number), (self.shared.now + pause).min(deadline));
     }
 
-    pub(crate) fn on_join_timer(&mut self, step: &mut Step<'_>, number: u64) {
+    pub(crate) fn on_join_timer(&mut self, number: u64) {
         let found = self
             .joins
             .groups
             .iter()
             .find(|(_, joining)| joining.asked.number == number);
         if let Some(group) = found.map(|(group, _)| *group) {
-            self.ask_to_join(step, group);
+            self.ask_to_join(group);
         }
     }
 
     /// The root's word on a join, if this posting was one. `Noted` says only that an invitation follows.
-    pub(crate) fn on_join_answered(&mut self, step: &mut Step<'_>, post: u64, from: PeerId, answer: &Answer) {
+    pub(crate) fn on_join_answered(&mut self, post: u64, from: PeerId, answer: &Answer) {
         let Some(group) = self.joins.posts.get(&post).copied().filter(|group| group.root == from) else {
             return;
         };
@@ -268,18 +264,18 @@ impl Groups {
             }
             _ => return,
         };
-        self.join_failed(step, &group, &error);
+        self.join_failed(&group, &error);
     }
 
     /// "Nobody has an address of the peer" ends a join; any other lost posting is repeated in its time.
-    pub(crate) fn on_join_lost(&mut self, step: &mut Step<'_>, post: u64, unknown: bool) {
+    pub(crate) fn on_join_lost(&mut self, post: u64, unknown: bool) {
         if let Some(group) = self.joins.posts.get(&post).copied().filter(|_| unknown) {
-            self.join_failed(step, &group, &JoinError::Refused(Refusal::Unknown));
+            self.join_failed(&group, &JoinError::Refused(Refusal::Unknown));
         }
     }
 
     /// This root's life is over, and with it all its groups.
-    pub(crate) fn end_joins_of(&mut self, step: &mut Step<'_>, root: PeerId) {
+    pub(crate) fn end_joins_of(&mut self, root: PeerId) {
         let groups: Vec<GroupId> = self
             .joins
             .groups
@@ -288,28 +284,28 @@ impl Groups {
             .copied()
             .collect();
         for group in groups {
-            self.join_failed(step, &group, &JoinError::Over(Reason::RootDied { peer: root }));
+            self.join_failed(&group, &JoinError::Over(Reason::RootDied { peer: root }));
         }
     }
 
     /// This peer stops.
-    pub(crate) fn end_all_joins(&mut self, step: &mut Step<'_>) {
+    pub(crate) fn end_all_joins(&mut self) {
         let groups: Vec<GroupId> = self.joins.groups.keys().copied().collect();
         for group in groups {
-            self.join_failed(step, &group, &JoinError::Stopping);
+            self.join_failed(&group, &JoinError::Stopping);
         }
     }
 
-    pub(crate) fn join_failed(&mut self, step: &mut Step<'_>, group: &GroupId, error: &JoinError) {
+    pub(crate) fn join_failed(&mut self, group: &GroupId, error: &JoinError) {
         for ticket in self.end_join(group) {
-            refuse(step, ticket, *group, error.clone());
+            refuse(&mut self.shared, ticket, *group, error.clone());
         }
     }
 
     /// This peer is in the group now: its join, if there was one, has succeeded.
-    pub(crate) fn join_done(&mut self, step: &mut Step<'_>, group: GroupId) {
+    pub(crate) fn join_done(&mut self, group: GroupId) {
         for ticket in self.end_join(&group) {
-            step.event(Event::Admitted { ticket, group });
+            self.shared.event(Event::Admitted { ticket, group });
         }
     }
 
@@ -317,7 +313,7 @@ impl Groups {
         let Some(joining) = self.joins.end(group) else {
             return Vec::new();
         };
-        self.timers.cancel(Timer::Join(joining.asked.number));
+        self.shared.timers.cancel(Timer::Join(joining.asked.number));
         joining.tickets
     }
 
@@ -331,6 +327,6 @@ impl Groups {
     }
 }
 
-fn refuse(step: &mut Step<'_>, ticket: Ticket, group: GroupId, error: JoinError) {
-    step.event(Event::JoinFailed { ticket, group, error });
+fn refuse(shared: &mut Shared, ticket: Ticket, group: GroupId, error: JoinError) {
+    shared.event(Event::JoinFailed { ticket, group, error });
 }

@@ -34,6 +34,7 @@ mod properties;
 mod reason;
 mod remembered;
 mod repair;
+mod shared;
 mod silence;
 mod table;
 mod telling;

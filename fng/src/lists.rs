@@ -11,10 +11,10 @@ use fatebound_overlay::{PeerId, PostId, Rule, Way, Ways};
 use fatebound_tree::GroupId;
 
 use crate::branch::hash_map;
-use crate::groups::{Groups, Step, Timer};
-use crate::io::{Event, Output};
+use crate::groups::Groups;
+use crate::io::Event;
 use crate::message::{Answer, MAX_LISTED, Request};
-use crate::patience::backoff;
+use crate::shared::Timer;
 use crate::table::{Key, Role, Standing};
 
 /// A list that somebody has not acknowledged yet.
@@ -74,20 +74,20 @@ impl Groups {
     /// The members of a group of ours, the root first; none when it is large. While it is being created, whoever has not answered yet is on the
     /// list, as in the invitations: nobody is told again when it accepts.
     pub(crate) fn member_list(&self, slot: u32) -> Vec<PeerId> {
-        let Some(group) = self.table.group(slot).filter(|group| !group.large) else {
+        let Some(group) = self.shared.table.group(slot).filter(|group| !group.large) else {
             return Vec::new();
         };
         let creating = self.creations.contains_key(&slot);
         let members = group
             .members()
             .filter(|far| creating || far.standing == Standing::Accepted);
-        let members = members.map(|far| self.table.peers.get(far.peer));
-        std::iter::once(self.us).chain(members).collect()
+        let members = members.map(|far| self.shared.table.peers.get(far.peer));
+        std::iter::once(self.shared.us).chain(members).collect()
     }
 
     /// Somebody has come or gone.
-    pub(crate) fn list_changed(&mut self, step: &mut Step<'_>, slot: u32) {
-        let Some(group) = self.table.group_mut(slot).filter(|group| !group.large) else {
+    pub(crate) fn list_changed(&mut self, slot: u32) {
+        let Some(group) = self.shared.table.group_mut(slot).filter(|group| !group.large) else {
             return;
         };
         group.list += 1;
@@ -97,34 +97,36 @@ impl Groups {
             .filter(|(_, far)| far.standing == Standing::Accepted)
             .map(|(index, _)| index)
             .collect();
-        let Some(timings) = self.table.timings_at(slot) else {
+        let Some(timings) = self.shared.table.timings_at(slot) else {
             return;
         };
         self.lists.forget_posts(slot);
         let telling = self.lists.groups.entry(slot).or_default();
         (telling.left, telling.rounds) = (left, 0);
-        self.timers
-            .set_earlier(Timer::List(slot), step.now + timings.path_timeout / 8);
+        self.shared
+            .timers
+            .set_earlier(Timer::List(slot), self.shared.now + timings.path_timeout / 8);
     }
 
     /// "◆ Whoever was invited with an older list … is told the newest when it has come in": others may have come or gone meanwhile.
-    pub(crate) fn list_missed(&mut self, step: &mut Step<'_>, key: Key, known: u32) {
-        let group = self.table.group(key.slot).filter(|group| group.list != known);
-        let timings = group.map(|group| self.table.timings(group));
+    pub(crate) fn list_missed(&mut self, key: Key, known: u32) {
+        let group = self.shared.table.group(key.slot).filter(|group| group.list != known);
+        let timings = group.map(|group| self.shared.table.timings(group));
         if let Some(timings) = timings.filter(|_| Rule::ListMissed.holds()) {
             let telling = self.lists.groups.entry(key.slot).or_default();
             telling.left.insert(key.index);
-            self.timers
-                .set_earlier(Timer::List(key.slot), step.now + timings.path_timeout / 8);
+            self.shared
+                .timers
+                .set_earlier(Timer::List(key.slot), self.shared.now + timings.path_timeout / 8);
         }
     }
 
     /// Tells those who have not acknowledged the newest list.
-    pub(crate) fn on_list_timer(&mut self, step: &mut Step<'_>, slot: u32) {
-        let (Some(group), Some(timings)) = (self.table.group(slot), self.table.timings_at(slot)) else {
+    pub(crate) fn on_list_timer(&mut self, slot: u32) {
+        let (Some(group), Some(timings)) = (self.shared.table.group(slot), self.shared.table.timings_at(slot)) else {
             return;
         };
-        let (group, list) = (self.table.id(group), group.list);
+        let (group, list) = (self.shared.table.id(group), group.list);
         self.lists.forget_posts(slot);
         let Some(telling) = self.lists.groups.get_mut(&slot) else {
             return;
@@ -132,7 +134,7 @@ impl Groups {
         telling.rounds += 1;
         let (rounds, left) = (telling.rounds, std::mem::take(&mut telling.left));
         let counts = |index: &u32| {
-            let far = self.table.far(Key { slot, index: *index });
+            let far = self.shared.table.far(Key { slot, index: *index });
             far.is_some_and(|far| far.standing == Standing::Accepted)
         };
         let left: BTreeSet<u32> = left.into_iter().filter(counts).collect();
@@ -146,9 +148,11 @@ impl Groups {
         let members = self.member_list(slot);
         for &index in &left {
             let key = Key { slot, index };
-            let Some(to) = self.table.peer(key) else { continue };
+            let Some(to) = self.shared.table.peer(key) else {
+                continue;
+            };
             let members = members.clone();
-            let post = self.post(step, to, Request::Members { group, list, members }, ways);
+            let post = self.shared.post(to, Request::Members { group, list, members }, ways);
             self.lists.posts.insert(post, key);
             if let Some(telling) = self.lists.groups.get_mut(&slot) {
                 telling.posts.push(post);
@@ -157,8 +161,10 @@ impl Groups {
         if let Some(telling) = self.lists.groups.get_mut(&slot) {
             telling.left = left;
         }
-        let pause = backoff(&mut self.rng, timings.patience_floor / 4, timings.path_timeout, rounds);
-        self.timers.set(Timer::List(slot), step.now + pause);
+        let pause = self
+            .shared
+            .pause(timings.patience_floor / 4, timings.path_timeout, rounds);
+        self.shared.timers.set(Timer::List(slot), self.shared.now + pause);
     }
 
     /// A far end has acknowledged a list, if this posting was one. A newer list has forgotten the postings of older ones.
@@ -166,7 +172,7 @@ impl Groups {
         let Some(key) = self.lists.posts.get(&post.0).copied() else {
             return;
         };
-        if self.table.peer(key) != Some(from) {
+        if self.shared.table.peer(key) != Some(from) {
             return;
         }
         if let Some(telling) = self.lists.groups.get_mut(&key.slot) {
@@ -181,33 +187,26 @@ impl Groups {
     pub(crate) fn end_list(&mut self, slot: u32) {
         self.lists.forget_posts(slot);
         if self.lists.groups.remove(&slot).is_some() {
-            self.timers.cancel(Timer::List(slot));
+            self.shared.timers.cancel(Timer::List(slot));
         }
     }
 
     /// Member or observer: the root tells who the members are.
-    pub(crate) fn on_members(
-        &mut self,
-        step: &mut Step<'_>,
-        from: PeerId,
-        way: Way,
-        group: GroupId,
-        list: u32,
-        members: Vec<PeerId>,
-    ) {
+    pub(crate) fn on_members(&mut self, from: PeerId, way: Way, group: GroupId, list: u32, members: Vec<PeerId>) {
         let fits = members.len() <= MAX_LISTED && members.first().is_none_or(|root| *root == from);
         if group.root != from || self.silent.contains(&group) || !fits {
             return;
         }
-        let Some(slot) = self.table.find(&group) else {
+        let Some(slot) = self.shared.table.find(&group) else {
             return;
         };
         let newer = |group: &crate::table::Group| group.role != Role::Root && group.list < list;
-        if self.table.group(slot).is_some_and(newer) {
-            self.table.relist(slot, list, members.get(1..).unwrap_or_default());
-            step.event(Event::Members { group, members });
+        if self.shared.table.group(slot).is_some_and(newer) {
+            self.shared
+                .table
+                .relist(slot, list, members.get(1..).unwrap_or_default());
+            self.shared.event(Event::Members { group, members });
         }
-        let answer = Answer::Noted;
-        step.push(Output::Reply { way, answer });
+        self.shared.reply(way, Answer::Noted);
     }
 }

@@ -10,11 +10,12 @@ use fatebound_overlay::{PeerId, Rule, Way};
 use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::config::Timings;
-use crate::groups::{Groups, Step, Timer};
+use crate::groups::Groups;
 use crate::io::{Event, Output};
 use crate::message::{Answer, Asked, Invitation, MAX_LISTED, MAX_STATE, MAX_TAG};
 use crate::notice::cut_refusal;
 use crate::reason::{Reason, Refusal};
+use crate::shared::Timer;
 use crate::table::{Key, NewGroup, Role, Standing};
 
 /// Invitations that wait for the application: 1024.
@@ -57,33 +58,37 @@ impl Hash for Waiting {
 
 impl Groups {
     /// A member accepts or declines.
-    pub(crate) fn on_invite(&mut self, step: &mut Step<'_>, from: PeerId, way: Way, invitation: Invitation) {
+    pub(crate) fn on_invite(&mut self, from: PeerId, way: Way, invitation: Invitation) {
         let group = invitation.group;
-        if group.root != from || from == self.us || self.silent.contains(&group) || !self.well_formed(&invitation) {
+        if group.root != from
+            || from == self.shared.us
+            || self.silent.contains(&group)
+            || !self.well_formed(&invitation)
+        {
             return;
         }
-        if self.table.find(&group).is_some() && Rule::AcceptedAgain.holds() {
+        if self.shared.table.find(&group).is_some() && Rule::AcceptedAgain.holds() {
             // "An accepted invitation is accepted again" (protocol.md §3).
-            return accept(step, way);
+            return self.shared.reply(way, Answer::Accept);
         }
         if invitation.asked.is_some() && !self.is_asked_for(&invitation) {
-            return decline(step, way, Refusal::AlreadyOver);
+            return self.shared.decline(way, Refusal::AlreadyOver);
         }
         if let Some(waiting) = self.waiting.get_mut(&group) {
             waiting.way = way;
-            let until = step.now + 4 * waiting.timings.path_timeout;
-            return self.timers.set(Timer::Waiting(waiting.number), until);
+            let until = self.shared.now + 4 * waiting.timings.path_timeout;
+            return self.shared.timers.set(Timer::Waiting(waiting.number), until);
         }
         match self.objection(&invitation) {
-            Some(refusal) => decline(step, way, refusal),
-            None => self.take_invitation(step, way, invitation),
+            Some(refusal) => self.shared.decline(way, refusal),
+            None => self.take_invitation(way, invitation),
         }
     }
 
     fn well_formed(&self, invitation: &Invitation) -> bool {
         let members = &invitation.members;
         let observe = invitation.asked.is_some_and(|asked| asked.observe);
-        let listed = members.first() == Some(&invitation.group.root) && (observe || members.contains(&self.us));
+        let listed = members.first() == Some(&invitation.group.root) && (observe || members.contains(&self.shared.us));
         members.len() <= MAX_LISTED
             && (members.is_empty() || listed)
             && invitation.state.len() <= MAX_STATE
@@ -101,43 +106,23 @@ impl Groups {
         }
         let asked_for = self.is_asked_for(invitation);
         let crowded = invitation.tag.is_some() && !self.joins.wants(invitation) && self.waiting.len() >= MAX_WAITING;
-        if self.used(&invitation.group) && !asked_for {
+        if self.shared.table.used(&invitation.group) && !asked_for {
             Some(Refusal::AlreadyOver)
-        } else if self.stopping {
+        } else if self.shared.stopping {
             Some(Refusal::Stopping)
-        } else if !self.config.can_keep(&invitation.timings) {
+        } else if !self.shared.config.can_keep(&invitation.timings) {
             // "A member adopts them for this group, or declines with `IncompatibleTimings`."
             Some(Refusal::IncompatibleTimings)
-        } else if crowded || self.is_full_for(&invitation.group, &invitation.timings) {
+        } else if crowded || self.shared.is_full_for(&invitation.group, &invitation.timings) {
             Some(Refusal::Busy)
         } else {
             None
         }
     }
 
-    /// Whether this peer has no room for a group: in all, of this root, or with yet another set of timings.
-    fn is_full_for(&self, group: &GroupId, timings: &Timings) -> bool {
-        self.table.len() >= self.config.max_groups
-            || self.table.groups_of(&group.root) >= self.config.max_groups_per_peer
-            || !self.table.can_share(timings)
-    }
-
-    /// "◆ It registers a group id at most once, so that a late or repeated invitation cannot revive a dead group."
-    fn used(&self, group: &GroupId) -> bool {
-        let root = self.table.peers.find(&group.root);
-        let life = root.and_then(|root| self.table.lives.find(root, group.incarnation));
-        life.is_some_and(|life| self.table.lives.used(life, group.sequence)) && Rule::IdUsedOnce.holds()
-    }
-
-    /// Uses a group id, so that no invitation to it is accepted from now on.
-    pub(crate) fn use_up(&mut self, group: &GroupId) {
-        let (lives, peers) = (&mut self.table.lives, &mut self.table.peers);
-        lives.take(peers, &group.root, group.incarnation, group.sequence);
-    }
-
-    fn take_invitation(&mut self, step: &mut Step<'_>, way: Way, invitation: Invitation) {
+    fn take_invitation(&mut self, way: Way, invitation: Invitation) {
         let group = invitation.group;
-        self.use_up(&group);
+        self.shared.table.use_up(&group);
         self.left.remove(&group);
         // "Accepts without asking anybody": this peer's own application wants it.
         let decide = invitation.tag.is_some() && !self.joins.wants(&invitation);
@@ -154,7 +139,7 @@ impl Groups {
             timings: invitation.timings,
             asked: invitation.asked,
         };
-        step.event(Event::Invited {
+        self.shared.event(Event::Invited {
             group,
             members: invitation.members,
             tag: invitation.tag,
@@ -162,39 +147,39 @@ impl Groups {
             decide,
         });
         if !decide {
-            return self.enter(step, group, waiting);
+            return self.enter(group, waiting);
         }
         self.invitations += 1;
-        let until = step.now + 4 * waiting.timings.path_timeout;
-        self.timers.set(Timer::Waiting(waiting.number), until);
+        let until = self.shared.now + 4 * waiting.timings.path_timeout;
+        self.shared.timers.set(Timer::Waiting(waiting.number), until);
         self.waiting.insert(group, waiting);
     }
 
     /// The application's word on an invitation that waits; on any other it is ignored.
-    pub(crate) fn on_decide(&mut self, step: &mut Step<'_>, group: &GroupId, refusal: Option<Refusal>) {
+    pub(crate) fn on_decide(&mut self, group: &GroupId, refusal: Option<Refusal>) {
         let Some(waiting) = self.end_waiting(group) else {
             return;
         };
-        let full = self.is_full_for(group, &waiting.timings);
+        let full = self.shared.is_full_for(group, &waiting.timings);
         match refusal.or(full.then_some(Refusal::Busy)) {
-            None => self.enter(step, *group, waiting),
-            Some(refusal) => self.decline_for_good(step, group, waiting.way, cut_refusal(refusal)),
+            None => self.enter(*group, waiting),
+            Some(refusal) => self.decline_for_good(group, waiting.way, cut_refusal(refusal)),
         }
     }
 
-    fn decline_for_good(&mut self, step: &mut Step<'_>, group: &GroupId, way: Way, refusal: Refusal) {
+    fn decline_for_good(&mut self, group: &GroupId, way: Way, refusal: Refusal) {
         if self.declined.len() >= MAX_DECLINED {
             self.declined.shift_remove_index(0);
         }
         self.declined.insert(*group, refusal.clone());
-        decline(step, way, refusal);
+        self.shared.decline(way, refusal);
     }
 
     /// "A member adopts [the root's timings] for this group." "A member whose path has not come up within `path_timeout` of accepting treats
     /// it as broken."
-    fn enter(&mut self, step: &mut Step<'_>, group: GroupId, waiting: Waiting) {
+    fn enter(&mut self, group: GroupId, waiting: Waiting) {
         let listed = waiting.members.get(1..).unwrap_or_default();
-        let slot = self.table.insert(&NewGroup {
+        let slot = self.shared.table.insert(&NewGroup {
             id: group,
             role: waiting.role,
             timings: waiting.timings,
@@ -206,45 +191,46 @@ impl Groups {
         });
         self.joins.came_in(slot, waiting.asked);
         let key = Key { slot, index: 0 };
-        if let Some(work) = self.table.work_mut(key) {
+        if let Some(work) = self.shared.table.work_mut(key) {
             work.building = true;
         }
-        self.timers
-            .set(Timer::Path(key), step.now + waiting.timings.path_timeout);
-        self.counters.joined += 1;
-        accept(step, waiting.way);
-        step.event(match waiting.role {
+        self.shared
+            .timers
+            .set(Timer::Path(key), self.shared.now + waiting.timings.path_timeout);
+        self.shared.counters.joined += 1;
+        self.shared.reply(waiting.way, Answer::Accept);
+        self.shared.event(match waiting.role {
             Role::Observer => Event::Observing { group },
             _ => Event::Joined { group },
         });
-        self.join_done(step, group);
-        step.push(Output::ProveAddress { peer: group.root });
+        self.join_done(group);
+        self.shared.push(Output::ProveAddress { peer: group.root });
     }
 
     /// Takes an invitation off the list of those that wait.
     pub(crate) fn end_waiting(&mut self, group: &GroupId) -> Option<Waiting> {
         let waiting = self.waiting.shift_remove(group)?;
-        self.timers.cancel(Timer::Waiting(waiting.number));
+        self.shared.timers.cancel(Timer::Waiting(waiting.number));
         Some(waiting)
     }
 
     /// An invitation is void before the application has decided: whoever was shown it is told, as of a failed group (protocol.md §1, P5).
-    pub(crate) fn withdraw(&mut self, step: &mut Step<'_>, group: &GroupId, reason: Reason) {
+    pub(crate) fn withdraw(&mut self, group: &GroupId, reason: Reason) {
         if self.end_waiting(group).is_some() {
-            self.tell_end(step, *group, reason);
+            self.shared.tell_end(*group, reason);
         }
     }
 
     /// The root has not repeated itself for long: it has given up.
-    pub(crate) fn on_waiting_timer(&mut self, step: &mut Step<'_>, number: u64) {
+    pub(crate) fn on_waiting_timer(&mut self, number: u64) {
         let found = self.waiting.iter().find(|(_, waiting)| waiting.number == number);
         if let Some(group) = found.map(|(group, _)| *group) {
-            self.withdraw(step, &group, Reason::RootUnreachable { peer: group.root });
+            self.withdraw(&group, Reason::RootUnreachable { peer: group.root });
         }
     }
 
     /// This root is dead: so are its invitations.
-    pub(crate) fn withdraw_all_of(&mut self, step: &mut Step<'_>, root: PeerId) {
+    pub(crate) fn withdraw_all_of(&mut self, root: PeerId) {
         let groups: Vec<GroupId> = self
             .waiting
             .keys()
@@ -252,42 +238,47 @@ impl Groups {
             .copied()
             .collect();
         for group in groups {
-            self.withdraw(step, &group, Reason::RootDied { peer: root });
+            self.withdraw(&group, Reason::RootDied { peer: root });
         }
-        self.end_joins_of(step, root);
+        self.end_joins_of(root);
     }
 
     /// This peer stops: every invitation that waits is declined.
-    pub(crate) fn decline_waiting(&mut self, step: &mut Step<'_>) {
+    pub(crate) fn decline_waiting(&mut self) {
         let groups: Vec<GroupId> = self.waiting.keys().copied().collect();
         for group in groups {
             if let Some(waiting) = self.waiting.get(&group) {
-                decline(step, waiting.way.clone(), Refusal::Stopping);
+                self.shared.decline(waiting.way.clone(), Refusal::Stopping);
             }
-            self.withdraw(step, &group, Reason::Shutdown { by: self.us });
+            self.withdraw(&group, Reason::Shutdown { by: self.shared.us });
         }
     }
 
     /// "If it is `m`: it answers `Confirm` on `u` when it knows the group and `e` is newer than what it has; ◆ otherwise `Release { Unknown }`
     /// or `Release { Old }`." (protocol.md §5) About a silent group there is no word.
-    pub(crate) fn on_arrived(&mut self, step: &mut Step<'_>, path: PathId) {
+    pub(crate) fn on_arrived(&mut self, path: PathId) {
         if self.silent.contains(&path.group) {
             return;
         }
-        let Some(slot) = self.table.find(&path.group).filter(|_| path.group.root != self.us) else {
+        let Some(slot) = self
+            .shared
+            .table
+            .find(&path.group)
+            .filter(|_| path.group.root != self.shared.us)
+        else {
             return match Rule::UnknownIsAnswered.holds() {
                 false => (),
-                true => release(step, path, Cause::Unknown),
+                true => self.shared.release(path, Cause::Unknown),
             };
         };
         let key = Key { slot, index: 0 };
-        let Some(far) = self.table.far_mut(key) else {
+        let Some(far) = self.shared.table.far_mut(key) else {
             return;
         };
         if path.epoch < far.epoch || path.epoch == far.epoch && Rule::PathCrossesOnce.holds() {
             return match Rule::OldIsAnswered.holds() {
                 false => (),
-                true => release(step, path, Cause::Old),
+                true => self.shared.release(path, Cause::Old),
             };
         }
         let older = PathId {
@@ -296,26 +287,11 @@ impl Groups {
         };
         let had_older = far.live && older != path && Rule::ConfirmerReleasesOlder.holds();
         far.epoch = path.epoch;
-        step.push(Output::Confirm { path });
+        self.shared.push(Output::Confirm { path });
         if had_older {
             // "A member that confirms an epoch releases older ones."
-            release(step, older, Cause::Abandoned);
+            self.shared.release(older, Cause::Abandoned);
         }
-        self.path_is_up(step, key, path);
+        self.path_is_up(key, path);
     }
-}
-
-fn accept(step: &mut Step<'_>, way: Way) {
-    let answer = Answer::Accept;
-    step.push(Output::Reply { way, answer });
-}
-
-pub(crate) fn decline(step: &mut Step<'_>, way: Way, refusal: Refusal) {
-    let answer = Answer::Decline(refusal);
-    step.push(Output::Reply { way, answer });
-}
-
-/// Ends or refuses a path.
-pub(crate) fn release(step: &mut Step<'_>, path: PathId, cause: Cause) {
-    step.push(Output::Release { path, cause });
 }

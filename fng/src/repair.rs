@@ -10,10 +10,9 @@ use std::time::Duration;
 use fatebound_overlay::{PeerId, Rule};
 use fatebound_tree::{Cause, PathId, Via};
 
-use crate::groups::{Groups, Step, Timer};
+use crate::groups::Groups;
 use crate::io::{Event, Output};
-use crate::member::release;
-use crate::patience::backoff;
+use crate::shared::Timer;
 use crate::table::{Key, Standing, Work};
 
 /// Where an attempt goes.
@@ -36,77 +35,69 @@ impl Work {
 
 impl Groups {
     /// Root: starts a path of a new epoch.
-    pub(crate) fn construct(&mut self, step: &mut Step<'_>, key: Key, via: Via) {
-        let Some(far) = self.table.far_mut(key) else {
+    pub(crate) fn construct(&mut self, key: Key, via: Via) {
+        let Some(far) = self.shared.table.far_mut(key) else {
             return;
         };
         far.epoch += u32::from(far.epoch == 0 || Rule::PathCrossesOnce.holds());
         far.work.get_or_insert_default().building = true;
-        let Some(path) = self.table.path(key, self.us) else {
+        let Some(path) = self.shared.path(key) else {
             return;
         };
-        step.push(Output::Construct { path, via });
-        self.expect_path(step, key);
+        self.shared.push(Output::Construct { path, via });
+        self.expect_path(key);
     }
 
     /// A path, or a link for one, has `path_timeout` from now on.
-    fn expect_path(&mut self, step: &Step<'_>, key: Key) {
-        if let Some(timings) = self.table.timings_at(key.slot) {
-            self.timers.set(Timer::Path(key), step.now + timings.path_timeout);
+    fn expect_path(&mut self, key: Key) {
+        if let Some(timings) = self.shared.table.timings_at(key.slot) {
+            self.shared
+                .timers
+                .set(Timer::Path(key), self.shared.now + timings.path_timeout);
         }
     }
 
     /// Root: "At the root the path is *live*" (protocol.md §5).
-    pub(crate) fn on_live(&mut self, step: &mut Step<'_>, path: PathId, hops: u8) {
-        let key = self.end_of_path(&path);
-        let current = key.and_then(|key| Some((key, self.table.far_mut(key)?)));
+    pub(crate) fn on_live(&mut self, path: PathId, hops: u8) {
+        let key = self.shared.end_of_path(&path);
+        let current = key.and_then(|key| Some((key, self.shared.table.far_mut(key)?)));
         match current {
             Some((key, far)) if far.epoch == path.epoch && far.work.as_ref().is_some_and(|work| work.building) => {
                 far.hops = hops;
-                self.path_is_up(step, key, path);
+                self.path_is_up(key, path);
             }
             // "◆ The root releases every epoch that it abandons."
             _ if !Rule::AbandonedIsReleased.holds() => {}
-            _ => release(step, path, Cause::Abandoned),
+            _ => self.shared.release(path, Cause::Abandoned),
         }
     }
 
     /// A fresh path is a proof of life, and the end of a repair.
-    pub(crate) fn path_is_up(&mut self, step: &mut Step<'_>, key: Key, path: PathId) {
-        self.timers.cancel(Timer::Path(key));
+    pub(crate) fn path_is_up(&mut self, key: Key, path: PathId) {
+        self.shared.timers.cancel(Timer::Path(key));
         self.end_link(key);
         self.end_inquiry(key);
-        let Some(far) = self.table.far_mut(key) else {
+        let Some(far) = self.shared.table.far_mut(key) else {
             return;
         };
-        (far.live, far.live_since) = (true, step.now);
+        (far.live, far.live_since) = (true, self.shared.now);
         let Some(work) = far.work.as_mut() else {
             return;
         };
         work.building = false;
         (work.turn, work.failures) = (0, 0);
         if std::mem::take(&mut work.repair) {
-            self.counters.repairs_ended += u64::from(path.group.root == self.us);
-            step.event(Event::Repaired { path });
+            self.shared.counters.repairs_ended += u64::from(path.group.root == self.shared.us);
+            self.shared.event(Event::Repaired { path });
         }
         self.settle(key);
-        self.checked(step, key, None);
-    }
-
-    /// The far end of this path, if the path is of a group here.
-    pub(crate) fn end_of_path(&self, path: &PathId) -> Option<Key> {
-        let slot = self.table.find(&path.group)?;
-        if path.group.root == self.us {
-            self.table.end_of(slot, &path.member)
-        } else {
-            Some(Key { slot, index: 0 })
-        }
+        self.checked(key, None);
     }
 
     /// Root or member: a path broke. One of an older epoch does not matter any more.
-    pub(crate) fn on_broken(&mut self, step: &mut Step<'_>, path: &PathId, cause: Cause) {
-        let key = self.end_of_path(path);
-        let Some((key, far)) = key.and_then(|key| Some((key, self.table.far_mut(key)?))) else {
+    pub(crate) fn on_broken(&mut self, path: &PathId, cause: Cause) {
+        let key = self.shared.end_of_path(path);
+        let Some((key, far)) = key.and_then(|key| Some((key, self.shared.table.far_mut(key)?))) else {
             return;
         };
         let current = far.epoch == path.epoch && far.epoch != 0;
@@ -116,22 +107,22 @@ impl Groups {
             return self.settle(key);
         }
         if work.repair {
-            self.attempt_failed(step, key, cause);
+            self.attempt_failed(key, cause);
         } else {
-            self.begin_repair(step, key, cause);
+            self.begin_repair(key, cause);
         }
         if matches!(cause, Cause::Gone | Cause::Unknown) {
             // "Or at once when the overlay or a `Release` says that `m` itself is gone or does not know the group."
-            self.inquire(step, key, Duration::ZERO);
+            self.inquire(key, Duration::ZERO);
         }
     }
 
     /// "The root learns that path `(g, m, e)` is broken: from `Release`, its own link, `NeedRepair` for the current epoch, or `path_timeout`."
-    pub(crate) fn begin_repair(&mut self, step: &mut Step<'_>, key: Key, cause: Cause) {
-        let (Some(path), Some(timings)) = (self.table.path(key, self.us), self.table.timings_at(key.slot)) else {
+    pub(crate) fn begin_repair(&mut self, key: Key, cause: Cause) {
+        let (Some(path), Some(timings)) = (self.shared.path(key), self.shared.table.timings_at(key.slot)) else {
             return;
         };
-        let Some(far) = self.table.far_mut(key) else {
+        let Some(far) = self.shared.table.far_mut(key) else {
             return;
         };
         far.live = false;
@@ -139,101 +130,103 @@ impl Groups {
         if std::mem::replace(&mut work.repair, true) {
             return;
         }
-        step.event(Event::Repairing { path, cause });
-        if path.group.root == self.us {
-            self.counters.repairs_begun += 1;
-            self.inquire(step, key, timings.probe_delay);
+        if path.group.root != self.shared.us {
+            work.building = false;
+        }
+        self.shared.event(Event::Repairing { path, cause });
+        if path.group.root == self.shared.us {
+            self.shared.counters.repairs_begun += 1;
+            self.inquire(key, timings.probe_delay);
             match cause {
-                Cause::Busy => self.attempt_failed(step, key, cause),
+                Cause::Busy => self.attempt_failed(key, cause),
                 // "◆ The root waits one timer tick": the goodbye of the peer that stops comes right behind.
                 Cause::Shutdown if Rule::TickForTheGoodbye.holds() => {
-                    self.timers.set(Timer::Path(key), step.now + self.config.tick);
+                    self.shared
+                        .timers
+                        .set(Timer::Path(key), self.shared.now + self.shared.config.tick);
                 }
-                _ => self.attempt(step, key),
+                _ => self.attempt(key),
             }
         } else {
-            work.building = false;
-            self.timers.cancel(Timer::Path(key));
-            self.inquire(step, key, Duration::ZERO);
+            self.shared.timers.cancel(Timer::Path(key));
+            self.inquire(key, Duration::ZERO);
         }
     }
 
     /// Root: the next attempt, now.
-    fn attempt(&mut self, step: &mut Step<'_>, key: Key) {
-        self.abandon(step, key);
-        let Some(work) = self.table.work_mut(key) else {
+    fn attempt(&mut self, key: Key) {
+        self.abandon(key);
+        let Some(work) = self.shared.table.work_mut(key) else {
             return;
         };
         match work.attempt() {
-            Attempt::Construct(via) => self.construct(step, key, via),
-            Attempt::Link => self.want_link(step, key),
+            Attempt::Construct(via) => self.construct(key, via),
+            Attempt::Link => self.want_link(key),
         }
     }
 
     /// "◆ The root releases every epoch that it abandons."
-    fn abandon(&mut self, step: &mut Step<'_>, key: Key) {
-        let Some(path) = self.table.path(key, self.us) else {
+    fn abandon(&mut self, key: Key) {
+        let Some(path) = self.shared.path(key) else {
             return;
         };
-        if let Some(work) = self.table.work_mut(key)
+        if let Some(work) = self.shared.table.work_mut(key)
             && std::mem::take(&mut work.building)
             && Rule::AbandonedIsReleased.holds()
         {
-            release(step, path, Cause::Abandoned);
+            self.shared.release(path, Cause::Abandoned);
         }
     }
 
     /// "Attempts repeat with jittered back-off." "`Release { Busy }` costs no attempt" (protocol.md §8), but does wait.
-    fn attempt_failed(&mut self, step: &mut Step<'_>, key: Key, cause: Cause) {
-        let Some(timings) = self.table.timings_at(key.slot) else {
+    fn attempt_failed(&mut self, key: Key, cause: Cause) {
+        let Some(timings) = self.shared.table.timings_at(key.slot) else {
             return;
         };
-        let Some(work) = self.table.work_mut(key) else {
+        let Some(work) = self.shared.table.work_mut(key) else {
             return;
         };
         work.building = false;
         work.turn = work.turn.wrapping_add(u32::from(cause != Cause::Busy));
         work.failures = work.failures.saturating_add(1);
-        let pause = backoff(
-            &mut self.rng,
-            timings.patience_floor / 16,
-            timings.path_timeout,
-            work.failures,
-        );
-        self.timers.set(Timer::Path(key), step.now + pause);
+        let failures = work.failures;
+        let pause = self
+            .shared
+            .pause(timings.patience_floor / 16, timings.path_timeout, failures);
+        self.shared.timers.set(Timer::Path(key), self.shared.now + pause);
     }
 
     /// Root: the pause is over; or the attempt has taken too long, which is a failure like any other. Member: the first path has not come.
-    pub(crate) fn on_path_timer(&mut self, step: &mut Step<'_>, key: Key) {
+    pub(crate) fn on_path_timer(&mut self, key: Key) {
         let waited = self.end_link(key);
-        let Some(work) = self.table.work_mut(key) else {
+        let Some(work) = self.shared.table.work_mut(key) else {
             return;
         };
         if !work.repair {
-            return self.begin_repair(step, key, Cause::Abandoned);
+            return self.begin_repair(key, Cause::Abandoned);
         }
         if work.building || waited {
-            self.abandon(step, key);
-            return self.attempt_failed(step, key, Cause::Abandoned);
+            self.abandon(key);
+            return self.attempt_failed(key, Cause::Abandoned);
         }
-        self.attempt(step, key);
+        self.attempt(key);
     }
 
     /// Root: a direct path needs a link. It serves all groups with this member; each orders it anew, for the last order may have come to nothing
     /// while others still wait.
-    fn want_link(&mut self, step: &mut Step<'_>, key: Key) {
-        let Some(far) = self.table.far(key) else {
+    fn want_link(&mut self, key: Key) {
+        let Some(far) = self.shared.table.far(key) else {
             return;
         };
-        let (ix, peer) = (far.peer, self.table.peers.get(far.peer));
+        let (ix, peer) = (far.peer, self.shared.table.peers.get(far.peer));
         self.links.entry(ix).or_default().insert(key);
-        step.push(Output::Link { peer });
-        self.expect_path(step, key);
+        self.shared.push(Output::Link { peer });
+        self.expect_path(key);
     }
 
     /// Whether this far end waited for a link; it does not any more.
     pub(crate) fn end_link(&mut self, key: Key) -> bool {
-        let Some(ix) = self.table.far(key).map(|far| far.peer) else {
+        let Some(ix) = self.shared.table.far(key).map(|far| far.peer) else {
             return false;
         };
         let Some(waiting) = self.links.get_mut(&ix) else {
@@ -247,21 +240,21 @@ impl Groups {
     }
 
     fn end_links(&mut self, peer: &PeerId) -> BTreeSet<Key> {
-        let ix = self.table.peers.find(peer);
+        let ix = self.shared.table.peers.find(peer);
         ix.and_then(|ix| self.links.remove(&ix)).unwrap_or_default()
     }
 
     /// A link is up: those that waited for it build their path over it.
-    pub(crate) fn on_link_up(&mut self, step: &mut Step<'_>, peer: PeerId) {
+    pub(crate) fn on_link_up(&mut self, peer: PeerId) {
         for key in self.end_links(&peer) {
-            self.construct(step, key, Via::Direct);
+            self.construct(key, Via::Direct);
         }
     }
 
     /// No link can be made: those that waited for it go on to their next attempt.
-    pub(crate) fn on_link_failed(&mut self, step: &mut Step<'_>, peer: PeerId) {
+    pub(crate) fn on_link_failed(&mut self, peer: PeerId) {
         for key in self.end_links(&peer) {
-            self.attempt_failed(step, key, Cause::NoRoute);
+            self.attempt_failed(key, Cause::NoRoute);
         }
     }
 
@@ -270,31 +263,31 @@ impl Groups {
     ///
     /// ◆ Unless the current path has been live for longer than `path_timeout`: then its `Confirm` was not the member's. "A delegate can
     /// cause a repair", but it shall not leave a member waiting for one, so the next attempt takes another way, in the end the direct one.
-    pub(crate) fn repair_needed(&mut self, step: &mut Step<'_>, key: Key, epoch: u32) {
-        let (Some(far), Some(timings)) = (self.table.far(key), self.table.timings_at(key.slot)) else {
+    pub(crate) fn repair_needed(&mut self, key: Key, epoch: u32) {
+        let (Some(far), Some(timings)) = (self.shared.table.far(key), self.shared.table.timings_at(key.slot)) else {
             return;
         };
         let building = far.work.as_ref().is_some_and(|work| work.building);
         let known = far.epoch != 0 && far.standing == Standing::Accepted;
         let current = epoch == far.epoch && (far.live || building);
-        let overdue = far.live && step.now.since(far.live_since) > timings.path_timeout;
+        let overdue = far.live && self.shared.now.since(far.live_since) > timings.path_timeout;
         let forged = epoch < far.epoch && overdue && Rule::OverdueConfirmIsForged.holds();
         if !known || !(current || forged) {
             return;
         }
-        let Some(path) = self.table.path(key, self.us) else {
+        let Some(path) = self.shared.path(key) else {
             return;
         };
-        if forged && let Some(work) = self.table.work_mut(key) {
+        if forged && let Some(work) = self.shared.table.work_mut(key) {
             work.turn = path.epoch;
         }
-        release(step, path, Cause::Abandoned);
-        self.on_broken(step, &path, Cause::Disagreed);
+        self.shared.release(path, Cause::Abandoned);
+        self.on_broken(&path, Cause::Disagreed);
     }
 
     /// Drops the record of what is under way when nothing is.
     pub(crate) fn settle(&mut self, key: Key) {
-        let Some(far) = self.table.far_mut(key) else {
+        let Some(far) = self.shared.table.far_mut(key) else {
             return;
         };
         let idle = |work: &Work| !work.repair && !work.building && work.inquiry.is_none() && work.invites.is_empty();
@@ -309,6 +302,6 @@ impl Groups {
         self.forget_admission(key);
         self.end_link(key);
         self.end_inquiry(key);
-        self.timers.cancel(Timer::Path(key));
+        self.shared.timers.cancel(Timer::Path(key));
     }
 }

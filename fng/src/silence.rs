@@ -9,9 +9,10 @@ use std::hash::{Hash, Hasher};
 use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
-use crate::groups::{Groups, Step, Timer};
+use crate::groups::Groups;
 use crate::io::Output;
 use crate::reason::Reason;
+use crate::shared::Timer;
 
 /// Groups that this peer keeps silent about: 4096.
 pub(crate) const MAX_SILENT: usize = 4096;
@@ -44,37 +45,46 @@ impl Silent {
 
 impl Groups {
     /// Fails a group here without a word to anybody else.
-    pub(crate) fn on_fall_silent(&mut self, step: &mut Step<'_>, group: &GroupId) {
-        let Some(slot) = self.table.find(group) else {
+    pub(crate) fn on_fall_silent(&mut self, group: &GroupId) {
+        let Some(slot) = self.shared.table.find(group) else {
             return;
         };
         let bound = self
+            .shared
             .table
             .group(slot)
-            .map(|group| self.bound(group))
+            .map(|group| self.shared.bound(group))
             .unwrap_or_default();
         let text = "fell silent".to_owned();
-        self.bury(step, slot, Reason::Signalled { by: self.us, text });
-        step.push(Output::Silence { group: *group });
+        self.bury(
+            slot,
+            Reason::Signalled {
+                by: self.shared.us,
+                text,
+            },
+        );
+        self.shared.push(Output::Silence { group: *group });
         self.silent.newest += 1;
         self.silent.groups.insert(*group, self.silent.newest);
-        self.timers.set(Timer::Silent(self.silent.newest), step.now + bound);
+        self.shared
+            .timers
+            .set(Timer::Silent(self.silent.newest), self.shared.now + bound);
         if self.silent.groups.len() > MAX_SILENT {
-            self.unsilence(step, 0);
+            self.unsilence(0);
         }
     }
 
     /// The time of this silence is over.
-    pub(crate) fn on_silent_timer(&mut self, step: &mut Step<'_>, number: u64) {
+    pub(crate) fn on_silent_timer(&mut self, number: u64) {
         if let Some(at) = self.silent.groups.values().position(|other| *other == number) {
-            self.unsilence(step, at);
+            self.unsilence(at);
         }
     }
 
-    fn unsilence(&mut self, step: &mut Step<'_>, at: usize) {
+    fn unsilence(&mut self, at: usize) {
         if let Some((group, number)) = self.silent.groups.shift_remove_index(at) {
-            self.timers.cancel(Timer::Silent(number));
-            step.push(Output::Unsilence { group });
+            self.shared.timers.cancel(Timer::Silent(number));
+            self.shared.push(Output::Unsilence { group });
         }
     }
 }

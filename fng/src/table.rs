@@ -11,8 +11,9 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
-use fatebound_overlay::{Bounded, PeerId, Time};
+use fatebound_overlay::{Bounded, PeerId, Rule, Time};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::config::Timings;
@@ -22,6 +23,9 @@ use crate::peers::{PeerIx, Peers};
 
 /// Different timings that groups of others may bring along: 1024. Who brings more is declined.
 const MAX_TIMINGS: usize = 1024;
+
+/// Hops that detours may add to a path beyond those of the paths that are up: the overlay's default.
+const DETOURS: u8 = 3;
 
 /// Names one far end of one group: at the root, the path's member; at a member (index 0), the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,7 +165,7 @@ pub(crate) struct NewGroup<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) peers: Peers,
-    pub(crate) lives: Lives,
+    lives: Lives,
     /// Each with its uses; those without are free.
     timings: Vec<(Timings, u32)>,
     timings_index: HashMap<Timings, u32>,
@@ -295,6 +299,31 @@ impl Table {
         }
         let index = far.iter().position(|far| far.peer == ix)? as u32;
         Some(Key { slot, index })
+    }
+
+    /// "A group's own bound uses the hops that its `Confirm`s counted, plus detours" (protocol.md §7), while every path is up: a repair may
+    /// lengthen one. A member does not know them and has to allow for the most.
+    pub(crate) fn bound(&self, group: &Group, tick: Duration) -> Duration {
+        let timings = self.timings(group);
+        let counted = group.is_root() && group.parties().all(|far| far.live);
+        let longest = group.parties().map(|far| far.hops).max().filter(|_| counted);
+        let hops = longest.map_or(timings.hop_limit, |hops| {
+            hops.saturating_add(DETOURS).min(timings.hop_limit)
+        });
+        timings.notification_bound(hops, tick)
+    }
+
+    /// "◆ It registers a group id at most once, so that a late or repeated invitation cannot revive a dead group."
+    pub(crate) fn used(&self, group: &GroupId) -> bool {
+        let root = self.peers.find(&group.root);
+        let life = root.and_then(|root| self.lives.find(root, group.incarnation));
+        life.is_some_and(|life| self.lives.used(life, group.sequence)) && Rule::IdUsedOnce.holds()
+    }
+
+    /// Uses a group id, so that no invitation to it is accepted from now on.
+    pub(crate) fn use_up(&mut self, group: &GroupId) {
+        self.lives
+            .take(&mut self.peers, &group.root, group.incarnation, group.sequence);
     }
 
     /// Places with groups, the oldest first.
@@ -560,7 +589,7 @@ mod tests {
     fn timings_are_shared_bounded_and_their_places_used_again() {
         let mut table = Table::default();
         let with = |millis: u64| Timings {
-            probe_delay: std::time::Duration::from_millis(millis),
+            probe_delay: Duration::from_millis(millis),
             ..Config::lan().timings
         };
         let first = table.share_timings(with(0));

@@ -1,7 +1,6 @@
 //! What can be read without changing anything.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use fatebound_overlay::PeerId;
 use fatebound_tree::GroupId;
@@ -10,9 +9,6 @@ use crate::groups::Groups;
 use crate::io::GroupView;
 use crate::reason::Reason;
 use crate::table::{Far, Group, Role, Standing};
-
-/// Hops that detours may add to a path beyond those of the paths that are up: the overlay's default.
-const DETOURS: u8 = 3;
 
 /// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,12 +46,12 @@ impl Counters {
 impl Groups {
     /// One group.
     pub fn view(&self, group: &GroupId) -> Option<GroupView> {
-        self.view_at(self.table.find(group)?)
+        self.view_at(self.shared.table.find(group)?)
     }
 
     /// The groups that this peer is in, in the order in which they came, at most `limit`. Costs a walk over all.
     pub fn views(&self, limit: usize) -> Vec<GroupView> {
-        let slots = self.table.slots();
+        let slots = self.shared.table.slots();
         slots
             .into_iter()
             .take(limit)
@@ -68,12 +64,12 @@ impl Groups {
     pub fn page(&self, from: u32, effort: usize) -> (Vec<(u64, GroupView)>, Option<u32>) {
         let mut page = Vec::new();
         let mut spent = 0;
-        for slot in from..self.table.places() {
+        for slot in from..self.shared.table.places() {
             if spent >= effort {
                 return (page, Some(slot));
             }
             spent += 1;
-            if let (Some(group), Some(view)) = (self.table.group(slot), self.view_at(slot)) {
+            if let (Some(group), Some(view)) = (self.shared.table.group(slot), self.view_at(slot)) {
                 spent += view.members.len();
                 page.push((group.born, view));
             }
@@ -83,37 +79,37 @@ impl Groups {
 
     /// As [`Groups::page`], their ids alone.
     pub fn ids(&self, from: u32, places: u32) -> (Vec<GroupId>, Option<u32>) {
-        let until = from.saturating_add(places).min(self.table.places());
-        let groups = (from..until).filter_map(|slot| self.table.group(slot));
-        let ids = groups.map(|group| self.table.id(group)).collect();
-        (ids, (until < self.table.places()).then_some(until))
+        let until = from.saturating_add(places).min(self.shared.table.places());
+        let groups = (from..until).filter_map(|slot| self.shared.table.group(slot));
+        let ids = groups.map(|group| self.shared.table.id(group)).collect();
+        (ids, (until < self.shared.table.places()).then_some(until))
     }
 
     /// Groups that this peer is the root of.
     pub fn as_root(&self) -> usize {
-        self.table.roots()
+        self.shared.table.roots()
     }
 
     /// Groups that this peer is another member or an observer of.
     pub fn as_member(&self) -> usize {
-        self.table.len() - self.table.roots()
+        self.shared.table.len() - self.shared.table.roots()
     }
 
     /// What has happened so far.
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.shared.counters
     }
 
     fn view_at(&self, slot: u32) -> Option<GroupView> {
-        let group = self.table.group(slot)?;
-        let id = self.table.id(group);
+        let group = self.shared.table.group(slot)?;
+        let id = self.shared.table.id(group);
         let hops = |far: &Far| far.live.then_some(far.hops);
         let repairing = |far: &&Far| far.work.as_ref().is_some_and(|work| work.repair);
         let complete = !self.creations.contains_key(&slot);
         let counts = |far: &&Far| group.is_root() && (far.standing == Standing::Accepted || !complete);
         let at_root = || group.far.iter().filter(counts);
         let (observers, members): (Vec<&Far>, Vec<&Far>) = at_root().partition(|far| far.observer);
-        let name = |far: &Far| self.table.peers.get(far.peer);
+        let name = |far: &Far| self.shared.table.peers.get(far.peer);
         Some(GroupView {
             group: id,
             root: group.is_root(),
@@ -127,33 +123,21 @@ impl Groups {
             },
             observers: observers.iter().map(|far| name(far)).collect(),
             tag: group.tag.as_deref().map(str::to_owned),
-            timings: self.table.timings(group),
+            timings: self.shared.table.timings(group),
             hops: members.iter().map(|far| hops(far)).collect(),
             repairing: at_root().filter(repairing).count(),
-            notification_bound: self.bound(group),
+            notification_bound: self.shared.bound(group),
             complete,
         })
     }
 
-    /// "A group's own bound uses the hops that its `Confirm`s counted, plus detours" (protocol.md §7), while every path is up: a repair may
-    /// lengthen one. A member does not know them and has to allow for the most.
-    pub(crate) fn bound(&self, group: &Group) -> Duration {
-        let timings = self.table.timings(group);
-        let counted = group.is_root() && group.parties().all(|far| far.live);
-        let longest = group.parties().map(|far| far.hops).max().filter(|_| counted);
-        let hops = longest.map_or(timings.hop_limit, |hops| {
-            hops.saturating_add(DETOURS).min(timings.hop_limit)
-        });
-        timings.notification_bound(hops, self.config.tick)
-    }
-
     /// At a member or an observer, the root first; of a large group only the root and this peer are known.
     fn known_members(&self, root: PeerId, group: &Group) -> Vec<PeerId> {
-        let peers = &self.table.peers;
+        let peers = &self.shared.table.peers;
         let mut members = vec![root];
         members.extend(group.listed.iter().map(|ix| peers.get(*ix)));
         if group.listed.is_empty() && group.role == Role::Member {
-            members.push(self.us);
+            members.push(self.shared.us);
         }
         members
     }

@@ -409,7 +409,7 @@ fn an_invitation_whose_posting_failed_is_repeated_and_leaves_nothing_behind() {
     while world.posts() < 2 {
         world.run(LATENCY);
     }
-    let (post, unknown) = (PostId(world.peers[0].groups.next_post() - 1), false);
+    let (post, unknown) = (PostId(world.peers[0].groups.shared.next_post() - 1), false);
     world.input(0, Input::PostFailed { post, unknown });
     world.deaf.clear();
     world.run(secs(3));
@@ -539,7 +539,7 @@ fn words_beyond_their_limits_come_to_the_creator_as_a_wordless_refusal() {
     for refusal in too_long {
         let mut world = World::new(2);
         world.create(0, &[1], None);
-        let (post, from) = (PostId(world.peers[0].groups.next_post() - 1), id(1));
+        let (post, from) = (PostId(world.peers[0].groups.shared.next_post() - 1), id(1));
         let answer = Answer::Decline(refusal);
         world.input(0, Input::Answered { post, from, answer });
         let text = String::new();

@@ -219,7 +219,7 @@ fn a_group_that_comes_while_a_death_is_worked_off_lives() {
     assert_eq!(world.reason(0, groups[500]), None, "its turn comes later");
     world.signal(0, groups[500]);
     let later = world.create(0, &[1], None);
-    let (post, from) = (PostId(world.peers[0].groups.next_post() - 1), id(1));
+    let (post, from) = (PostId(world.peers[0].groups.shared.next_post() - 1), id(1));
     let answer = Answer::Accept;
     world.input(0, Input::Answered { post, from, answer });
     world.run(secs(60));
@@ -425,7 +425,7 @@ fn unknown_does_not_overtake_the_word_that_says_why() {
                         None,
                         "not known to be lost"
                     );
-                    for post in 1..world.peers[teller].groups.next_post() {
+                    for post in 1..world.peers[teller].groups.shared.next_post() {
                         let (post, unknown) = (PostId(post), false);
                         world.input(teller, Input::PostFailed { post, unknown });
                     }

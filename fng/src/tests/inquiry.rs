@@ -129,7 +129,7 @@ fn a_roots_patience_begins_anew_when_a_proof_arrives() {
     let begin = world.now;
     world.break_paths(0, 1);
     world.run(Duration::from_millis(200));
-    let asked = PostId(world.peers[0].groups.next_post() - 1);
+    let asked = PostId(world.peers[0].groups.shared.next_post() - 1);
     world.run(Duration::from_millis(1500));
     let (alive, unknown) = (vec![0], Vec::new());
     let answer = status(alive, unknown);
@@ -213,7 +213,7 @@ fn an_answer_to_a_question_of_long_ago_proves_nothing() {
     world.no_path.insert((0, 1));
     world.break_paths(0, 1);
     world.run(Duration::from_millis(200));
-    let old = PostId(world.peers[0].groups.next_post() - 1);
+    let old = PostId(world.peers[0].groups.shared.next_post() - 1);
     world.run(secs(10));
     world.deaf.extend([(0, 1), (1, 0)]);
     for _ in 0..20 {
@@ -234,7 +234,7 @@ fn a_members_patience_begins_with_the_question_that_was_answered() {
     world.deaf.extend([(0, 1), (1, 0)]);
     world.no_path.insert((0, 1));
     let begin = world.now;
-    let asked = PostId(world.peers[1].groups.next_post());
+    let asked = PostId(world.peers[1].groups.shared.next_post());
     world.break_paths(0, 1);
     world.run(Duration::from_millis(1700));
     let (alive, unknown) = (vec![0], Vec::new());
@@ -316,7 +316,7 @@ fn a_groups_answer_does_not_speak_for_the_successor_in_its_slot() {
         world.tree(0, fatebound_tree::Event::Suspected { path });
         run_unanswered(&mut world, Duration::from_millis(60));
     }
-    let asked = PostId(world.peers[0].groups.next_post() - 1);
+    let asked = PostId(world.peers[0].groups.shared.next_post() - 1);
     let groups = vec![first];
     assert_eq!(world.peers[0].posts.last().unwrap().2, Request::Probe { groups });
     world.signal(0, first);

@@ -442,10 +442,11 @@ impl World {
                 "peer {n}"
             );
             let mut far = groups
+                .shared
                 .table
                 .slots()
                 .into_iter()
-                .flat_map(|slot| &groups.table.group(slot).unwrap().far);
+                .flat_map(|slot| &groups.shared.table.group(slot).unwrap().far);
             assert!(
                 far.all(|far| far.work.is_none()),
                 "peer {n}: a steady group is only a row"
