@@ -16,7 +16,8 @@ use indexmap::IndexMap;
 use crate::branch::hash_map;
 use crate::groups::Groups;
 use crate::io::{Admit, Event};
-use crate::message::{Answer, Asked, Invitation, MAX_LISTED, Status};
+use crate::lists::member_list;
+use crate::message::{Answer, Asked, Invitation, MAX_LISTED};
 use crate::notice::cut_refusal;
 use crate::reason::Refusal;
 use crate::shared::Timer;
@@ -166,11 +167,11 @@ impl Admissions {
 impl Groups {
     /// A peer wants to come in.
     pub(crate) fn on_asked_in(&mut self, from: PeerId, way: Way, group: GroupId, asked: Asked) {
-        if group.root != self.shared.us || from == self.shared.us || self.silent.contains(&group) {
+        if group.root != self.shared.us || from == self.shared.us || self.words.is_silent(&group) {
             return;
         }
         let Some(slot) = self.shared.table.find(&group) else {
-            return self.say_over(from, way, &group);
+            return self.words.say_over(&mut self.shared, from, way, &group);
         };
         if self.creations.contains_key(&slot) {
             // "A join is held while the group is being created": its repetition will be heard.
@@ -201,19 +202,6 @@ impl Groups {
 
     fn standing(&self, key: Key) -> Standing {
         self.shared.table.far(key).map_or(Standing::Out, |far| far.standing)
-    }
-
-    /// "To a group that has failed the answer is *unknown*, to a closed one *closed*."
-    pub(crate) fn say_over(&mut self, from: PeerId, way: Way, group: &GroupId) {
-        let mut status = Status::default();
-        if self.closed.contains(self.shared.now, group) && Rule::ClosedIsRemembered.holds() {
-            status.closed.push(0);
-        } else if !self.told_soon(self.shared.now, group, &from) {
-            status.unknown.push(0);
-        } else {
-            return;
-        }
-        self.shared.reply(way, Answer::Status(status));
     }
 
     /// A peer that has restarted, or asks for another role, wants what it says now. What it may have accepted before does not count any more:
@@ -340,7 +328,7 @@ impl Groups {
         if now >= admission.deadline {
             return None;
         }
-        let mut members = self.member_list(key.slot);
+        let mut members = member_list(&self.shared, key.slot);
         if !admission.asked.observe && !members.is_empty() {
             members.push(self.shared.table.peer(key)?);
             if members.len() > MAX_LISTED {
@@ -365,7 +353,7 @@ impl Groups {
         };
         self.admissions.came.insert(key, admission.asked.number);
         // Of a death that is still being worked off it is no part: it has accepted since.
-        self.spare(key);
+        self.deaths.spare(key);
         let (Some(group), Some(far)) = (self.shared.table.group(key.slot), self.shared.table.far(key)) else {
             return;
         };
@@ -374,9 +362,9 @@ impl Groups {
         self.shared.counters.admitted += 1;
         self.shared.event(Event::CameIn { group, peer, observer });
         if !observer {
-            self.list_changed(key.slot);
+            self.lists.changed(&mut self.shared, key.slot);
         }
-        self.list_missed(key, admission.list);
+        self.lists.missed(&mut self.shared, key, admission.list);
     }
 
     /// "Its admission ends at `create_timeout`", or with its refusal: nobody has lost anything.

@@ -3,7 +3,7 @@
 //! Answers list groups as alive, unknown, closed or parted. A group in no list is not spoken about: one that this peer keeps silent about, or that
 //! the asker has no business with, or of whose failure it is being told. When nothing can be said about any group, there is no answer.
 
-use fatebound_overlay::{PeerId, Rule, Time, Way};
+use fatebound_overlay::{PeerId, Rule, Way};
 use fatebound_tree::GroupId;
 
 use crate::groups::Groups;
@@ -16,14 +16,14 @@ impl Groups {
     pub(crate) fn on_probe(&mut self, from: PeerId, way: Way, groups: &[GroupId]) {
         let mut status = Status::default();
         for (at, group) in (0..).zip(groups.iter().take(MAX_GROUPS)) {
-            let undecided = self.silent.contains(group) || self.waiting.contains_key(group);
+            let undecided = self.words.is_silent(group) || self.waiting.contains_key(group);
             if group.root != from || undecided {
                 continue;
             }
             match self.shared.table.find(group) {
                 Some(_) => status.alive.push(at),
-                None if self.left.contains(self.shared.now, group) => status.parted.push(at),
-                None if self.told_soon(self.shared.now, group, &from) => {}
+                None if self.words.has_left(self.shared.now, group) => status.parted.push(at),
+                None if self.words.tells_soon(self.shared.now, group, &from) => {}
                 None => status.unknown.push(at),
             }
         }
@@ -35,7 +35,7 @@ impl Groups {
     pub(crate) fn on_need_repair(&mut self, from: PeerId, way: Way, groups: &[(GroupId, Option<u32>)]) {
         let (mut status, mut needed) = (Status::default(), Vec::new());
         for (at, (group, epoch)) in (0..).zip(groups.iter().take(MAX_GROUPS)) {
-            if group.root != self.shared.us || self.silent.contains(group) {
+            if group.root != self.shared.us || self.words.is_silent(group) {
                 continue;
             }
             match self.member(group, &from) {
@@ -44,10 +44,10 @@ impl Groups {
                     needed.extend(epoch.map(|epoch| (key, epoch)));
                 }
                 None if self.shared.table.find(group).is_some() => status.parted.push(at),
-                None if self.closed.contains(self.shared.now, group) && Rule::ClosedIsRemembered.holds() => {
+                None if self.words.was_closed(self.shared.now, group) && Rule::ClosedIsRemembered.holds() => {
                     status.closed.push(at);
                 }
-                None if self.told_soon(self.shared.now, group, &from) => {}
+                None if self.words.tells_soon(self.shared.now, group, &from) => {}
                 None => status.unknown.push(at),
             }
         }
@@ -55,11 +55,6 @@ impl Groups {
         for (key, epoch) in needed {
             self.repair_needed(key, epoch);
         }
-    }
-
-    /// "◆ Who has posted a `Fail` holds its *unknown* back, or that would overtake the reason." (protocol.md §6)
-    pub(crate) fn told_soon(&self, now: Time, group: &GroupId, asker: &PeerId) -> bool {
-        self.telling.tells(now, group, asker) && Rule::WordBeforeUnknown.holds()
     }
 
     /// This peer as a member, as far as the root knows: one whose `Accept` is still on its way counts.

@@ -25,8 +25,7 @@ impl Groups {
             creations: self.creations.clone(),
             waiting: self.waiting.clone(),
             declined: self.declined.clone(),
-            silent: self.silent.clone(),
-            telling: self.telling.clone(),
+            words: self.words.clone(),
             checks: self.checks.clone(),
             links: self.links.clone(),
             deaths: self.deaths.clone(),
@@ -34,8 +33,6 @@ impl Groups {
             admissions: self.admissions.clone(),
             departures: self.departures.clone(),
             lists: self.lists.clone(),
-            closed: self.closed.clone(),
-            left: self.left.clone(),
             sequence: self.sequence,
             invitations: self.invitations,
         }
@@ -51,8 +48,7 @@ impl Hash for Groups {
             creations,
             waiting,
             declined,
-            silent,
-            telling,
+            words,
             checks,
             links,
             deaths,
@@ -60,19 +56,17 @@ impl Hash for Groups {
             admissions,
             departures,
             lists,
-            closed,
-            left,
             sequence,
             invitations,
         } = self;
-        (shared, prober, silent, telling).hash(hasher);
+        (shared, prober, words).hash(hasher);
         hash_map(invites, hasher);
         hash_map(creations, hasher);
         hash_map(links, hasher);
         waiting.as_slice().hash(hasher);
         declined.as_slice().hash(hasher);
         (checks, deaths).hash(hasher);
-        (joins, admissions, departures, lists, closed, left).hash(hasher);
+        (joins, admissions, departures, lists).hash(hasher);
         (sequence, invitations).hash(hasher);
     }
 }

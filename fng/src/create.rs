@@ -17,7 +17,7 @@ use crate::message::{Invitation, MAX_LISTED, MAX_STATE, MAX_TAG, Request};
 use crate::notice::refusal_within_limits;
 use crate::reason::{Reason, Refusal};
 use crate::shared::Timer;
-use crate::table::{Key, NewGroup, Role, Standing};
+use crate::table::{Key, NewGroup, Role, Stage, Standing};
 
 /// A group as its creator wants it: the fields of `Command::Create`.
 pub(crate) struct Order {
@@ -226,7 +226,7 @@ impl Groups {
         if let Some(creation) = self.creations.get_mut(&key.slot) {
             creation.unanswered -= 1;
             // Others may have left while it was being asked.
-            self.list_missed(key, 0);
+            self.lists.missed(&mut self.shared, key, 0);
         }
     }
 
@@ -324,6 +324,9 @@ impl Groups {
         self.creations.remove(&slot);
         self.shared.timers.cancel(Timer::Create(slot));
         self.shared.counters.created += 1;
+        if let Some(group) = self.shared.table.group_mut(slot) {
+            group.stage = Stage::Complete;
+        }
         if let Some(group) = self.shared.table.group(slot).map(|group| self.shared.table.id(group)) {
             self.shared.event(Event::Created { ticket, group });
         }

@@ -4,22 +4,23 @@
 //! first at once, each further one by a timer that is due at once: between two of them the peer reads what has come, answers pings, and stays
 //! alive itself. Groups that come after the proof of death belong to a new life and are left alone.
 
-use fatebound_overlay::{DeathProof, PeerId, Rule};
+use std::collections::VecDeque;
 
-use crate::groups::Groups;
-use crate::reason::Reason;
-use crate::shared::Timer;
+use fatebound_overlay::{Bounded, DeathProof, PeerId, Rule};
+
+use crate::fate::{Fate, Loss};
+use crate::shared::{Shared, Timer};
 use crate::table::{Key, Standing};
 
 /// Groups worked off at a time: 256, some 5 ms of signatures.
 const BATCH: usize = 256;
 
 /// Deaths that wait for their turn: 1024. When there are more, all of them are worked off at once.
-pub(crate) const MAX_DEATHS: usize = 1024;
+const MAX_DEATHS: usize = 1024;
 
 /// A death that is being worked off. There is at most one per peer and kind of proof: a repetition replaces it.
 #[derive(Clone, Debug, Hash)]
-pub(crate) struct Death {
+struct Death {
     peer: PeerId,
     restarted: bool,
     /// The newest group at that time.
@@ -28,101 +29,97 @@ pub(crate) struct Death {
     ends: Vec<Key>,
 }
 
-impl Groups {
+/// Peers that have died, as far as their groups have not been told.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Deaths {
+    queue: VecDeque<Death>,
+}
+
+impl Deaths {
     /// "A refused dial is proof for roots about members and for members about roots as well" (protocol.md §4); so is a goodbye. A new
     /// incarnation proves only that the old life is over: a member that accepted in its new one would be wronged, so it is asked at once, and
     /// *unknown* is the proof. Who has not accepted yet may have restarted at another address: its invitation may still find it, until
     /// `create_timeout`.
-    pub(crate) fn on_peer_dead(&mut self, peer: PeerId, proof: DeathProof) {
-        let ix = self.shared.table.peers.find(&peer);
-        let ends = ix.map(|ix| self.shared.table.peers.ends(ix)).unwrap_or_default();
+    pub(crate) fn on_peer_dead(&mut self, shared: &mut Shared, peer: PeerId, proof: DeathProof) {
+        let ix = shared.table.peers.find(&peer);
+        let ends = ix.map(|ix| shared.table.peers.ends(ix)).unwrap_or_default();
+        let ends = ends.iter().rev().copied();
         let death = Death {
             peer,
             restarted: proof == DeathProof::Restarted && Rule::RestartIsNoProof.holds(),
-            newest: self.shared.table.newest(),
-            ends: ends
-                .iter()
-                .rev()
-                .copied()
-                .filter(|key| self.has_accepted(*key))
-                .collect(),
+            newest: shared.table.newest(),
+            ends: ends.filter(|key| has_accepted(shared, *key)).collect(),
         };
         let restarted = death.restarted;
         let same = |known: &&mut Death| (known.peer, known.restarted) == (peer, restarted);
-        match self.deaths.iter_mut().find(same) {
+        match self.queue.iter_mut().find(same) {
             Some(known) => *known = death,
-            None => self.deaths.push_back(death),
+            None => self.queue.push_back(death),
         }
-        self.work_off_deaths();
+        self.work_off(shared);
         if !restarted {
-            self.withdraw_all_of(peer);
+            shared.fate(Fate::Died(peer));
         }
     }
 
     /// This far end has come in since: no death that is still being worked off concerns it.
     pub(crate) fn spare(&mut self, key: Key) {
-        for death in &mut self.deaths {
+        for death in &mut self.queue {
             death.ends.retain(|other| *other != key);
         }
     }
 
     /// One batch.
-    pub(crate) fn work_off_deaths(&mut self) {
-        let mut left = match self.deaths.len() > MAX_DEATHS {
+    pub(crate) fn work_off(&mut self, shared: &mut Shared) {
+        let mut left = match self.queue.len() > MAX_DEATHS {
             true => usize::MAX,
             false => BATCH,
         };
         while left > 0
-            && let Some(death) = self.deaths.front_mut()
+            && let Some(death) = self.queue.front_mut()
         {
             let (restarted, newest) = (death.restarted, death.newest);
             match death.ends.pop() {
                 Some(key) => {
                     left -= 1;
-                    self.bereave(key, restarted, newest);
+                    bereave(shared, key, restarted, newest);
                 }
-                None => drop(self.deaths.pop_front()),
+                None => drop(self.queue.pop_front()),
             }
         }
-        if self.deaths.is_empty() {
-            self.shared.timers.cancel(Timer::Deaths);
+        if self.queue.is_empty() {
+            shared.timers.cancel(Timer::Deaths);
         } else {
-            self.shared.timers.set(Timer::Deaths, self.shared.now);
+            shared.timers.set(Timer::Deaths, shared.now);
         }
     }
 
-    fn bereave(&mut self, key: Key, restarted: bool, newest: u64) {
-        let same = self
-            .shared
-            .table
-            .group(key.slot)
-            .is_some_and(|group| group.born <= newest);
-        if !same || !self.has_accepted(key) {
-            return;
-        }
-        if restarted {
-            return self.suspect(key);
-        }
-        self.end_with(
-            key,
-            |peer| Reason::MemberDied { peer },
-            |peer| Reason::RootDied { peer },
-        );
+    pub(crate) fn bounds(&self) -> Bounded {
+        Bounded::new("deaths", self.queue.len(), MAX_DEATHS)
     }
+}
 
-    fn has_accepted(&self, key: Key) -> bool {
-        self.shared
-            .table
-            .far(key)
-            .is_some_and(|far| far.standing == Standing::Accepted)
+fn bereave(shared: &mut Shared, key: Key, restarted: bool, newest: u64) {
+    let same = shared.table.group(key.slot).is_some_and(|group| group.born <= newest);
+    if !same || !has_accepted(shared, key) {
+        return;
     }
+    shared.fate(match restarted {
+        true => Fate::Suspected(key),
+        false => Fate::Lost(key, Loss::Died),
+    });
+}
+
+fn has_accepted(shared: &Shared, key: Key) -> bool {
+    let far = shared.table.far(key);
+    far.is_some_and(|far| far.standing == Standing::Accepted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, Context, Input};
-    use fatebound_overlay::{Identity, Keypair, Time};
+    use crate::Config;
+    use fatebound_overlay::{Identity, Keypair};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -133,7 +130,8 @@ mod tests {
     /// Whether the deaths are worked off when, besides one of twice a batch, there are so many others.
     fn worked_off(others: usize) -> bool {
         let keypair = Keypair::ed25519_from_bytes([1; 32]).unwrap();
-        let mut groups = Groups::new(&Config::lan(), &Identity::new(&keypair), 1, StdRng::seed_from_u64(1));
+        let mut shared = Shared::new(&Config::lan(), &Identity::new(&keypair), 1, StdRng::seed_from_u64(1));
+        let mut deaths = Deaths::default();
         let gone = Key {
             slot: u32::MAX,
             index: 0,
@@ -144,14 +142,10 @@ mod tests {
             newest: 0,
             ends: vec![gone; ends],
         };
-        groups.deaths.push_back(death(2 * BATCH));
-        groups.deaths.extend((0..others).map(|_| death(0)));
-        let input = Input::PeerDead {
-            peer: peer(3),
-            proof: DeathProof::Goodbye,
-        };
-        groups.handle(Time::ZERO, input, Context::default(), &mut Vec::new());
-        groups.deaths.is_empty()
+        deaths.queue.push_back(death(2 * BATCH));
+        deaths.queue.extend((0..others).map(|_| death(0)));
+        deaths.on_peer_dead(&mut shared, peer(3), DeathProof::Goodbye);
+        deaths.queue.is_empty()
     }
 
     #[test]

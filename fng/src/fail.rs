@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use fatebound_overlay::{PeerId, PostId, Rule, Time, Way, Ways};
+use fatebound_overlay::{PeerId, Rule, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId, PathId};
 
 use crate::groups::Groups;
@@ -23,7 +23,12 @@ use crate::table::{Group, Key, Standing};
 impl Groups {
     /// "Any member may `signal` at any time, for a reason of its own" (protocol.md §1, P3).
     pub(crate) fn on_signal(&mut self, group: &GroupId, text: String) {
-        if let Some(slot) = self.shared.table.find(group).filter(|slot| self.has_word(*slot)) {
+        if let Some(slot) = self
+            .shared
+            .table
+            .find(group)
+            .filter(|slot| self.shared.table.has_word(*slot))
+        {
             let text = cut(text, MAX_TEXT);
             self.fail(
                 slot,
@@ -39,7 +44,7 @@ impl Groups {
     pub(crate) fn on_shutdown(&mut self) {
         self.shared.stopping = true;
         self.decline_waiting();
-        self.end_all_joins();
+        self.joins.end_all(&mut self.shared);
         for slot in self.shared.table.slots() {
             self.fail(slot, Reason::Shutdown { by: self.shared.us });
         }
@@ -51,7 +56,7 @@ impl Groups {
             return;
         };
         let id = self.shared.table.id(group);
-        if !self.has_word(slot) {
+        if !self.shared.table.has_word(slot) {
             self.drop_path(slot);
             return self.bury(slot, reason);
         }
@@ -93,8 +98,7 @@ impl Groups {
             notice: notice.encoded(),
         });
         for (to, ways) in listeners {
-            let post = self.shared.post(to, Request::Fail(Box::new(notice.clone())), ways);
-            self.telling.begin(PostId(post), notice.group, to, until);
+            self.words.tell(&mut self.shared, to, notice, ways, until);
         }
     }
 
@@ -129,13 +133,13 @@ impl Groups {
             return;
         };
         let (id, root, bound) = (self.shared.table.id(group), group.is_root(), self.shared.bound(group));
-        self.end_checks(slot);
+        self.checks.end(&mut self.shared, slot);
         self.end_creation(slot, &reason);
-        self.overtake_departure(slot, id, &reason);
+        self.departures.overtake(&mut self.shared, slot, id, &reason);
         self.forget(slot);
         if root && matches!(reason, Reason::Closed { .. }) {
             // "◆ The root remembers a closed group for its bound."
-            self.closed.add(self.shared.now, id, self.shared.now + bound);
+            self.words.remember_closed(self.shared.now, id, self.shared.now + bound);
         }
         self.shared.tell_end(id, reason);
     }
@@ -146,8 +150,8 @@ impl Groups {
             return;
         };
         let (id, ends) = (self.shared.table.id(group), group.far.len() as u32);
-        self.end_checks(slot);
-        self.end_list(slot);
+        self.checks.end(&mut self.shared, slot);
+        self.lists.end(&mut self.shared, slot);
         self.joins.forget(slot);
         self.close_door(slot, &id);
         for index in 0..ends {
@@ -158,9 +162,21 @@ impl Groups {
         self.shared.table.remove(slot);
     }
 
+    /// Fails a group here without a word to anybody else.
+    pub(crate) fn on_fall_silent(&mut self, group: GroupId) {
+        let Some(slot) = self.shared.table.find(&group) else {
+            return;
+        };
+        let bound = self.shared.table.group(slot).map(|group| self.shared.bound(group));
+        let (by, text) = (self.shared.us, "fell silent".to_owned());
+        self.bury(slot, Reason::Signalled { by, text });
+        let until = self.shared.now + bound.unwrap_or_default();
+        self.words.fall_silent(&mut self.shared, group, until);
+    }
+
     /// Somebody posted that a group has failed. About a silent group there is no word; a false notice gets none either.
     pub(crate) fn on_fail_posted(&mut self, way: Way, notice: &Notice) {
-        if self.silent.contains(&notice.group) {
+        if self.words.is_silent(&notice.group) {
             return;
         }
         let believed = match self.shared.table.find(&notice.group) {

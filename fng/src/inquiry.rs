@@ -14,6 +14,7 @@ use std::time::Duration;
 use fatebound_overlay::{PeerId, Rule, Time, Ways};
 use fatebound_tree::{GroupId, PathId};
 
+use crate::fate::Loss;
 use crate::groups::Groups;
 use crate::message::{Request, Status};
 use crate::patience::{need_interval, probe_interval, verdict};
@@ -255,7 +256,7 @@ impl Groups {
             self.hears_closed(key, post);
         }
         for key in parted {
-            self.parted(key, post);
+            self.hears_parted(key, post);
         }
     }
 
@@ -285,7 +286,7 @@ impl Groups {
         } else {
             self.extend(key, sent);
         }
-        self.checked(key, Some(post));
+        self.checks.proven(&mut self.shared, key, Some(post));
     }
 
     /// Patience begins anew.
@@ -316,11 +317,7 @@ impl Groups {
         if self.inquiry(key, post).is_none() {
             return;
         }
-        self.end_with(
-            key,
-            |peer| Reason::MemberForgot { peer },
-            |peer| Reason::FailedAtRoot { peer },
-        );
+        self.lost(key, Loss::Forgot);
     }
 
     /// The root has closed the group, and the word of it was lost. A root learns nothing of this kind from a member.
@@ -334,19 +331,10 @@ impl Groups {
         }
     }
 
-    /// One of the two has left, or never came in: no failure of the group. A member that did not want to leave is told, for it is in no group.
-    fn parted(&mut self, key: Key, post: u64) {
-        if self.inquiry(key, post).is_none() {
-            return;
-        }
-        let root = self.shared.table.group(key.slot).is_some_and(Group::is_root);
-        if root {
-            self.part_with(key);
-        } else if self.is_leaving(key.slot) {
-            self.has_left(key.slot, true);
-        } else if let Some(by) = self.shared.table.peer(key) {
-            self.drop_path(key.slot);
-            self.bury(key.slot, Reason::NotMember { by });
+    /// One of the two has left, or never came in.
+    fn hears_parted(&mut self, key: Key, post: u64) {
+        if self.inquiry(key, post).is_some() {
+            self.parted(key);
         }
     }
 
@@ -356,36 +344,12 @@ impl Groups {
         match self.verdict_at(key) {
             Some(at) if at > self.shared.now => self.shared.timers.set(Timer::Verdict(key), at),
             // "When its patience ends it has left."
-            Some(_) if self.is_leaving(key.slot) && Rule::LeaverIsMute.holds() => self.has_left(key.slot, false),
-            Some(_) => self.end_with(
-                key,
-                |peer| Reason::MemberUnreachable { peer },
-                |peer| Reason::RootUnreachable { peer },
-            ),
+            Some(_) if self.shared.table.is_leaving(key.slot) && Rule::LeaverIsMute.holds() => {
+                self.has_left(key.slot, false);
+            }
+            Some(_) => self.lost(key, Loss::Unreachable),
             None => {}
         }
-    }
-
-    pub(crate) fn end_with(
-        &mut self,
-        key: Key,
-        at_root: impl Fn(PeerId) -> Reason,
-        at_member: impl Fn(PeerId) -> Reason,
-    ) {
-        let (Some(group), Some(peer)) = (self.shared.table.group(key.slot), self.shared.table.peer(key)) else {
-            return;
-        };
-        let observer = self.shared.table.far(key).is_some_and(|far| far.observer);
-        if observer && Rule::ObserverIsNobody.holds() {
-            // "◆ A root that would fail the group for an observer's sake drops the observer."
-            return self.part_with(key);
-        }
-        let reason = if group.is_root() {
-            at_root(peer)
-        } else {
-            at_member(peer)
-        };
-        self.fail(key.slot, reason);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod config;
 mod create;
 mod deaths;
 mod fail;
+mod fate;
 mod forms;
 mod groups;
 mod inquiry;
@@ -26,22 +27,22 @@ mod lives;
 mod member;
 pub mod message;
 mod notice;
+mod part;
+mod pass_on;
 mod patience;
 mod peers;
 mod prober;
 #[cfg(test)]
 mod properties;
 mod reason;
-mod remembered;
 mod repair;
 mod shared;
-mod silence;
 mod table;
-mod telling;
 #[cfg(test)]
 mod tests;
 mod view;
 mod window;
+mod words;
 
 pub use config::{Config, Timings};
 pub use fatebound_tree::{GroupId, GroupPrefix, ParseGroupIdError};

@@ -62,7 +62,7 @@ impl Groups {
         let group = invitation.group;
         if group.root != from
             || from == self.shared.us
-            || self.silent.contains(&group)
+            || self.words.is_silent(&group)
             || !self.well_formed(&invitation)
         {
             return;
@@ -71,7 +71,7 @@ impl Groups {
             // "An accepted invitation is accepted again" (protocol.md §3).
             return self.shared.reply(way, Answer::Accept);
         }
-        if invitation.asked.is_some() && !self.is_asked_for(&invitation) {
+        if invitation.asked.is_some() && !self.joins.asked_for(&invitation) {
             return self.shared.decline(way, Refusal::AlreadyOver);
         }
         if let Some(waiting) = self.waiting.get_mut(&group) {
@@ -104,7 +104,7 @@ impl Groups {
         {
             return Some(refusal.clone());
         }
-        let asked_for = self.is_asked_for(invitation);
+        let asked_for = self.joins.asked_for(invitation);
         let crowded = invitation.tag.is_some() && !self.joins.wants(invitation) && self.waiting.len() >= MAX_WAITING;
         if self.shared.table.used(&invitation.group) && !asked_for {
             Some(Refusal::AlreadyOver)
@@ -123,7 +123,7 @@ impl Groups {
     fn take_invitation(&mut self, way: Way, invitation: Invitation) {
         let group = invitation.group;
         self.shared.table.use_up(&group);
-        self.left.remove(&group);
+        self.words.forget_left(&group);
         // "Accepts without asking anybody": this peer's own application wants it.
         let decide = invitation.tag.is_some() && !self.joins.wants(&invitation);
         let waiting = Waiting {
@@ -189,7 +189,6 @@ impl Groups {
             list: waiting.list,
             standing: Standing::Accepted,
         });
-        self.joins.came_in(slot, waiting.asked);
         let key = Key { slot, index: 0 };
         if let Some(work) = self.shared.table.work_mut(key) {
             work.building = true;
@@ -203,7 +202,7 @@ impl Groups {
             Role::Observer => Event::Observing { group },
             _ => Event::Joined { group },
         });
-        self.join_done(group);
+        self.joins.came_in(&mut self.shared, slot, group, waiting.asked);
         self.shared.push(Output::ProveAddress { peer: group.root });
     }
 
@@ -240,7 +239,7 @@ impl Groups {
         for group in groups {
             self.withdraw(&group, Reason::RootDied { peer: root });
         }
-        self.end_joins_of(root);
+        self.joins.end_all_of(&mut self.shared, root);
     }
 
     /// This peer stops: every invitation that waits is declined.
@@ -257,7 +256,7 @@ impl Groups {
     /// "If it is `m`: it answers `Confirm` on `u` when it knows the group and `e` is newer than what it has; ◆ otherwise `Release { Unknown }`
     /// or `Release { Old }`." (protocol.md §5) About a silent group there is no word.
     pub(crate) fn on_arrived(&mut self, path: PathId) {
-        if self.silent.contains(&path.group) {
+        if self.words.is_silent(&path.group) {
             return;
         }
         let Some(slot) = self

@@ -91,7 +91,7 @@ impl Groups {
             self.shared.event(Event::Repaired { path });
         }
         self.settle(key);
-        self.checked(key, None);
+        self.checks.proven(&mut self.shared, key, None);
     }
 
     /// Root or member: a path broke. One of an older epoch does not matter any more.

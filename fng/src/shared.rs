@@ -1,6 +1,7 @@
 //! What all parts of this layer stand on, in one argument: the table, timers, randomness, configuration and identity; the time and the
 //! surroundings of the input that is being taken; and where its consequences go. A part keeps whatever else it knows to itself.
 
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use fatebound_tree::{Cause, GroupId, PathId};
 use rand::rngs::StdRng;
 
 use crate::config::{Config, Timings};
+use crate::fate::Fate;
 use crate::io::{Context, Event, Output};
 use crate::message::{Answer, Request};
 use crate::patience::{backoff, patience};
@@ -67,6 +69,8 @@ pub(crate) struct Shared {
     next_post: u64,
     /// What has followed from the current input so far; empty between two inputs.
     out: Vec<Output>,
+    /// What the parts have yet to tell each other; likewise.
+    fates: VecDeque<Fate>,
 }
 
 /// For `branch`: whatever decides how the groups go on. Left out is what never changes, what is only counted, the generator, and what
@@ -93,6 +97,7 @@ impl Shared {
             rng,
             next_post: 1,
             out: Vec::new(),
+            fates: VecDeque::new(),
         }
     }
 
@@ -112,6 +117,7 @@ impl Shared {
             rng,
             next_post: self.next_post,
             out: Vec::new(),
+            fates: VecDeque::new(),
         }
     }
 
@@ -123,6 +129,16 @@ impl Shared {
     /// It ends: all that has followed from it.
     pub(crate) fn end(&mut self, out: &mut Vec<Output>) {
         out.append(&mut self.out);
+    }
+
+    /// Tells the other parts, in its turn.
+    pub(crate) fn fate(&mut self, fate: Fate) {
+        self.fates.push_back(fate);
+    }
+
+    /// What is to be passed on next.
+    pub(crate) fn next_fate(&mut self) -> Option<Fate> {
+        self.fates.pop_front()
     }
 
     pub(crate) fn push(&mut self, output: Output) {

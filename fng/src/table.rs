@@ -58,6 +58,17 @@ pub(crate) enum Role {
     Observer,
 }
 
+/// How far a group has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stage {
+    /// Root: not every member has accepted yet.
+    Creating,
+    /// Its members are in it.
+    Complete,
+    /// Member or observer: this peer wants to go.
+    Leaving,
+}
+
 /// The far end of a path of ours.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Far {
@@ -127,6 +138,7 @@ pub(crate) struct Group {
     /// Number of the newest list of members: made at the root, known at a member.
     pub(crate) list: u32,
     pub(crate) role: Role,
+    pub(crate) stage: Stage,
     /// Root: whether it has ever had more members than a list holds.
     pub(crate) large: bool,
 }
@@ -313,6 +325,19 @@ impl Table {
         timings.notification_bound(hops, tick)
     }
 
+    /// Whether this peer wants to leave the group in this place.
+    pub(crate) fn is_leaving(&self, slot: u32) -> bool {
+        self.group(slot).is_some_and(|group| group.stage == Stage::Leaving)
+    }
+
+    /// "◆ A leaver has no word any more: it cannot signal, what it would fail it leaves in silence." Nor has an observer ever.
+    pub(crate) fn has_word(&self, slot: u32) -> bool {
+        let role = self.group(slot).map(|group| group.role);
+        let leaves = self.is_leaving(slot) && Rule::LeaverIsMute.holds();
+        let observes = role == Some(Role::Observer) && Rule::ObserverIsNobody.holds();
+        !leaves && !observes
+    }
+
     /// "◆ It registers a group id at most once, so that a late or repeated invitation cannot revive a dead group."
     pub(crate) fn used(&self, group: &GroupId) -> bool {
         let root = self.peers.find(&group.root);
@@ -381,6 +406,10 @@ impl Table {
             listed: new.listed.iter().map(|peer| self.peers.acquire(peer)).collect(),
             list: new.list,
             role: new.role,
+            stage: match new.role {
+                Role::Root => Stage::Creating,
+                Role::Member | Role::Observer => Stage::Complete,
+            },
             large: new.far.len() >= MAX_LISTED,
         };
         self.groups[slot as usize] = Some(group);

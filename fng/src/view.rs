@@ -114,7 +114,7 @@ impl Groups {
             group: id,
             root: group.is_root(),
             observer: group.role == Role::Observer,
-            has_word: self.has_word(slot),
+            has_word: self.shared.table.has_word(slot),
             members: match group.role {
                 Role::Root => std::iter::once(id.root)
                     .chain(members.iter().map(|far| name(far)))

@@ -429,7 +429,7 @@ fn unknown_does_not_overtake_the_word_that_says_why() {
                         let (post, unknown) = (PostId(post), false);
                         world.input(teller, Input::PostFailed { post, unknown });
                     }
-                    assert_eq!(world.peers[teller].groups.telling.len(), 0);
+                    assert_eq!(world.peers[teller].groups.words.on_their_way(), 0);
                 }
                 _ => world.now += Config::lan().timings.patience_floor / 2,
             }
@@ -560,8 +560,8 @@ fn beyond_4096_silent_groups_the_oldest_is_remembered_no_longer() {
         world.peers[0].events.clear();
         world.command(0, Command::FallSilent { group });
         groups.push(group);
-        let silent = &world.peers[0].groups.silent;
-        assert_eq!(silent.contains(&groups[0]), groups.len() <= 4096);
+        let silent = &world.peers[0].groups.words;
+        assert_eq!(silent.is_silent(&groups[0]), groups.len() <= 4096);
     }
-    assert!(world.peers[0].groups.silent.contains(&groups[1]));
+    assert!(world.peers[0].groups.words.is_silent(&groups[1]));
 }

@@ -438,7 +438,7 @@ impl World {
             assert_eq!(groups.deadline(), None, "peer {n} waits for something");
             assert!(groups.prober.is_idle(), "peer {n} asks something");
             assert!(
-                groups.invites.is_empty() && groups.links.is_empty() && groups.checks.is_empty(),
+                groups.invites.is_empty() && groups.links.is_empty() && groups.checks.is_idle(),
                 "peer {n}"
             );
             let mut far = groups
