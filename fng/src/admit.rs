@@ -6,27 +6,28 @@
 //! places as it may have members, and those of former members are used again when all are taken; application state for those who come later is
 //! kept up to `max_kept_state`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
-use fatebound_overlay::{PeerId, Rule, Time, Way};
+use fatebound_overlay::{Bounded, PeerId, Rule, Time, Way};
 use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
-use crate::branch::hash_map;
-use crate::groups::Groups;
+use crate::config::Config;
+use crate::fate::Fate;
 use crate::io::{Admit, Event};
 use crate::lists::member_list;
 use crate::message::{Answer, Asked, Invitation, MAX_LISTED};
 use crate::notice::cut_refusal;
 use crate::reason::Refusal;
-use crate::shared::Timer;
-use crate::table::{Key, Standing};
+use crate::shared::{Shared, Timer};
+use crate::table::{Key, Phase, Stage};
 
 /// Peers that wait for the application's word: 1024. Further ones are declined as `Busy`.
 pub(crate) const MAX_ASKING: usize = 1024;
 /// Words on such peers that are remembered: 1024, then the oldest is forgotten, and its repetition is asked about again.
-pub(crate) const MAX_ANSWERED: usize = 1024;
+const MAX_ANSWERED: usize = 1024;
 
 /// Who may come into one group, and what they are given.
 #[derive(Clone, Debug, Hash)]
@@ -66,15 +67,15 @@ struct Admission {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Admissions {
     /// By the group's place; those that nobody opens, and have nothing to give, are left out: they ask.
-    doors: HashMap<u32, Door>,
+    doors: BTreeMap<u32, Door>,
     /// Bytes of state behind them.
     kept: usize,
     asking: IndexMap<(GroupId, PeerId), Asking>,
     /// The application's last word on a peer, for repetitions of the same wish.
     answered: IndexMap<(GroupId, PeerId), (Asked, Refusal)>,
-    under_way: HashMap<Key, Admission>,
+    under_way: BTreeMap<Key, Admission>,
     /// By which of their own joins those came in who came after the creation.
-    came: HashMap<Key, u64>,
+    came: BTreeMap<Key, u64>,
     newest: u64,
 }
 
@@ -90,12 +91,9 @@ impl Hash for Admissions {
             came,
             newest,
         } = self;
-        hash_map(doors, hasher);
         asking.as_slice().hash(hasher);
         answered.as_slice().hash(hasher);
-        hash_map(under_way, hasher);
-        hash_map(came, hasher);
-        (kept, newest).hash(hasher);
+        (doors, kept, under_way, came, newest).hash(hasher);
     }
 }
 
@@ -105,30 +103,10 @@ impl Admissions {
         self.kept
     }
 
-    /// Peers that wait for the application, words that are remembered, and invitations under way.
-    pub(crate) fn sizes(&self) -> [usize; 3] {
-        [self.asking.len(), self.answered.len(), self.under_way.len()]
-    }
-
-    /// Far ends that came in after the creation.
-    pub(crate) fn joined(&self) -> usize {
-        self.came.len()
-    }
-
     /// The join by which this far end is in, or is about to come in; 0: it was invited when the group was created.
     pub(crate) fn came_by(&self, key: Key) -> u64 {
         let under_way = self.under_way.get(&key).map(|admission| admission.asked.number);
         under_way.or(self.came.get(&key).copied()).unwrap_or_default()
-    }
-
-    /// The far end is in the group no more.
-    pub(crate) fn went_out(&mut self, key: Key) {
-        self.came.remove(&key);
-    }
-
-    /// Doors that are kept.
-    pub(crate) fn doors(&self) -> usize {
-        self.doors.len()
     }
 
     /// A new group has a door.
@@ -149,117 +127,97 @@ impl Admissions {
         self.doors.get(&slot).map_or(&[], |door| &door.state)
     }
 
-    /// The group is over.
-    fn take_down(&mut self, slot: u32) {
-        if let Some(door) = self.doors.remove(&slot) {
-            self.kept -= door.state.len();
-        }
-    }
-
     fn answer(&mut self, who: (GroupId, PeerId), asked: Asked, refusal: Refusal) {
         if self.answered.len() >= MAX_ANSWERED {
             self.answered.shift_remove_index(0);
         }
         self.answered.insert(who, (asked, refusal));
     }
-}
 
-impl Groups {
-    /// A peer wants to come in.
-    pub(crate) fn on_asked_in(&mut self, from: PeerId, way: Way, group: GroupId, asked: Asked) {
-        if group.root != self.shared.us || from == self.shared.us || self.words.is_silent(&group) {
+    /// A peer wants to come into the group in this place.
+    pub(crate) fn on_asked_in(&mut self, shared: &mut Shared, from: PeerId, way: Way, slot: u32, asked: Asked) {
+        let Some(group) = shared.table.group(slot) else {
             return;
-        }
-        let Some(slot) = self.shared.table.find(&group) else {
-            return self.words.say_over(&mut self.shared, from, way, &group);
         };
-        if self.creations.contains_key(&slot) {
+        if group.stage == Stage::Creating {
             // "A join is held while the group is being created": its repetition will be heard.
             return;
         }
-        match self
-            .shared
-            .table
-            .end_of(slot, &from)
-            .map(|key| (key, self.standing(key)))
-        {
-            Some((key, Standing::Accepted)) => {
-                self.shared.reply(way, Answer::Noted);
+        let known = shared.table.end_of(slot, &from);
+        let known = known.and_then(|key| Some((key, shared.table.far(key)?.phase)));
+        match known {
+            None => self.consider(shared, slot, from, way, asked, false),
+            Some((_, Phase::Out)) => self.consider(shared, slot, from, way, asked, true),
+            Some((key, Phase::Asked)) => {
+                shared.reply(way, Answer::Noted);
+                self.renew(shared, key, asked);
+            }
+            Some((key, _)) => {
+                shared.reply(way, Answer::Noted);
                 // "◆ A `Join` from a peer that counts already is a suspicion of that peer."
                 match Rule::SecondJoinAsks.holds() {
-                    false => self.admit(slot, from, asked),
-                    true => self.suspect(key),
+                    false => self.admit(shared, key, asked),
+                    true => shared.fate(Fate::Suspected(key)),
                 }
             }
-            Some((key, Standing::Asked)) => {
-                self.shared.reply(way, Answer::Noted);
-                self.renew(key, asked);
-            }
-            Some((_, Standing::Out)) => self.consider(slot, from, way, asked, true),
-            None => self.consider(slot, from, way, asked, false),
         }
-    }
-
-    fn standing(&self, key: Key) -> Standing {
-        self.shared.table.far(key).map_or(Standing::Out, |far| far.standing)
     }
 
     /// A peer that has restarted, or asks for another role, wants what it says now. What it may have accepted before does not count any more:
     /// that was another life, or another role.
-    fn renew(&mut self, key: Key, asked: Asked) {
-        let under_way = self.admissions.under_way.get_mut(&key);
+    fn renew(&mut self, shared: &mut Shared, key: Key, asked: Asked) {
+        let under_way = self.under_way.get_mut(&key);
         let Some(admission) = under_way.filter(|admission| admission.asked != asked) else {
             return;
         };
         admission.asked = asked;
-        if let Some(far) = self.shared.table.far_mut(key) {
+        if let Some(far) = shared.table.far_mut(key) {
             far.observer = asked.observe;
         }
-        self.end_invites(key);
-        self.invite(key);
+        shared.fate(Fate::InvitedAnew(key));
     }
 
     /// The policy decides about a peer that is not in the group.
-    fn consider(&mut self, slot: u32, from: PeerId, way: Way, asked: Asked, former: bool) {
-        if self.shared.stopping {
-            return self.shared.decline(way, Refusal::Stopping);
+    fn consider(&mut self, shared: &mut Shared, slot: u32, from: PeerId, way: Way, asked: Asked, former: bool) {
+        if shared.stopping {
+            return shared.decline(way, Refusal::Stopping);
         }
-        let open = match self.admissions.policy(slot) {
+        let open = match self.policy(slot) {
             Admit::Open => true,
             Admit::Members => former,
             Admit::Listed(peers) => former || peers.contains(&from),
-            Admit::Ask => return self.ask_application(slot, from, way, asked),
+            Admit::Ask => return self.ask_application(shared, slot, from, way, asked),
         };
         match open {
-            true => self.let_in(slot, from, way, asked),
-            false => self.shared.decline(way, Refusal::NotAdmitted),
+            true => self.let_in(shared, slot, from, way, asked),
+            false => shared.decline(way, Refusal::NotAdmitted),
         }
     }
 
-    fn ask_application(&mut self, slot: u32, peer: PeerId, way: Way, asked: Asked) {
-        let Some(group) = self.shared.table.group(slot) else {
+    fn ask_application(&mut self, shared: &mut Shared, slot: u32, peer: PeerId, way: Way, asked: Asked) {
+        let Some(group) = shared.table.group(slot) else {
             return;
         };
-        let (group, timings) = (self.shared.table.id(group), self.shared.table.timings(group));
-        let until = self.shared.now + 4 * timings.path_timeout;
+        let (group, timings) = (shared.table.id(group), shared.table.timings(group));
+        let until = shared.now + 4 * timings.path_timeout;
         let who = (group, peer);
-        if let Some((about, refusal)) = self.admissions.answered.get(&who)
+        if let Some((about, refusal)) = self.answered.get(&who)
             && *about == asked
         {
-            return self.shared.decline(way, refusal.clone());
+            return shared.decline(way, refusal.clone());
         }
-        if let Some(asking) = self.admissions.asking.get_mut(&who) {
+        if let Some(asking) = self.asking.get_mut(&who) {
             (asking.way, asking.asked) = (way, asked);
-            return self.shared.timers.set(Timer::Asking(asking.number), until);
+            return shared.timers.set(Timer::Asking(asking.number), until);
         }
-        if self.admissions.asking.len() >= MAX_ASKING {
-            return self.shared.decline(way, Refusal::Busy);
+        if self.asking.len() >= MAX_ASKING {
+            return shared.decline(way, Refusal::Busy);
         }
-        self.admissions.newest += 1;
-        let number = self.admissions.newest;
-        self.admissions.asking.insert(who, Asking { number, way, asked });
-        self.shared.timers.set(Timer::Asking(number), until);
-        self.shared.event(Event::Asked {
+        self.newest += 1;
+        let number = self.newest;
+        self.asking.insert(who, Asking { number, way, asked });
+        shared.timers.set(Timer::Asking(number), until);
+        shared.event(Event::Asked {
             group,
             peer,
             observe: asked.observe,
@@ -267,143 +225,135 @@ impl Groups {
     }
 
     /// The application's word on a peer that waits for it; on any other it is ignored.
-    pub(crate) fn on_admit(&mut self, group: &GroupId, peer: PeerId, refusal: Option<Refusal>) {
-        let Some(asking) = self.admissions.asking.shift_remove(&(*group, peer)) else {
+    pub(crate) fn on_admit(&mut self, shared: &mut Shared, group: &GroupId, peer: PeerId, refusal: Option<Refusal>) {
+        let Some(asking) = self.asking.shift_remove(&(*group, peer)) else {
             return;
         };
-        self.shared.timers.cancel(Timer::Asking(asking.number));
-        let Some(slot) = self.shared.table.find(group) else {
+        shared.timers.cancel(Timer::Asking(asking.number));
+        let Some(slot) = shared.table.find(group) else {
             return;
         };
         match refusal.map(cut_refusal) {
-            None => self.let_in(slot, peer, asking.way, asking.asked),
+            None => self.let_in(shared, slot, peer, asking.way, asking.asked),
             Some(refusal) => {
-                self.admissions.answer((*group, peer), asking.asked, refusal.clone());
-                self.shared.decline(asking.way, refusal);
+                self.answer((*group, peer), asking.asked, refusal.clone());
+                shared.decline(asking.way, refusal);
             }
         }
     }
 
     /// The peer has not repeated its wish for long: it has given up.
     pub(crate) fn on_asking_timer(&mut self, number: u64) {
-        self.admissions.asking.retain(|_, asking| asking.number != number);
+        self.asking.retain(|_, asking| asking.number != number);
     }
 
-    fn let_in(&mut self, slot: u32, peer: PeerId, way: Way, asked: Asked) {
-        match self
-            .shared
-            .table
-            .place_for(slot, &peer, self.shared.config.max_members - 1)
-        {
-            Some(_) => {
-                self.shared.reply(way, Answer::Noted);
-                self.admit(slot, peer, asked);
+    fn let_in(&mut self, shared: &mut Shared, slot: u32, peer: PeerId, way: Way, asked: Asked) {
+        let max = shared.config.max_members - 1;
+        match shared.table.place_for(slot, &peer, max) {
+            Some(key) => {
+                shared.reply(way, Answer::Noted);
+                self.admit(shared, key, asked);
             }
-            None => self.shared.decline(way, Refusal::Full),
+            None => shared.decline(way, Refusal::Full),
         }
     }
 
     /// "An admitted peer is invited like any other."
-    fn admit(&mut self, slot: u32, peer: PeerId, asked: Asked) {
-        let Some(key) = self.shared.table.end_of(slot, &peer) else {
+    fn admit(&mut self, shared: &mut Shared, key: Key, asked: Asked) {
+        let Some(far) = shared.table.far_mut(key) else {
             return;
         };
-        let Some(far) = self.shared.table.far_mut(key) else {
-            return;
-        };
-        (far.standing, far.observer) = (Standing::Asked, asked.observe);
+        (far.phase, far.observer) = (Phase::Asked, asked.observe);
         let admission = Admission {
             asked,
-            deadline: self.shared.now + self.shared.config.create_timeout,
-            list: self.shared.table.group(key.slot).map_or(0, |group| group.list),
+            deadline: shared.now + shared.config.create_timeout,
+            list: shared.table.group(key.slot).map_or(0, |group| group.list),
         };
-        self.admissions.under_way.insert(key, admission);
-        self.invite(key);
+        self.under_way.insert(key, admission);
+        shared.fate(Fate::Invited(key, Duration::ZERO));
     }
 
     /// What a peer that is being let in is invited with; `None` when it is not, or not any more.
-    pub(crate) fn admission_invitation(&self, now: Time, key: Key) -> Option<Box<Invitation>> {
-        let admission = self.admissions.under_way.get(&key)?;
-        let group = self.shared.table.group(key.slot)?;
-        if now >= admission.deadline {
+    pub(crate) fn invitation(&self, shared: &Shared, key: Key) -> Option<Box<Invitation>> {
+        let admission = self.under_way.get(&key)?;
+        let group = shared.table.group(key.slot)?;
+        if shared.now >= admission.deadline {
             return None;
         }
-        let mut members = member_list(&self.shared, key.slot);
+        let mut members = member_list(shared, key.slot);
         if !admission.asked.observe && !members.is_empty() {
-            members.push(self.shared.table.peer(key)?);
+            members.push(shared.table.peer(key)?);
             if members.len() > MAX_LISTED {
                 members.clear();
             }
         }
         Some(Box::new(Invitation {
-            group: self.shared.table.id(group),
+            group: shared.table.id(group),
             members,
             tag: group.tag.as_deref().map(str::to_owned),
-            state: self.admissions.state(key.slot).to_vec(),
-            timings: self.shared.table.timings(group),
+            state: self.state(key.slot).to_vec(),
+            timings: shared.table.timings(group),
             list: group.list,
             asked: Some(admission.asked),
         }))
     }
 
     /// A peer that was being let in has accepted: it counts from now on.
-    pub(crate) fn came_in(&mut self, key: Key) {
-        let Some(admission) = self.admissions.under_way.remove(&key) else {
+    pub(crate) fn came_in(&mut self, shared: &mut Shared, key: Key) {
+        let Some(admission) = self.under_way.remove(&key) else {
             return;
         };
-        self.admissions.came.insert(key, admission.asked.number);
-        // Of a death that is still being worked off it is no part: it has accepted since.
-        self.deaths.spare(key);
-        let (Some(group), Some(far)) = (self.shared.table.group(key.slot), self.shared.table.far(key)) else {
+        self.came.insert(key, admission.asked.number);
+        let (Some(group), Some(far)) = (shared.table.group(key.slot), shared.table.far(key)) else {
             return;
         };
-        let (group, observer) = (self.shared.table.id(group), far.observer);
-        let peer = self.shared.table.peers.get(far.peer);
-        self.shared.counters.admitted += 1;
-        self.shared.event(Event::CameIn { group, peer, observer });
-        if !observer {
-            self.lists.changed(&mut self.shared, key.slot);
-        }
-        self.lists.missed(&mut self.shared, key, admission.list);
+        let (group, observer) = (shared.table.id(group), far.observer);
+        let peer = shared.table.peers.get(far.peer);
+        shared.counters.admitted += 1;
+        shared.event(Event::CameIn { group, peer, observer });
+        shared.fate(Fate::CameIn(key));
+        shared.fate(Fate::Missed(key, admission.list));
     }
 
-    /// "Its admission ends at `create_timeout`", or with its refusal: nobody has lost anything.
-    pub(crate) fn end_admission(&mut self, key: Key) -> bool {
-        let ended = self.admissions.under_way.remove(&key).is_some();
-        if ended {
-            self.end_work(key);
-            self.put_out(key);
-        }
-        ended
+    /// Nobody is let in as this far end any more; whether somebody was.
+    pub(crate) fn end(&mut self, key: Key) -> bool {
+        self.under_way.remove(&key).is_some()
     }
 
-    /// The place is a former member's from now on.
-    pub(crate) fn put_out(&mut self, key: Key) {
-        self.admissions.went_out(key);
-        if let Some(far) = self.shared.table.far_mut(key) {
-            (far.standing, far.live, far.hops) = (Standing::Out, false, 0);
-            far.work = None;
-        }
-    }
-
-    /// An admission of this far end is forgotten with its work.
-    pub(crate) fn forget_admission(&mut self, key: Key) {
-        self.admissions.under_way.remove(&key);
+    /// The far end is in the group no more.
+    pub(crate) fn forget(&mut self, key: Key) {
+        self.under_way.remove(&key);
+        self.came.remove(&key);
     }
 
     /// The group is over: so is its door, and who stands before it will hear so when it repeats itself.
-    pub(crate) fn close_door(&mut self, slot: u32, group: &GroupId) {
-        self.admissions.take_down(slot);
-        let numbers: Vec<u64> = self
-            .admissions
-            .asking
-            .iter()
-            .filter(|((other, _), _)| other == group)
-            .map(|(_, asking)| asking.number)
-            .collect();
-        for number in numbers {
-            self.shared.timers.cancel(Timer::Asking(number));
-            self.on_asking_timer(number);
+    pub(crate) fn close(&mut self, shared: &mut Shared, slot: u32, group: &GroupId) {
+        if let Some(door) = self.doors.remove(&slot) {
+            self.kept -= door.state.len();
         }
+        self.asking.retain(|(other, _), asking| {
+            let over = other == group;
+            if over {
+                shared.timers.cancel(Timer::Asking(asking.number));
+            }
+            !over
+        });
+    }
+
+    /// How many peers wait for the application; each has a timer.
+    pub(crate) fn asking(&self) -> usize {
+        self.asking.len()
+    }
+
+    /// Doors belong to groups of our own, of which there are so many, invitations to those who come in to one of so many far ends.
+    pub(crate) fn bounds(&self, config: &Config, roots: usize, far: usize) -> [Bounded; 6] {
+        [
+            Bounded::new("state for those who come later", self.kept, config.max_kept_state),
+            Bounded::new("doors", self.doors.len(), roots),
+            Bounded::new("peers that ask to come in", self.asking.len(), MAX_ASKING),
+            Bounded::new("words on such peers", self.answered.len(), MAX_ANSWERED),
+            Bounded::new("admissions", self.under_way.len(), far),
+            Bounded::new("peers that came later", self.came.len(), far),
+        ]
     }
 }

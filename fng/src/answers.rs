@@ -9,14 +9,14 @@ use fatebound_tree::GroupId;
 use crate::groups::Groups;
 use crate::message::{Answer, MAX_GROUPS, Status};
 use crate::shared::Shared;
-use crate::table::{Key, Standing};
+use crate::table::{Key, Phase};
 
 impl Groups {
     /// A root asks this member. "Unknown" is said of its groups only; nobody else may learn what is here.
     pub(crate) fn on_probe(&mut self, from: PeerId, way: Way, groups: &[GroupId]) {
         let mut status = Status::default();
         for (at, group) in (0..).zip(groups.iter().take(MAX_GROUPS)) {
-            let undecided = self.words.is_silent(group) || self.waiting.contains_key(group);
+            let undecided = self.words.is_silent(group) || self.invitations.waits(group);
             if group.root != from || undecided {
                 continue;
             }
@@ -53,7 +53,7 @@ impl Groups {
         }
         answer(&mut self.shared, way, status);
         for (key, epoch) in needed {
-            self.repair_needed(key, epoch);
+            self.repairs.is_needed(&mut self.shared, key, epoch);
         }
     }
 
@@ -61,7 +61,7 @@ impl Groups {
     fn member(&self, group: &GroupId, peer: &PeerId) -> Option<Key> {
         let key = self.shared.table.end_of(self.shared.table.find(group)?, peer)?;
         let far = self.shared.table.far(key)?;
-        (far.standing != Standing::Out).then_some(key)
+        (far.phase != Phase::Out).then_some(key)
     }
 }
 

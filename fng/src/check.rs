@@ -12,7 +12,7 @@ use fatebound_tree::GroupId;
 use crate::fate::Fate;
 use crate::io::{Event, Ticket};
 use crate::shared::Shared;
-use crate::table::{Key, Standing};
+use crate::table::{Key, Phase};
 
 /// Groups that are checked at a time, and checks of one group at a time: 1024.
 const MAX_CHECKS: usize = 1024;
@@ -122,7 +122,7 @@ fn checkable(shared: &Shared, slot: u32) -> BTreeSet<u32> {
     let far = shared.table.group(slot).map(|group| (0..).zip(&group.far));
     far.into_iter()
         .flatten()
-        .filter(|(_, far)| far.standing == Standing::Accepted && !far.observer)
+        .filter(|(_, far)| far.phase.is_in() && !far.observer)
         .map(|(index, _)| index)
         .collect()
 }
@@ -131,7 +131,7 @@ fn report(shared: &mut Shared, slot: u32, check: &Check, alive: bool) {
     let far = shared.table.group(slot).map(|group| (0..).zip(&group.far));
     let answered = |index| check.answered.contains(&index);
     let members = far.into_iter().flatten();
-    let members = members.filter(|(_, far)| far.standing != Standing::Out && !far.observer);
+    let members = members.filter(|(_, far)| far.phase != Phase::Out && !far.observer);
     let members = members.map(|(index, far)| (shared.table.peers.get(far.peer), answered(index)));
     let members = members.collect();
     shared.event(Event::Checked {

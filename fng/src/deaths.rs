@@ -10,7 +10,7 @@ use fatebound_overlay::{Bounded, DeathProof, PeerId, Rule};
 
 use crate::fate::{Fate, Loss};
 use crate::shared::{Shared, Timer};
-use crate::table::{Key, Standing};
+use crate::table::Key;
 
 /// Groups worked off at a time: 256, some 5 ms of signatures.
 const BATCH: usize = 256;
@@ -48,7 +48,7 @@ impl Deaths {
             peer,
             restarted: proof == DeathProof::Restarted && Rule::RestartIsNoProof.holds(),
             newest: shared.table.newest(),
-            ends: ends.filter(|key| has_accepted(shared, *key)).collect(),
+            ends: ends.filter(|key| shared.table.is_in(*key)).collect(),
         };
         let restarted = death.restarted;
         let same = |known: &&mut Death| (known.peer, known.restarted) == (peer, restarted);
@@ -101,18 +101,13 @@ impl Deaths {
 
 fn bereave(shared: &mut Shared, key: Key, restarted: bool, newest: u64) {
     let same = shared.table.group(key.slot).is_some_and(|group| group.born <= newest);
-    if !same || !has_accepted(shared, key) {
+    if !same || !shared.table.is_in(key) {
         return;
     }
     shared.fate(match restarted {
         true => Fate::Suspected(key),
         false => Fate::Lost(key, Loss::Died),
     });
-}
-
-fn has_accepted(shared: &Shared, key: Key) -> bool {
-    let far = shared.table.far(key);
-    far.is_some_and(|far| far.standing == Standing::Accepted)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::io::Output;
 use crate::message::{Answer, MAX_TEXT, Notice, Request};
 use crate::notice::cut;
 use crate::reason::Reason;
-use crate::table::{Group, Key, Standing};
+use crate::table::{Group, Key, Phase};
 
 impl Groups {
     /// "Any member may `signal` at any time, for a reason of its own" (protocol.md §1, P3).
@@ -43,7 +43,7 @@ impl Groups {
     /// "A peer that stops in an orderly way hard-fails the groups in which it is a member": nobody waits for a time limit.
     pub(crate) fn on_shutdown(&mut self) {
         self.shared.stopping = true;
-        self.decline_waiting();
+        self.invitations.decline_all(&mut self.shared);
         self.joins.end_all(&mut self.shared);
         for slot in self.shared.table.slots() {
             self.fail(slot, Reason::Shutdown { by: self.shared.us });
@@ -57,7 +57,7 @@ impl Groups {
         };
         let id = self.shared.table.id(group);
         if !self.shared.table.has_word(slot) {
-            self.drop_path(slot);
+            self.repairs.drop_path(&mut self.shared, Key { slot, index: 0 });
             return self.bury(slot, reason);
         }
         let alone = group.parties().next().is_none();
@@ -115,7 +115,7 @@ impl Groups {
         let far = far.map(|far| {
             (
                 self.shared.table.peers.get(far.peer),
-                connected(far.live && group.is_root()),
+                connected(far.phase.is_live() && group.is_root()),
             )
         });
         let listed = group
@@ -134,7 +134,7 @@ impl Groups {
         };
         let (id, root, bound) = (self.shared.table.id(group), group.is_root(), self.shared.bound(group));
         self.checks.end(&mut self.shared, slot);
-        self.end_creation(slot, &reason);
+        self.creations.end(&mut self.shared, slot, &reason);
         self.departures.overtake(&mut self.shared, slot, id, &reason);
         self.forget(slot);
         if root && matches!(reason, Reason::Closed { .. }) {
@@ -153,11 +153,9 @@ impl Groups {
         self.checks.end(&mut self.shared, slot);
         self.lists.end(&mut self.shared, slot);
         self.joins.forget(slot);
-        self.close_door(slot, &id);
+        self.admissions.close(&mut self.shared, slot, &id);
         for index in 0..ends {
-            let key = Key { slot, index };
-            self.end_work(key);
-            self.admissions.went_out(key);
+            self.end_work(Key { slot, index });
         }
         self.shared.table.remove(slot);
     }
@@ -176,9 +174,6 @@ impl Groups {
 
     /// Somebody posted that a group has failed. About a silent group there is no word; a false notice gets none either.
     pub(crate) fn on_fail_posted(&mut self, way: Way, notice: &Notice) {
-        if self.words.is_silent(&notice.group) {
-            return;
-        }
         let believed = match self.shared.table.find(&notice.group) {
             Some(slot) => self.believe(slot, notice),
             None => self.forestall(notice),
@@ -196,7 +191,7 @@ impl Groups {
         let notice = Notice::decoded(notice).filter(|notice| notice.group == path.group);
         let believed = notice.is_some_and(|notice| self.believe(slot, &notice));
         if !believed && Rule::FalseFailBreaksPath.holds() {
-            self.on_broken(path, Cause::Disagreed);
+            self.repairs.on_broken(&mut self.shared, path, Cause::Disagreed);
         }
     }
 
@@ -242,7 +237,7 @@ impl Groups {
                 .zip(ix)
                 .is_some_and(|(group, ix)| group.listed.contains(&ix))
         };
-        far.is_some_and(|far| far.standing != Standing::Out && !far.observer) || listed()
+        far.is_some_and(|far| far.phase != Phase::Out && !far.observer) || listed()
     }
 
     /// The word is about a group that is not here. If it is its root's, an invitation that is still on its way, or waits for the application,
@@ -255,7 +250,8 @@ impl Groups {
         let genuine = notice.genuine(self.shared.identity.scheme());
         if genuine && Rule::FailUsesIdUp.holds() {
             self.shared.table.use_up(&group);
-            self.withdraw(&group, notice.reason.clone());
+            self.invitations
+                .withdraw(&mut self.shared, &group, notice.reason.clone());
         }
         genuine
     }

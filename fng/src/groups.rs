@@ -1,70 +1,68 @@
-//! All groups of one peer: the machine of this layer. `handle` only dispatches; each idea of protocol.md §6 has its file.
+//! All groups of one peer: the machine of this layer. `handle` only dispatches; each idea of protocol.md §6 is a part with a file and a state of its
+//! own. Parts get what they share as one argument, and do not know each other: what one finds out for others is a `Fate`, and `Groups` passes it on.
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | `create` | the root's side of a creation |
-//! | `member` | the member's side: invitations, paths that arrive |
-//! | `repair` | broken paths, attempts |
+//! | `shared` | what all parts stand on: the table, timers, randomness, configuration, consequences |
+//! | `fate`, `pass_on` | what parts tell each other, and who is told |
+//! | `create`, `inviting` | the root's side of a creation; invitations sent, and repeated |
+//! | `member` | the member's side: invitations that have come |
+//! | `repair` | paths that are not up: first ones, broken ones, attempts |
 //! | `inquiry`, `prober` | "do you live, and these groups in you?", proofs, verdicts |
-//! | `answers` | the other side of these questions |
+//! | `check` | the application's own check |
 //! | `deaths` | a peer's life is over |
-//! | `fail`, `notice` | hard failure, and the signed word about it |
 //! | `join`, `admit` | coming in later: who asks, who is asked |
-//! | `leave`, `lists`, `remembered` | going without a failure; who is a member now; what is over and was no failure |
-//! | `silence`, `check` | silence for one group; the application's own check |
+//! | `leave`, `lists` | going without a failure; who is a member now |
+//! | `words` | what is being told, and what is said, about groups that are over |
 //! | `table`, `peers`, `lives`, `window` | storage |
-
-use std::collections::{BTreeSet, HashMap};
+//!
+//! Some ideas concern several parts, and have no state; these are methods of `Groups` that call one part after the other:
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `come` | the root's side of coming in: accepted, refused |
+//! | `part` | somebody leaves, or is lost |
+//! | `fail`, `notice` | hard failure, and the signed word about it |
+//! | `answers` | the other side of an inquiry |
+//! | `view`, `bounds`, `invariants`, `branch` | looking on |
 
 use fatebound_overlay::{Identity, PeerId, PostId, Time, Way};
-use indexmap::IndexMap;
 use rand::rngs::StdRng;
 
 use crate::admit::Admissions;
 use crate::check::Checks;
 use crate::config::Config;
-use crate::create::{Creation, Order};
+use crate::create::{Creations, Order};
 use crate::deaths::Deaths;
+use crate::inquiry::Inquiries;
+use crate::inviting::Inviting;
 use crate::io::{Command, Context, Input, Output};
 use crate::join::{Joins, Wish};
 use crate::leave::Departures;
 use crate::lists::{self, Lists};
-use crate::member::Waiting;
-use crate::message::{Answer, Asked, Request};
-use crate::peers::PeerIx;
-use crate::prober::Prober;
-use crate::reason::Refusal;
+use crate::member::{Invitations, Wished};
+use crate::message::{Answer, Asked, Invitation, Request};
+use crate::repair::Repairs;
 use crate::shared::{Shared, Timer};
-use crate::table::Key;
 use crate::words::Words;
-use fatebound_tree::GroupId;
+use fatebound_tree::{GroupId, PathId};
 
 /// All groups of one peer. Nothing of it outlives the process (protocol.md §1, P6).
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct Groups {
     pub(crate) shared: Shared,
-    pub(crate) prober: Prober,
-    /// Invitations under way; each also stands in its far end's `Work`.
-    pub(crate) invites: HashMap<u64, Key>,
-    /// Creations under way, by the group's place.
-    pub(crate) creations: HashMap<u32, Creation>,
-    /// Invitations that wait for the application's word.
-    pub(crate) waiting: IndexMap<GroupId, Waiting>,
-    /// Invitations that the application has declined lately, for repetitions.
-    pub(crate) declined: IndexMap<GroupId, Refusal>,
-    pub(crate) words: Words,
-    pub(crate) checks: Checks,
-    /// Attempts that wait for a link to their member.
-    pub(crate) links: HashMap<PeerIx, BTreeSet<Key>>,
-    pub(crate) deaths: Deaths,
-    pub(crate) joins: Joins,
+    pub(crate) creations: Creations,
+    pub(crate) inviting: Inviting,
     pub(crate) admissions: Admissions,
+    pub(crate) invitations: Invitations,
+    pub(crate) joins: Joins,
     pub(crate) departures: Departures,
     pub(crate) lists: Lists,
-    /// Newest sequence number of a group of our own.
-    pub(crate) sequence: u64,
-    /// Newest number for `Timer::Waiting`.
-    pub(crate) invitations: u64,
+    pub(crate) repairs: Repairs,
+    pub(crate) inquiries: Inquiries,
+    pub(crate) checks: Checks,
+    pub(crate) deaths: Deaths,
+    pub(crate) words: Words,
 }
 
 impl Groups {
@@ -72,21 +70,18 @@ impl Groups {
     pub fn new(config: &Config, identity: &Identity, incarnation: u64, rng: StdRng) -> Groups {
         Groups {
             shared: Shared::new(config, identity, incarnation, rng),
-            prober: Prober::default(),
-            invites: HashMap::new(),
-            creations: HashMap::new(),
-            waiting: IndexMap::new(),
-            declined: IndexMap::new(),
-            words: Words::default(),
-            checks: Checks::default(),
-            links: HashMap::new(),
-            deaths: Deaths::default(),
-            joins: Joins::new(incarnation),
+            creations: Creations::default(),
+            inviting: Inviting::default(),
             admissions: Admissions::default(),
+            invitations: Invitations::default(),
+            joins: Joins::new(incarnation),
             departures: Departures::default(),
             lists: Lists::default(),
-            sequence: 0,
-            invitations: 0,
+            repairs: Repairs::default(),
+            inquiries: Inquiries::default(),
+            checks: Checks::default(),
+            deaths: Deaths::default(),
+            words: Words::default(),
         }
     }
 
@@ -98,34 +93,79 @@ impl Groups {
         self.shared.end(out);
     }
 
+    /// When the groups want `Input::Wake`.
+    pub fn deadline(&self) -> Option<Time> {
+        self.shared.timers.next()
+    }
+
     fn take(&mut self, input: Input) {
+        let shared = &mut self.shared;
         match input {
             Input::Command(command) => self.on_command(command),
             Input::Asked { from, way, request } => self.on_asked(from, way, request),
             Input::Answered { post, from, answer } => self.on_answered(post, from, answer),
             Input::PostFailed { post, unknown } => {
                 self.words.told(post);
-                self.joins.on_lost(&mut self.shared, post.0, unknown);
-                self.on_post_failed(post, unknown);
+                self.joins.on_lost(shared, post.0, unknown);
+                self.on_invitation_lost(post, unknown);
             }
-            Input::PeerDead { peer, proof } => self.deaths.on_peer_dead(&mut self.shared, peer, proof),
-            Input::LinkUp { peer } => self.on_link_up(peer),
-            Input::LinkFailed { peer } => self.on_link_failed(peer),
+            Input::PeerDead { peer, proof } => self.deaths.on_peer_dead(shared, peer, proof),
+            Input::LinkUp { peer } => self.repairs.on_link_up(shared, &peer),
+            Input::LinkFailed { peer } => self.repairs.on_link_failed(shared, &peer),
             Input::Tree(event) => self.on_tree(event),
             Input::FailStuck { paths, notice } => self.on_fail_stuck(&paths, &notice),
             Input::Wake => self.on_wake(),
         }
     }
 
+    fn on_command(&mut self, command: Command) {
+        let shared = &mut self.shared;
+        match command {
+            Command::Create {
+                ticket,
+                members,
+                tag,
+                state,
+                timeout,
+                admit,
+            } => self.on_create(Order {
+                ticket,
+                members,
+                tag,
+                state,
+                timeout,
+                admit,
+            }),
+            Command::Join {
+                ticket,
+                group,
+                observe,
+                timeout,
+            } => self.on_join(Wish {
+                ticket,
+                group,
+                observe,
+                timeout,
+            }),
+            Command::Admit { group, peer, refusal } => self.admissions.on_admit(shared, &group, peer, refusal),
+            Command::Leave { ticket, group } => self.on_leave(ticket, group),
+            Command::Signal { group, text } => self.on_signal(&group, text),
+            Command::FallSilent { group } => self.on_fall_silent(group),
+            Command::Check { ticket, group } => self.checks.on_check(shared, ticket, &group),
+            Command::Decide { group, refusal } => self.invitations.on_decide(shared, &group, refusal),
+            Command::Shutdown => self.on_shutdown(),
+        }
+    }
+
+    fn on_join(&mut self, wish: Wish) {
+        let invited = self.invitations.waits(&wish.group);
+        let closed = self.words.was_closed(self.shared.now, &wish.group);
+        self.joins.on_join(&mut self.shared, wish, invited, closed);
+    }
+
     fn on_asked(&mut self, from: PeerId, way: Way, request: Request) {
-        let about = match &request {
-            Request::Invite(invitation) => Some(invitation.group),
-            Request::Fail(notice) => Some(notice.group),
-            Request::Join { group, .. } | Request::Leave { group, .. } | Request::Members { group, .. } => Some(*group),
-            Request::Probe { .. } | Request::NeedRepair { .. } => None,
-        };
         // About a silent group there is no word.
-        if about.is_some_and(|group| self.words.is_silent(&group)) {
+        if about(&request).is_some_and(|group| self.words.is_silent(group)) {
             return;
         }
         match request {
@@ -141,68 +181,38 @@ impl Groups {
         }
     }
 
-    /// When the groups want `Input::Wake`.
-    pub fn deadline(&self) -> Option<Time> {
-        self.shared.timers.next()
+    fn on_invite(&mut self, from: PeerId, way: Way, invitation: Invitation) {
+        let wished = Wished {
+            wanted: self.joins.wants(&invitation),
+            asked_for: self.joins.asked_for(&invitation),
+        };
+        self.invitations
+            .on_invite(&mut self.shared, from, way, invitation, wished);
     }
 
-    fn on_command(&mut self, command: Command) {
-        match command {
-            Command::Create {
-                ticket,
-                members,
-                tag,
-                state,
-                timeout,
-                admit,
-            } => {
-                let order = Order {
-                    ticket,
-                    members,
-                    tag,
-                    state,
-                    timeout,
-                    admit,
-                };
-                self.on_create(order);
-            }
-            Command::Join {
-                ticket,
-                group,
-                observe,
-                timeout,
-            } => {
-                let wish = Wish {
-                    ticket,
-                    group,
-                    observe,
-                    timeout,
-                };
-                let invited = self.waiting.contains_key(&group);
-                let closed = self.words.was_closed(self.shared.now, &group);
-                self.joins.on_join(&mut self.shared, wish, invited, closed);
-            }
-            Command::Admit { group, peer, refusal } => self.on_admit(&group, peer, refusal),
-            Command::Leave { ticket, group } => self.on_leave(ticket, group),
-            Command::Signal { group, text } => self.on_signal(&group, text),
-            Command::FallSilent { group } => self.on_fall_silent(group),
-            Command::Check { ticket, group } => self.checks.on_check(&mut self.shared, ticket, &group),
-            Command::Decide { group, refusal } => self.on_decide(&group, refusal),
-            Command::Shutdown => self.on_shutdown(),
+    fn on_asked_in(&mut self, from: PeerId, way: Way, group: GroupId, asked: Asked) {
+        let shared = &mut self.shared;
+        if group.root != shared.us || from == shared.us {
+            return;
+        }
+        match shared.table.find(&group) {
+            Some(slot) => self.admissions.on_asked_in(shared, from, way, slot, asked),
+            None => self.words.say_over(shared, from, way, &group),
         }
     }
 
     fn on_answered(&mut self, post: PostId, from: PeerId, answer: Answer) {
+        let shared = &mut self.shared;
         // Postings are numbered over all questions, so at most one of these knows it.
-        self.joins.on_answered(&mut self.shared, post.0, from, &answer);
-        self.departures.on_answered(&mut self.shared, post.0, from, &answer);
+        self.joins.on_answered(shared, post.0, from, &answer);
+        self.departures.on_answered(shared, post.0, from, &answer);
         match answer {
             Answer::Accept => self.on_accept(post.0, from),
             Answer::Decline(refusal) => self.on_decline(post.0, from, refusal),
-            Answer::Status(status) => self.on_status(post.0, from, &status),
+            Answer::Status(status) => self.inquiries.on_status(shared, post.0, from, &status),
             Answer::Noted => {
                 self.words.told(post);
-                self.lists.on_noted(&mut self.shared, post, from);
+                self.lists.on_noted(shared, post, from);
             }
             Answer::Left => {}
         }
@@ -210,12 +220,20 @@ impl Groups {
 
     fn on_tree(&mut self, event: fatebound_tree::Event) {
         use fatebound_tree::Event;
+        let shared = &mut self.shared;
         match event {
-            Event::Live { path, hops } => self.on_live(path, hops),
+            Event::Live { path, hops } => self.repairs.on_live(shared, path, hops),
             Event::Arrived { path } => self.on_arrived(path),
-            Event::Broken { path, cause } => self.on_broken(&path, cause),
+            Event::Broken { path, cause } => self.repairs.on_broken(shared, &path, cause),
             Event::Failed { path, notice } => self.on_fail_along_path(&path, &notice),
-            Event::Suspected { path } => self.on_suspected(&path),
+            Event::Suspected { path } => self.inquiries.on_suspected(shared, &path),
+        }
+    }
+
+    /// About a silent group there is no word.
+    fn on_arrived(&mut self, path: PathId) {
+        if !self.words.is_silent(&path.group) {
+            self.repairs.on_arrived(&mut self.shared, path);
         }
     }
 
@@ -223,23 +241,41 @@ impl Groups {
         while let Some(due) = self.shared.timers.next()
             && let Some(timer) = self.shared.timers.pop_due(self.shared.now)
         {
-            match timer {
-                Timer::Create(slot) => self.on_create_timer(slot),
-                Timer::Invite(key) => self.invite(key),
-                Timer::Path(key) => self.on_path_timer(key),
-                Timer::Probe(key) => self.ask(self.shared.now, key),
-                Timer::Verdict(key) => self.on_verdict_timer(key),
-                Timer::Round(pair) => self.on_round_timer(pair, due),
-                Timer::Waiting(number) => self.on_waiting_timer(number),
-                Timer::Silent(number) => self.words.on_silent_timer(&mut self.shared, number),
-                Timer::Join(number) => self.joins.on_timer(&mut self.shared, number),
-                Timer::Asking(number) => self.on_asking_timer(number),
-                Timer::Leave(slot) => self.departures.ask(&mut self.shared, slot),
-                Timer::List(slot) => self.lists.on_timer(&mut self.shared, slot),
-                // One batch per input: what has come meanwhile is read before the next.
-                Timer::Deaths => return self.deaths.work_off(&mut self.shared),
-            }
+            self.on_timer(timer, due);
             self.pass_on();
+            if timer == Timer::Deaths {
+                // One batch per input: what has come meanwhile is read before the next.
+                return;
+            }
         }
+    }
+
+    fn on_timer(&mut self, timer: Timer, due: Time) {
+        let shared = &mut self.shared;
+        match timer {
+            Timer::Create(slot) => self.creations.fail(shared, slot),
+            Timer::Invite(key) => self.invite(key),
+            Timer::Path(key) => self.repairs.on_path_timer(shared, key),
+            Timer::Probe(key) => self.inquiries.ask(shared, key),
+            Timer::Verdict(key) => self.inquiries.on_verdict_timer(shared, key),
+            Timer::Round(pair) => self.inquiries.on_round_timer(shared, pair, due),
+            Timer::Waiting(number) => self.invitations.on_waiting_timer(shared, number),
+            Timer::Silent(number) => self.words.on_silent_timer(shared, number),
+            Timer::Join(number) => self.joins.on_timer(shared, number),
+            Timer::Asking(number) => self.admissions.on_asking_timer(number),
+            Timer::Leave(slot) => self.departures.ask(shared, slot),
+            Timer::List(slot) => self.lists.on_timer(shared, slot),
+            Timer::Deaths => self.deaths.work_off(shared),
+        }
+    }
+}
+
+/// The group that a question is about, if it is about one.
+fn about(request: &Request) -> Option<&GroupId> {
+    match request {
+        Request::Invite(invitation) => Some(&invitation.group),
+        Request::Fail(notice) => Some(&notice.group),
+        Request::Join { group, .. } | Request::Leave { group, .. } | Request::Members { group, .. } => Some(group),
+        Request::Probe { .. } | Request::NeedRepair { .. } => None,
     }
 }

@@ -9,19 +9,20 @@
 //! sent ("proof of life is an answer to a probe *sent* less than `probe_timeout` ago"). Member: "only answers to its own numbers count, from
 //! the time they were *sent*." So both keep what the bound counts for them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
-use fatebound_overlay::{PeerId, Rule, Time, Ways};
+use fatebound_overlay::{Bounded, PeerId, Rule, Time, Ways};
 use fatebound_tree::{GroupId, PathId};
 
-use crate::fate::Loss;
-use crate::groups::Groups;
+use crate::fate::{Fate, Loss};
 use crate::message::{Request, Status};
 use crate::patience::{need_interval, probe_interval, verdict};
-use crate::prober::{Kind, Pair, Posting};
+use crate::prober::{Kind, Pair, Posting, Prober};
 use crate::reason::Reason;
-use crate::shared::Timer;
-use crate::table::{Group, Inquiry, Key, Standing};
+use crate::shared::{Shared, Timer};
+use crate::table::{Group, Key, Phase};
 
 /// Postings of one round that take every way: 8. A hundred thousand groups of one pair need 400 postings; each of them over every way, every
 /// quarter of a patience, would be a storm of signatures and of other peers' work.
@@ -36,124 +37,123 @@ fn takes_every_way(at: usize, all: usize, round: u32) -> bool {
     (at + all - first) % all.max(1) < EVERY_WAY
 }
 
-impl Groups {
-    fn pair(&self, key: Key) -> Option<Pair> {
-        let group = self.shared.table.group(key.slot)?;
-        let peer = group.far.get(key.index as usize)?.peer;
-        let kind = if group.is_root() { Kind::Probe } else { Kind::NeedRepair };
-        Some(Pair { peer, kind })
-    }
+/// The question whether a far end lives and knows the group.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Inquiry {
+    /// Answers to earlier postings do not count: they are about an older repair, or about this place's last group.
+    from_post: u64,
+    /// Answers to postings from this one on clear a suspicion.
+    until_post: u64,
+    /// Begin, or last proof: the verdict falls one patience later …
+    since: Time,
+    /// … and here at the latest.
+    limit: Time,
+}
 
+/// The inquiries under way.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Inquiries {
+    open: BTreeMap<Key, Inquiry>,
+    prober: Prober,
+}
+
+impl Inquiries {
     /// Begins to ask, after `delay`; hastens it when it has begun.
-    pub(crate) fn inquire(&mut self, key: Key, delay: Duration) {
-        let (patience, ceiling) = (self.shared.patience(key.slot), self.shared.ceiling(key.slot));
-        let post = self.shared.next_post();
-        let Some(pair) = self.pair(key) else {
+    pub(crate) fn begin(&mut self, shared: &mut Shared, key: Key, delay: Duration) {
+        let Some(pair) = pair(shared, key) else {
             return;
         };
-        let Some(work) = self.shared.table.work_mut(key) else {
-            return;
-        };
-        if work.inquiry.is_none() {
-            work.inquiry = Some(Inquiry {
+        if let Entry::Vacant(none) = self.open.entry(key) {
+            let post = shared.next_post();
+            none.insert(Inquiry {
                 from_post: post,
                 until_post: post,
-                since: self.shared.now,
-                limit: self.shared.now + ceiling,
+                since: shared.now,
+                limit: shared.now + shared.ceiling(key.slot),
             });
-            self.shared.timers.set(Timer::Verdict(key), self.shared.now + patience);
+            let verdict = shared.now + shared.patience(key.slot);
+            shared.timers.set(Timer::Verdict(key), verdict);
         }
         if self.prober.asks(pair, key) {
             return;
         }
         if delay.is_zero() {
-            self.ask(self.shared.now, key);
+            self.ask(shared, key);
         } else {
-            self.shared
-                .timers
-                .set_earlier(Timer::Probe(key), self.shared.now + delay);
+            shared.timers.set_earlier(Timer::Probe(key), shared.now + delay);
         }
     }
 
     /// Asks with the pair's next round.
-    pub(crate) fn ask(&mut self, now: Time, key: Key) {
-        if let Some(pair) = self.pair(key) {
-            self.shared.timers.cancel(Timer::Probe(key));
-            let due = self.prober.add(now, pair, key);
-            self.shared.timers.set_earlier(Timer::Round(pair), due);
+    pub(crate) fn ask(&mut self, shared: &mut Shared, key: Key) {
+        if let Some(pair) = pair(shared, key) {
+            shared.timers.cancel(Timer::Probe(key));
+            let due = self.prober.add(shared.now, pair, key);
+            shared.timers.set_earlier(Timer::Round(pair), due);
         }
     }
 
     /// Asks no more.
-    pub(crate) fn end_inquiry(&mut self, key: Key) {
-        let Some(pair) = self.pair(key) else {
+    pub(crate) fn end(&mut self, shared: &mut Shared, key: Key) {
+        let Some(pair) = pair(shared, key) else {
             return;
         };
-        let Some(work) = self.shared.table.far_mut(key).and_then(|far| far.work.as_mut()) else {
-            return;
-        };
-        if work.inquiry.take().is_none() {
+        if self.open.remove(&key).is_none() {
             return;
         }
-        self.shared.timers.cancel(Timer::Verdict(key));
-        self.shared.timers.cancel(Timer::Probe(key));
+        shared.timers.cancel(Timer::Verdict(key));
+        shared.timers.cancel(Timer::Probe(key));
         if self.prober.remove(pair, key) {
-            self.shared.timers.cancel(Timer::Round(pair));
+            shared.timers.cancel(Timer::Round(pair));
         }
     }
 
     /// "A `Suspect` about `m` starts steps 2 to 4 alone: the path stays. A member told about the root likewise only asks."
-    pub(crate) fn on_suspected(&mut self, path: &PathId) {
-        if let Some(key) = self.shared.end_of_path(path)
-            && self.shared.table.far(key).is_some_and(|far| far.epoch == path.epoch)
+    pub(crate) fn on_suspected(&mut self, shared: &mut Shared, path: &PathId) {
+        if let Some(key) = shared.end_of_path(path)
+            && shared.table.far(key).is_some_and(|far| far.epoch == path.epoch)
         {
-            self.suspect(key);
+            self.suspect(shared, key);
         }
     }
 
     /// Asks the far end at once; only an answer to a question that is still to be sent clears it.
-    pub(crate) fn suspect(&mut self, key: Key) {
-        if self
-            .shared
-            .table
-            .far(key)
-            .is_none_or(|far| far.standing != Standing::Accepted)
-        {
+    pub(crate) fn suspect(&mut self, shared: &mut Shared, key: Key) {
+        if !shared.table.is_in(key) {
             return;
         }
-        self.inquire(key, Duration::ZERO);
-        let post = self.shared.next_post();
-        if let Some(inquiry) = self.shared.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
-            inquiry.until_post = post;
+        self.begin(shared, key, Duration::ZERO);
+        if let Some(inquiry) = self.open.get_mut(&key) {
+            inquiry.until_post = shared.next_post();
         }
     }
 
     /// "`Probe`s go every min(patience, 1.6 s) / 4"; `NeedRepair`s "every quarter of the least that its patience can be".
-    pub(crate) fn on_round_timer(&mut self, pair: Pair, due: Time) {
+    pub(crate) fn on_round_timer(&mut self, shared: &mut Shared, pair: Pair, due: Time) {
         let Some(sample) = self.prober.sample(pair) else {
             return;
         };
-        let (patience, ceiling) = (self.shared.patience(sample.slot), self.shared.ceiling(sample.slot));
+        let (patience, ceiling) = (shared.patience(sample.slot), shared.ceiling(sample.slot));
         let interval = match pair.kind {
             Kind::Probe => probe_interval(patience),
             Kind::NeedRepair if !Rule::AsksByTheFloor.holds() => need_interval(patience),
-            Kind::NeedRepair => need_interval(self.shared.floor(sample.slot).min(ceiling)),
+            Kind::NeedRepair => need_interval(shared.floor(sample.slot).min(ceiling)),
         };
-        if self.shared.now.since(due) > interval && Rule::LateAsker.holds() {
-            self.forgive(pair);
+        if shared.now.since(due) > interval && Rule::LateAsker.holds() {
+            self.forgive(shared, pair);
         }
         if Rule::ProofSinceItsQuestion.holds() {
-            self.prober
-                .expire(pair, Time::ZERO + (self.shared.now.elapsed().saturating_sub(ceiling)));
+            let oldest = Time::ZERO + shared.now.elapsed().saturating_sub(ceiling);
+            self.prober.expire(pair, oldest);
         }
-        let Some(round) = self.prober.round(self.shared.now, pair, interval) else {
+        let Some(round) = self.prober.round(shared.now, pair, interval) else {
             return;
         };
         // The first question takes the direct way, and the others when that fails at once; a repetition takes all of them. So who answers
         // costs one exchange and no signature, and a thousand checks are no storm.
         let chunks = round.chunks.len();
         for (at, keys) in round.chunks.into_iter().enumerate() {
-            self.hasten(&keys);
+            self.hasten(shared, &keys);
             let first = round.first && Rule::FirstQuestionDirect.holds();
             let turn = takes_every_way(at, chunks, round.number);
             let every = !first && turn && Rule::CopiesOfRepetitions.holds();
@@ -161,76 +161,60 @@ impl Groups {
                 true => Ways::Every { round: round.number },
                 false => Ways::Direct,
             };
-            self.question(pair, ways, keys);
+            self.question(shared, pair, ways, keys);
         }
-        self.shared.timers.set(Timer::Round(pair), round.next);
+        shared.timers.set(Timer::Round(pair), round.next);
     }
 
     /// "◆ Who asks later than a whole pause between two questions after it meant to was starved itself, the answers may lie unread: its patience begins
     /// anew." The ceiling stays where it was, for the bound counts it.
-    fn forgive(&mut self, pair: Pair) {
+    fn forgive(&mut self, shared: &mut Shared, pair: Pair) {
         for key in self.prober.keys(pair) {
-            if let Some(inquiry) = self.shared.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
-                inquiry.since = inquiry.since.max(self.shared.now);
+            if let Some(inquiry) = self.open.get_mut(&key) {
+                inquiry.since = inquiry.since.max(shared.now);
             }
-            if let Some(at) = self.verdict_at(key) {
-                self.shared.timers.set(Timer::Verdict(key), at);
+            if let Some(at) = self.verdict_at(shared, key) {
+                shared.timers.set(Timer::Verdict(key), at);
             }
         }
     }
 
     /// "◆ It is looked up anew with every question, and a verdict comes sooner when it has become shorter": a link that had no sample for a
     /// moment must not make it the ceiling for good.
-    fn hasten(&mut self, keys: &[Key]) {
+    fn hasten(&self, shared: &mut Shared, keys: &[Key]) {
         if !Rule::PatienceAnew.holds() {
             return;
         }
         for key in keys {
-            if let Some(at) = self.verdict_at(*key) {
-                self.shared.timers.set_earlier(Timer::Verdict(*key), at);
+            if let Some(at) = self.verdict_at(shared, *key) {
+                shared.timers.set_earlier(Timer::Verdict(*key), at);
             }
         }
     }
 
-    fn question(&mut self, pair: Pair, ways: Ways, keys: Vec<Key>) {
-        let to = self.shared.table.peers.get(pair.peer);
+    fn question(&mut self, shared: &mut Shared, pair: Pair, ways: Ways, keys: Vec<Key>) {
+        let to = shared.table.peers.get(pair.peer);
+        let groups = keys.iter().filter_map(|key| about(shared, *key));
         let request = match pair.kind {
             Kind::Probe => Request::Probe {
-                groups: keys
-                    .iter()
-                    .filter_map(|key| self.about(*key))
-                    .map(|(group, _)| group)
-                    .collect(),
+                groups: groups.map(|(group, _)| group).collect(),
             },
             Kind::NeedRepair => Request::NeedRepair {
-                groups: keys.iter().filter_map(|key| self.about(*key)).collect(),
+                groups: groups.collect(),
             },
         };
-        self.shared.counters.questions += 1;
-        let post = self.shared.post(to, request, ways);
-        let sent = self.shared.now;
+        shared.counters.questions += 1;
+        let post = shared.post(to, request, ways);
+        let sent = shared.now;
         self.prober.posted(post, Posting { pair, sent, keys });
     }
 
-    /// The group, and the epoch of a path that needs repair.
-    fn about(&self, key: Key) -> Option<(GroupId, Option<u32>)> {
-        let path = self.shared.path(key)?;
-        let repair = self
-            .shared
-            .table
-            .far(key)?
-            .work
-            .as_ref()
-            .is_some_and(|work| work.repair);
-        Some((path.group, repair.then_some(path.epoch)))
-    }
-
     /// An answer to one of our questions. It counts for each group by itself: a peer may be silent about one.
-    pub(crate) fn on_status(&mut self, post: u64, from: PeerId, status: &Status) {
+    pub(crate) fn on_status(&mut self, shared: &mut Shared, post: u64, from: PeerId, status: &Status) {
         let Some(posting) = self.prober.posting(post) else {
             return;
         };
-        if self.shared.table.peers.get(posting.pair.peer) != from {
+        if shared.table.peers.get(posting.pair.peer) != from {
             return;
         }
         let sent = posting.sent;
@@ -247,110 +231,129 @@ impl Groups {
         } = status;
         let (alive, unknown, closed, parted) = (pick(alive), pick(unknown), pick(closed), pick(parted));
         for key in alive {
-            self.alive(key, post, sent);
+            self.alive(shared, key, post, sent);
         }
         for key in unknown {
-            self.unknown(key, post);
+            // "Proof of death: `Unknown`." "A root answers for any id of its own that it does not know: *failed*."
+            self.ends_with(shared, key, post, Fate::Lost(key, Loss::Forgot));
         }
         for key in closed {
-            self.hears_closed(key, post);
+            // The root has closed the group, and the word of it was lost. A root learns nothing of this kind from a member.
+            if shared.table.group(key.slot).is_some_and(|group| !group.is_root()) {
+                self.ends_with(shared, key, post, Fate::Over(key.slot, Reason::Closed { by: from }));
+            }
         }
         for key in parted {
-            self.hears_parted(key, post);
+            self.ends_with(shared, key, post, Fate::Parted(key));
+        }
+    }
+
+    /// What a far end answers about itself ends more than the question, if the question is still open.
+    fn ends_with(&self, shared: &mut Shared, key: Key, post: u64, fate: Fate) {
+        if self.inquiry(key, post).is_some() {
+            shared.fate(fate);
         }
     }
 
     /// The inquiry that this posting belongs to.
     fn inquiry(&self, key: Key, post: u64) -> Option<Inquiry> {
-        let inquiry = self.shared.table.far(key)?.work.as_ref()?.inquiry?;
+        let inquiry = *self.open.get(&key)?;
         (post >= inquiry.from_post || !Rule::OlderRepairProvesNothing.holds()).then_some(inquiry)
     }
 
     /// "◆ Proof of life is an answer to a probe *sent* less than `probe_timeout` ago."
-    fn alive(&mut self, key: Key, post: u64, sent: Time) {
-        let ceiling = self.shared.ceiling(key.slot);
+    fn alive(&mut self, shared: &mut Shared, key: Key, post: u64, sent: Time) {
+        let ceiling = shared.ceiling(key.slot);
         let sent = match Rule::ProofSinceItsQuestion.holds() {
-            false => self.shared.now,
+            false => shared.now,
             true => sent,
         };
-        let Some(inquiry) = self
-            .inquiry(key, post)
-            .filter(|_| self.shared.now.since(sent) < ceiling)
-        else {
+        let Some(inquiry) = self.inquiry(key, post).filter(|_| shared.now.since(sent) < ceiling) else {
             return;
         };
-        let repair = self.shared.table.work_mut(key).is_some_and(|work| work.repair);
-        if !repair && (post >= inquiry.until_post || !Rule::SuspicionNeedsALaterAnswer.holds()) {
-            self.end_inquiry(key);
-            self.settle(key);
+        let clears = post >= inquiry.until_post || !Rule::SuspicionNeedsALaterAnswer.holds();
+        if clears && !is_broken(shared, key) {
+            self.end(shared, key);
         } else {
-            self.extend(key, sent);
+            self.extend(shared, key, sent);
         }
-        self.checks.proven(&mut self.shared, key, Some(post));
+        shared.fate(Fate::Proven(key, post));
     }
 
     /// Patience begins anew.
-    fn extend(&mut self, key: Key, sent: Time) {
-        let ceiling = self.shared.ceiling(key.slot);
-        let root = self.shared.table.group(key.slot).is_some_and(Group::is_root);
+    fn extend(&mut self, shared: &mut Shared, key: Key, sent: Time) {
+        let ceiling = shared.ceiling(key.slot);
+        let root = shared.table.group(key.slot).is_some_and(Group::is_root);
         let proof = if root || !Rule::MemberProofSinceItsQuestion.holds() {
-            self.shared.now
+            shared.now
         } else {
             sent
         };
-        if let Some(inquiry) = self.shared.table.work_mut(key).and_then(|work| work.inquiry.as_mut()) {
+        if let Some(inquiry) = self.open.get_mut(&key) {
             inquiry.since = inquiry.since.max(proof);
             inquiry.limit = inquiry.limit.max(sent + ceiling);
         }
-        if let Some(at) = self.verdict_at(key) {
-            self.shared.timers.set(Timer::Verdict(key), at);
+        if let Some(at) = self.verdict_at(shared, key) {
+            shared.timers.set(Timer::Verdict(key), at);
         }
     }
 
-    fn verdict_at(&self, key: Key) -> Option<Time> {
-        let inquiry = self.shared.table.far(key)?.work.as_ref()?.inquiry?;
-        Some(verdict(inquiry.since, inquiry.limit, self.shared.patience(key.slot)))
-    }
-
-    /// "Proof of death: `Unknown`." "A root answers for any id of its own that it does not know: *failed*."
-    fn unknown(&mut self, key: Key, post: u64) {
-        if self.inquiry(key, post).is_none() {
-            return;
-        }
-        self.lost(key, Loss::Forgot);
-    }
-
-    /// The root has closed the group, and the word of it was lost. A root learns nothing of this kind from a member.
-    fn hears_closed(&mut self, key: Key, post: u64) {
-        let root = self.shared.table.group(key.slot).is_none_or(Group::is_root);
-        if self.inquiry(key, post).is_some()
-            && !root
-            && let Some(by) = self.shared.table.peer(key)
-        {
-            self.bury(key.slot, Reason::Closed { by });
-        }
-    }
-
-    /// One of the two has left, or never came in.
-    fn hears_parted(&mut self, key: Key, post: u64) {
-        if self.inquiry(key, post).is_some() {
-            self.parted(key);
-        }
+    fn verdict_at(&self, shared: &Shared, key: Key) -> Option<Time> {
+        let inquiry = self.open.get(&key)?;
+        Some(verdict(inquiry.since, inquiry.limit, shared.patience(key.slot)))
     }
 
     /// "No proof of life for the root's patience since the repair began, or since the last proof: **hard failure**." Patience is looked up anew:
     /// it follows the links.
-    pub(crate) fn on_verdict_timer(&mut self, key: Key) {
-        match self.verdict_at(key) {
-            Some(at) if at > self.shared.now => self.shared.timers.set(Timer::Verdict(key), at),
+    pub(crate) fn on_verdict_timer(&self, shared: &mut Shared, key: Key) {
+        match self.verdict_at(shared, key) {
+            Some(at) if at > shared.now => shared.timers.set(Timer::Verdict(key), at),
             // "When its patience ends it has left."
-            Some(_) if self.shared.table.is_leaving(key.slot) && Rule::LeaverIsMute.holds() => {
-                self.has_left(key.slot, false);
-            }
-            Some(_) => self.lost(key, Loss::Unreachable),
+            Some(_) if shared.table.is_leaving(key.slot) && Rule::LeaverIsMute.holds() => shared.fate(Fate::Left {
+                slot: key.slot,
+                acknowledged: false,
+            }),
+            Some(_) => shared.fate(Fate::Lost(key, Loss::Unreachable)),
             None => {}
         }
     }
+
+    /// Inquiries under way; each has at most two timers.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Pairs of peers that something is asked in; each has a timer.
+    pub(crate) fn pairs(&self) -> usize {
+        self.prober.len()
+    }
+
+    pub(crate) fn bounds(&self) -> [Bounded; 3] {
+        self.prober.bounds()
+    }
+
+    /// Whether nothing is asked.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.prober.is_idle()
+    }
+}
+
+fn pair(shared: &Shared, key: Key) -> Option<Pair> {
+    let group = shared.table.group(key.slot)?;
+    let peer = group.far.get(key.index as usize)?.peer;
+    let kind = if group.is_root() { Kind::Probe } else { Kind::NeedRepair };
+    Some(Pair { peer, kind })
+}
+
+fn is_broken(shared: &Shared, key: Key) -> bool {
+    shared.table.far(key).is_some_and(|far| far.phase == Phase::Broken)
+}
+
+/// The group, and the epoch of a path that needs repair.
+fn about(shared: &Shared, key: Key) -> Option<(GroupId, Option<u32>)> {
+    let path = shared.path(key)?;
+    Some((path.group, is_broken(shared, key).then_some(path.epoch)))
 }
 
 #[cfg(test)]

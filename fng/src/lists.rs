@@ -12,7 +12,7 @@ use fatebound_tree::GroupId;
 use crate::io::Event;
 use crate::message::{Answer, MAX_LISTED, Request};
 use crate::shared::{Shared, Timer};
-use crate::table::{Group, Key, Role, Stage, Standing};
+use crate::table::{Group, Key, Role, Stage};
 
 /// A list that somebody has not acknowledged yet.
 #[derive(Clone, Debug, Default, Hash)]
@@ -38,16 +38,9 @@ pub(crate) fn member_list(shared: &Shared, slot: u32) -> Vec<PeerId> {
         return Vec::new();
     };
     let creating = group.stage == Stage::Creating;
-    let members = group
-        .members()
-        .filter(|far| creating || far.standing == Standing::Accepted);
+    let members = group.members().filter(|far| creating || far.phase.is_in());
     let members = members.map(|far| shared.table.peers.get(far.peer));
     std::iter::once(shared.us).chain(members).collect()
-}
-
-fn counts(shared: &Shared, key: Key) -> bool {
-    let far = shared.table.far(key);
-    far.is_some_and(|far| far.standing == Standing::Accepted)
 }
 
 /// Changes within an eighth of `path_timeout` share one list.
@@ -81,7 +74,7 @@ impl Lists {
             return;
         };
         group.list += 1;
-        let counted = |far: &&crate::table::Far| far.standing == Standing::Accepted;
+        let counted = |far: &&crate::table::Far| far.phase.is_in();
         group.large = group.members().filter(counted).count() >= MAX_LISTED;
         let far = (0..).zip(&group.far);
         let left = far.filter(|(_, far)| counted(far)).map(|(index, _)| index).collect();
@@ -99,7 +92,7 @@ impl Lists {
     /// "◆ Whoever was invited with an older list … is told the newest when it has come in": others may have come or gone meanwhile.
     pub(crate) fn missed(&mut self, shared: &mut Shared, key: Key, known: u32) {
         let newer = shared.table.group(key.slot).is_some_and(|group| group.list != known);
-        if newer && counts(shared, key) && Rule::ListMissed.holds() {
+        if newer && shared.table.is_in(key) && Rule::ListMissed.holds() {
             self.groups.entry(key.slot).or_default().left.insert(key.index);
             tell_soon(shared, key.slot);
         }
@@ -112,7 +105,7 @@ impl Lists {
             return;
         };
         telling.rounds += 1;
-        telling.left.retain(|&index| counts(shared, Key { slot, index }));
+        telling.left.retain(|&index| shared.table.is_in(Key { slot, index }));
         if telling.left.is_empty() {
             return self.end(shared, slot);
         }

@@ -5,14 +5,14 @@
 //! comes first reaches it, and nothing after." (protocol.md §6)
 
 use fatebound_overlay::{PeerId, Rule, Way};
-use fatebound_tree::{Cause, GroupId};
+use fatebound_tree::GroupId;
 
 use crate::fate::Loss;
 use crate::groups::Groups;
 use crate::io::{Event, LeaveError, Ticket};
 use crate::message::Answer;
 use crate::reason::Reason;
-use crate::table::{Key, Standing};
+use crate::table::Key;
 
 impl Groups {
     /// The application wants to leave a group.
@@ -42,22 +42,13 @@ impl Groups {
         if !acknowledged {
             self.words.remember_left(self.shared.now, group, until);
         }
-        self.drop_path(slot);
+        self.repairs.drop_path(&mut self.shared, Key { slot, index: 0 });
         self.forget(slot);
         self.shared.counters.left += 1;
         self.shared.event(Event::Left { group });
         for ticket in tickets {
             let error = None;
             self.shared.event(Event::LeaveEnded { ticket, group, error });
-        }
-    }
-
-    /// Releases this member's own path: its root need not find out.
-    pub(crate) fn drop_path(&mut self, slot: u32) {
-        let key = Key { slot, index: 0 };
-        let live = self.shared.table.far(key).is_some_and(|far| far.live);
-        if let Some(path) = self.shared.path(key).filter(|_| live) {
-            self.shared.release(path, Cause::Abandoned);
         }
     }
 
@@ -74,6 +65,7 @@ impl Groups {
         let same = |key: &Key| self.admissions.came_by(*key) == came || !Rule::LeaveNamesItsJoin.holds();
         if let Some(key) = self.shared.table.end_of(slot, &from).filter(same) {
             self.take_for_accepted(key);
+            self.pass_on();
             self.part_with(key);
         }
     }
@@ -83,15 +75,11 @@ impl Groups {
         let (Some(path), Some(far)) = (self.shared.path(key), self.shared.table.far(key)) else {
             return;
         };
-        let building = far.work.as_ref().is_some_and(|work| work.building);
-        let (counted, observer) = (far.standing == Standing::Accepted, far.observer);
-        if far.live || building {
-            self.shared.release(path, Cause::Abandoned);
-        }
+        let (counted, observer) = (far.phase.is_in(), far.observer);
+        self.repairs.drop_path(&mut self.shared, key);
         if self.end_admission(key) || !counted {
             return;
         }
-        self.end_work(key);
         self.put_out(key);
         self.checks.went_out(&mut self.shared, key);
         let (group, peer) = (path.group, path.member);
@@ -111,7 +99,7 @@ impl Groups {
         } else if self.shared.table.is_leaving(key.slot) {
             self.has_left(key.slot, true);
         } else if let Some(by) = self.shared.table.peer(key) {
-            self.drop_path(key.slot);
+            self.repairs.drop_path(&mut self.shared, key);
             self.bury(key.slot, Reason::NotMember { by });
         }
     }

@@ -4,14 +4,13 @@
 //! each round all groups of a pair are asked about, at most [`MAX_GROUPS`] per posting. A group that comes between two rounds is asked about
 //! soon, together with those that come at the same time. Every posting remembers when it was sent and what it asked.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use fatebound_overlay::{Bounded, Time};
 use indexmap::IndexSet;
 
-use crate::branch::hash_map;
 use crate::message::MAX_GROUPS;
 use crate::peers::PeerIx;
 use crate::table::Key;
@@ -69,10 +68,10 @@ pub(crate) struct Round {
 }
 
 /// All pairs that something is asked in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Prober {
-    pairs: HashMap<Pair, Asking>,
-    postings: HashMap<u64, Posting>,
+    pairs: BTreeMap<Pair, Asking>,
+    postings: BTreeMap<u64, Posting>,
 }
 
 /// For `branch`.
@@ -90,15 +89,6 @@ impl Hash for Asking {
         keys.as_slice().hash(hasher);
         fresh.as_slice().hash(hasher);
         (round, last, interval, full_at, postings).hash(hasher);
-    }
-}
-
-/// For `branch`.
-impl Hash for Prober {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Prober { pairs, postings } = self;
-        hash_map(pairs, hasher);
-        hash_map(postings, hasher);
     }
 }
 

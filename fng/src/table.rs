@@ -1,7 +1,7 @@
 //! The groups that this peer is in, in little memory.
 //!
-//! A steady group is only a row here: no timer, no message, no question (protocol.md §1, P7). Everything that is under way for one far end,
-//! the invitation, the attempt, the questions, hangs off it in a [`Work`] that exists only as long.
+//! A steady group is only a row here: no timer, no message, no question (protocol.md §1, P7). Whatever is under way for one far end,
+//! the invitation, the attempt, the questions, is kept by the part whose business it is, and only as long.
 //!
 //! Bytes for 1,000,000 groups with three other members each, at their root (to stay below 500 MB):
 //! a `Group` 80 (in a `Vec` that has just doubled: 160), its far ends 3 × 32 and 16 of the allocator, its entry in the index 24 + 1 at a load of
@@ -36,15 +36,44 @@ pub(crate) struct Key {
     pub(crate) index: u32,
 }
 
-/// How a far end stands to the group.
+/// How far a far end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Standing {
+pub(crate) enum Phase {
+    /// Neither a member nor an observer: it said no, nobody has its address, or it has left.
+    Out,
     /// Invited, not answered.
     Asked,
-    /// A member or an observer; or the root.
+    /// A member or an observer, or the root; its first path is not up yet.
     Accepted,
-    /// Neither: it said no, nobody has its address, or it has left.
-    Out,
+    /// In the group, and the path of the current epoch is up.
+    Live {
+        /// Since when.
+        since: Time,
+        /// Root: the path's hops.
+        hops: u8,
+    },
+    /// In the group, and its path is being repaired.
+    Broken,
+}
+
+impl Phase {
+    /// Whether it counts: it has accepted, and has not left.
+    pub(crate) fn is_in(self) -> bool {
+        !matches!(self, Phase::Out | Phase::Asked)
+    }
+
+    /// Whether its path is up.
+    pub(crate) fn is_live(self) -> bool {
+        self.hops().is_some()
+    }
+
+    /// The hops of its path, if that is up.
+    pub(crate) fn hops(self) -> Option<u8> {
+        match self {
+            Phase::Live { hops, .. } => Some(hops),
+            _ => None,
+        }
+    }
 }
 
 /// What this peer is in a group.
@@ -77,49 +106,9 @@ pub(crate) struct Far {
     position: u32,
     /// Root: newest epoch constructed. Member: newest epoch confirmed. 0: none.
     pub(crate) epoch: u32,
-    /// Root: hops of the live path.
-    pub(crate) hops: u8,
-    pub(crate) standing: Standing,
+    pub(crate) phase: Phase,
     /// Root: whether it only observes.
     pub(crate) observer: bool,
-    /// Whether the path of `epoch` is up …
-    pub(crate) live: bool,
-    /// … and since when.
-    pub(crate) live_since: Time,
-    /// What is under way.
-    pub(crate) work: Option<Box<Work>>,
-}
-
-/// What is under way for one far end.
-#[derive(Clone, Debug, Default, Hash)]
-pub(crate) struct Work {
-    /// Whether a broken path is being repaired.
-    pub(crate) repair: bool,
-    /// Root: the path of the current epoch is under construction. Member: its first path has not arrived yet.
-    pub(crate) building: bool,
-    /// Attempts that count, for the next one's way.
-    pub(crate) turn: u32,
-    /// Failures in a row, for the back-off.
-    pub(crate) failures: u32,
-    /// The question whether the far end lives and knows the group.
-    pub(crate) inquiry: Option<Inquiry>,
-    /// Invitations under way.
-    pub(crate) invites: Vec<u64>,
-    /// Invitations sent.
-    pub(crate) invited: u32,
-}
-
-/// The question whether a far end lives and knows the group.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(crate) struct Inquiry {
-    /// Answers to earlier postings do not count: they are about an older repair, or about this place's last group.
-    pub(crate) from_post: u64,
-    /// Answers to postings from this one on clear a suspicion.
-    pub(crate) until_post: u64,
-    /// Begin, or last proof: the verdict falls one patience later …
-    pub(crate) since: Time,
-    /// … and here at the latest.
-    pub(crate) limit: Time,
 }
 
 /// One group.
@@ -151,7 +140,7 @@ impl Group {
 
     /// Root: the far ends that count, or may soon: all but those that are out.
     pub(crate) fn parties(&self) -> impl Iterator<Item = &Far> {
-        self.far.iter().filter(|far| far.standing != Standing::Out)
+        self.far.iter().filter(|far| far.phase != Phase::Out)
     }
 
     /// Root: the other members.
@@ -170,7 +159,7 @@ pub(crate) struct NewGroup<'a> {
     pub(crate) far: &'a [PeerId],
     pub(crate) listed: &'a [PeerId],
     pub(crate) list: u32,
-    pub(crate) standing: Standing,
+    pub(crate) phase: Phase,
 }
 
 /// All groups, and what they share.
@@ -280,9 +269,9 @@ impl Table {
         group.far.get_mut(key.index as usize)
     }
 
-    /// What is under way for a far end; nothing yet: begins.
-    pub(crate) fn work_mut(&mut self, key: Key) -> Option<&mut Work> {
-        Some(self.far_mut(key)?.work.get_or_insert_default())
+    /// Whether this far end is in its group.
+    pub(crate) fn is_in(&self, key: Key) -> bool {
+        self.far(key).is_some_and(|far| far.phase.is_in())
     }
 
     /// The far end's peer.
@@ -317,8 +306,12 @@ impl Table {
     /// lengthen one. A member does not know them and has to allow for the most.
     pub(crate) fn bound(&self, group: &Group, tick: Duration) -> Duration {
         let timings = self.timings(group);
-        let counted = group.is_root() && group.parties().all(|far| far.live);
-        let longest = group.parties().map(|far| far.hops).max().filter(|_| counted);
+        let counted = group.is_root() && group.parties().all(|far| far.phase.is_live());
+        let longest = group
+            .parties()
+            .filter_map(|far| far.phase.hops())
+            .max()
+            .filter(|_| counted);
         let hops = longest.map_or(timings.hop_limit, |hops| {
             hops.saturating_add(DETOURS).min(timings.hop_limit)
         });
@@ -401,7 +394,7 @@ impl Table {
             tag: new.tag.map(Into::into),
             far: (0..)
                 .zip(new.far)
-                .map(|(index, peer)| self.attach(Key { slot, index }, peer, new.standing))
+                .map(|(index, peer)| self.attach(Key { slot, index }, peer, new.phase))
                 .collect(),
             listed: new.listed.iter().map(|peer| self.peers.acquire(peer)).collect(),
             list: new.list,
@@ -443,14 +436,14 @@ impl Table {
         let far = &self.group(slot)?.far;
         let index = far.len() as u32;
         if far.len() < max {
-            let new = self.attach(Key { slot, index }, peer, Standing::Out);
+            let new = self.attach(Key { slot, index }, peer, Phase::Out);
             let group = self.groups[slot as usize].as_mut()?;
             let mut far = std::mem::take(&mut group.far).into_vec();
             far.push(new);
             group.far = far.into_boxed_slice();
             return Some(Key { slot, index });
         }
-        let out = far.iter().position(|far| far.standing == Standing::Out)?;
+        let out = far.iter().position(|far| far.phase == Phase::Out)?;
         let key = Key {
             slot,
             index: out as u32,
@@ -462,7 +455,7 @@ impl Table {
         self.detach(&old);
         let new = Far {
             epoch,
-            ..self.attach(key, peer, Standing::Out)
+            ..self.attach(key, peer, Phase::Out)
         };
         *self.far_mut(key)? = new;
         Some(key)
@@ -501,18 +494,14 @@ impl Table {
         }
     }
 
-    fn attach(&mut self, key: Key, peer: &PeerId, standing: Standing) -> Far {
+    fn attach(&mut self, key: Key, peer: &PeerId, phase: Phase) -> Far {
         let peer = self.peers.acquire(peer);
         Far {
             peer,
             position: self.peers.attach(peer, key),
             epoch: 0,
-            hops: 0,
-            standing,
+            phase,
             observer: false,
-            live: false,
-            live_since: Time::ZERO,
-            work: None,
         }
     }
 
@@ -584,7 +573,7 @@ mod tests {
             far,
             listed: &[],
             list: 0,
-            standing: Standing::Accepted,
+            phase: Phase::Accepted,
         })
     }
 
@@ -651,7 +640,7 @@ mod tests {
                 far: &[root],
                 listed: &[],
                 list: 0,
-                standing: Standing::Accepted,
+                phase: Phase::Accepted,
             })
         };
         let slots = [join(1, 1), join(1, 2), join(1, 3), join(2, 1)];

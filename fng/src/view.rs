@@ -8,7 +8,7 @@ use fatebound_tree::GroupId;
 use crate::groups::Groups;
 use crate::io::GroupView;
 use crate::reason::Reason;
-use crate::table::{Far, Group, Role, Standing};
+use crate::table::{Far, Group, Phase, Role, Stage};
 
 /// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,10 +103,9 @@ impl Groups {
     fn view_at(&self, slot: u32) -> Option<GroupView> {
         let group = self.shared.table.group(slot)?;
         let id = self.shared.table.id(group);
-        let hops = |far: &Far| far.live.then_some(far.hops);
-        let repairing = |far: &&Far| far.work.as_ref().is_some_and(|work| work.repair);
-        let complete = !self.creations.contains_key(&slot);
-        let counts = |far: &&Far| group.is_root() && (far.standing == Standing::Accepted || !complete);
+        let repairing = |far: &&Far| far.phase == Phase::Broken;
+        let complete = group.stage != Stage::Creating;
+        let counts = |far: &&Far| group.is_root() && (far.phase.is_in() || !complete);
         let at_root = || group.far.iter().filter(counts);
         let (observers, members): (Vec<&Far>, Vec<&Far>) = at_root().partition(|far| far.observer);
         let name = |far: &Far| self.shared.table.peers.get(far.peer);
@@ -124,7 +123,7 @@ impl Groups {
             observers: observers.iter().map(|far| name(far)).collect(),
             tag: group.tag.as_deref().map(str::to_owned),
             timings: self.shared.table.timings(group),
-            hops: members.iter().map(|far| hops(far)).collect(),
+            hops: members.iter().map(|far| far.phase.hops()).collect(),
             repairing: at_root().filter(repairing).count(),
             notification_bound: self.shared.bound(group),
             complete,

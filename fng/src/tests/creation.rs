@@ -563,7 +563,7 @@ fn invitations_that_wait_are_bounded() {
     let mut world = World::new(2);
     let groups: Vec<GroupId> = (0..1025).map(|_| world.create(0, &[1], Some("job"))).collect();
     world.run(Duration::from_millis(3));
-    assert_eq!(world.peers[1].groups.waiting.len(), 1024);
+    assert_eq!(world.peers[1].groups.invitations.waiting(), 1024);
     assert_eq!(world.refusals(0), Some(&[(id(1), Refusal::Busy)][..]));
     assert!(world.failed(0, groups[1024]).is_some());
 }

@@ -436,21 +436,10 @@ impl World {
         for (n, peer) in self.peers.iter().enumerate().filter(|(_, peer)| peer.up) {
             let groups = &peer.groups;
             assert_eq!(groups.deadline(), None, "peer {n} waits for something");
-            assert!(groups.prober.is_idle(), "peer {n} asks something");
-            assert!(
-                groups.invites.is_empty() && groups.links.is_empty() && groups.checks.is_idle(),
-                "peer {n}"
-            );
-            let mut far = groups
-                .shared
-                .table
-                .slots()
-                .into_iter()
-                .flat_map(|slot| &groups.shared.table.group(slot).unwrap().far);
-            assert!(
-                far.all(|far| far.work.is_none()),
-                "peer {n}: a steady group is only a row"
-            );
+            let idle = groups.inquiries.is_idle() && groups.checks.is_idle();
+            assert!(idle, "peer {n} asks something");
+            let idle = groups.inviting.len() == 0 && groups.repairs.len() == 0;
+            assert!(idle, "peer {n}: a steady group is only a row");
         }
     }
 }
