@@ -356,4 +356,9 @@ impl Admissions {
             Bounded::new("peers that came later", self.came.len(), far),
         ]
     }
+
+    /// Whether this far end is being let in.
+    pub(crate) fn is_under_way(&self, key: Key) -> bool {
+        self.under_way.contains_key(&key)
+    }
 }

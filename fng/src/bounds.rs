@@ -24,7 +24,7 @@ impl Groups {
             self.repairs.bounds(far),
             self.deaths.bounds(),
             self.lists.bounds(far),
-            Bounded::new("timers of groups", self.shared.timers.len(), self.waits()),
+            Bounded::new("timers of groups", self.shared.timers.len(), self.awaited()),
         ];
         bounds.extend(self.invitations.bounds());
         bounds.extend(self.words.bounds());
@@ -38,7 +38,7 @@ impl Groups {
     }
 
     /// What waits for a time: two for each inquiry, one for each of the others, one for all deaths.
-    fn waits(&self) -> usize {
+    fn awaited(&self) -> usize {
         let of_roots = self.creations.len() + self.inviting.len() + self.admissions.asking() + self.lists.len();
         let of_members = self.invitations.waiting() + self.joins.len() + self.departures.len();
         let of_both = self.repairs.len() + 2 * self.inquiries.len() + self.inquiries.pairs() + self.words.silences();

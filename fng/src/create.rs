@@ -220,6 +220,11 @@ impl Creations {
     pub(crate) fn bounds(&self, roots: usize) -> Bounded {
         Bounded::new("creations", self.groups.len(), roots)
     }
+
+    /// Of each creation: the group's place, and how many of its members have not answered.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (u32, usize)> + '_ {
+        self.groups.iter().map(|(slot, creation)| (*slot, creation.unanswered))
+    }
 }
 
 fn may_create(shared: &Shared, members: usize, order: &Order, kept: usize) -> Result<(), CreateError> {

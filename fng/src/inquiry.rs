@@ -332,6 +332,21 @@ impl Inquiries {
         self.prober.bounds()
     }
 
+    /// Whether this far end is inquired about.
+    pub(crate) fn is_open(&self, key: Key) -> bool {
+        self.open.contains_key(&key)
+    }
+
+    /// The far ends that are.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.open.keys().copied()
+    }
+
+    /// The prober's pairs, each with the far ends that it asks about.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (Pair, Vec<Key>)> + '_ {
+        self.prober.pairs().map(|pair| (pair, self.prober.keys(pair)))
+    }
+
     /// Whether nothing is asked.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {

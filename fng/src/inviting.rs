@@ -90,4 +90,14 @@ impl Inviting {
         let sent = self.far.values().map(|invited| invited.posts.len()).sum();
         Bounded::new("invitations under way", self.posts.len(), sent)
     }
+
+    /// Whether this far end is being invited.
+    pub(crate) fn is_under_way(&self, key: Key) -> bool {
+        self.far.contains_key(&key)
+    }
+
+    /// The far ends that are.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.far.keys().copied()
+    }
 }

@@ -145,6 +145,11 @@ impl Departures {
         }
     }
 
+    /// Whether this peer wants to leave the group in this place.
+    pub(crate) fn is_under_way(&self, slot: u32) -> bool {
+        self.groups.contains_key(&slot)
+    }
+
     /// Departures are of so many groups at most.
     pub(crate) fn bounds(&self, groups: usize) -> [Bounded; 2] {
         let tickets = self.groups.values().map(|departure| departure.tickets.len());

@@ -20,6 +20,7 @@ mod fate;
 mod forms;
 mod groups;
 mod inquiry;
+mod invariants;
 mod inviting;
 mod io;
 mod join;

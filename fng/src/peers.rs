@@ -54,6 +54,11 @@ impl Peers {
         self.ends.get(ix as usize).map_or(&[], |ends| ends)
     }
 
+    /// How many far ends all peers are.
+    pub(crate) fn all_ends(&self) -> usize {
+        self.ends.iter().map(Vec::len).sum()
+    }
+
     /// Notes a far end; returns its position.
     pub(crate) fn attach(&mut self, ix: PeerIx, key: Key) -> u32 {
         if self.ends.len() <= ix as usize {

@@ -194,6 +194,10 @@ impl Prober {
         self.postings.get(&post)
     }
 
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair> + '_ {
+        self.pairs.keys().copied()
+    }
+
     /// Pairs that something is asked in.
     pub(crate) fn len(&self) -> usize {
         self.pairs.len()

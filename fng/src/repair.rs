@@ -347,6 +347,16 @@ impl Repairs {
         let waiting = self.links.values().map(BTreeSet::len).sum();
         Bounded::new("attempts that wait for a link", waiting, far)
     }
+
+    /// Whether this far end's path is under way.
+    pub(crate) fn is_under_way(&self, key: Key) -> bool {
+        self.paths.contains_key(&key)
+    }
+
+    /// The far ends whose paths are.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.paths.keys().copied()
+    }
 }
 
 /// A path, or a link for one, has `path_timeout` from now on.

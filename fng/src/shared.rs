@@ -131,6 +131,11 @@ impl Shared {
         out.append(&mut self.out);
     }
 
+    /// Whether everything that followed from the last input has been passed on.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.out.is_empty() && self.fates.is_empty()
+    }
+
     /// Tells the other parts, in its turn.
     pub(crate) fn fate(&mut self, fate: Fate) {
         self.fates.push_back(fate);

@@ -17,6 +17,7 @@ use fatebound_overlay::{Bounded, PeerId, Rule, Time};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::config::Timings;
+use crate::invariants::ensure;
 use crate::lives::{LifeIx, Lives};
 use crate::message::MAX_LISTED;
 use crate::peers::{PeerIx, Peers};
@@ -374,6 +375,43 @@ impl Table {
             idle,
             lives,
         ]
+    }
+
+    /// Checks what must hold of the table between any two inputs; the numbers continue in `Groups::check_invariants`.
+    ///
+    /// 1. Every group is found under its id, and nothing else is in the index.
+    /// 2. Every far end stands in its peer's list, at the position that it remembers, and lists hold nothing else.
+    /// 3. Groups are counted: those of this peer, of each other root, with the same timings, and free places.
+    pub(crate) fn check_invariants(&self) -> Result<(), String> {
+        let (mut roots, mut ends) = (0, 0);
+        let mut uses = vec![0; self.timings.len()];
+        for slot in self.slots() {
+            let Some(group) = self.group(slot) else { continue };
+            ensure(self.find(&self.id(group)) == Some(slot), 1, "a group is not found")?;
+            for (index, far) in (0..).zip(&group.far) {
+                let there = self.peers.ends(far.peer).get(far.position as usize);
+                ensure(there == Some(&Key { slot, index }), 2, "a position is wrong")?;
+                ends += 1;
+            }
+            uses[group.timings as usize] += 1;
+            roots += usize::from(group.is_root());
+        }
+        let groups = self.groups().count();
+        ensure(self.index.len() == groups, 1, "the index has more than the table")?;
+        ensure(self.peers.all_ends() == ends, 2, "a peer has a far end too many")?;
+        let others: usize = self.rooted.values().sum();
+        ensure(
+            roots == self.roots && others + roots == groups,
+            3,
+            "roots are miscounted",
+        )?;
+        let counted = self.timings.iter().map(|(_, uses)| *uses);
+        ensure(counted.eq(uses), 3, "timings are miscounted")?;
+        ensure(
+            self.free.len() + groups == self.groups.len(),
+            3,
+            "free places are miscounted",
+        )
     }
 
     /// Adds a group that is not there; returns its place.

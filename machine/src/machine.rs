@@ -232,7 +232,9 @@ impl Machine {
     /// # Errors
     /// The first that does not hold.
     pub fn check_invariants(&self) -> Result<(), String> {
-        self.tree.check_invariants()
+        self.tree
+            .check_invariants()
+            .and_then(|()| self.groups.check_invariants())
     }
 
     /// Its groups, at most `limit`, in the order of their creation here.

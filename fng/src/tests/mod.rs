@@ -155,6 +155,11 @@ impl World {
         };
         let mut out = Vec::new();
         self.peers[peer].groups.handle(self.now, input, context, &mut out);
+        // It walks over everything: in a large world now and then.
+        if self.queued < 2000 || self.queued.is_multiple_of(64) {
+            let sound = self.peers[peer].groups.check_invariants();
+            assert_eq!(sound, Ok(()), "at {peer}");
+        }
         for output in out {
             self.carry_out(peer, output);
         }

@@ -60,7 +60,7 @@ pub struct Peer {
     pub told: u8,
     /// How often it was told that it has left.
     pub left: u8,
-    /// What the tree found wrong with itself.
+    /// What the tree or the groups found wrong with themselves.
     pub unsound: Option<String>,
     /// All of the above as a number.
     print: u64,
@@ -134,7 +134,11 @@ impl Peer {
                 Work::Groups(input) => next.run_groups(now, input, routes, world, &mut worklist, &mut effects),
             }
         }
-        next.unsound = next.unsound.or(next.tree.check_invariants().err());
+        let sound = next
+            .tree
+            .check_invariants()
+            .and_then(|()| next.groups.check_invariants());
+        next.unsound = next.unsound.or(sound.err());
         next.print = next.reckon();
         (next, effects)
     }
