@@ -16,13 +16,13 @@ use indexmap::IndexMap;
 
 use crate::config::Config;
 use crate::fate::Fate;
+use crate::group::{Key, Phase, Stage};
 use crate::io::{Admit, Event};
 use crate::lists::member_list;
 use crate::message::{Answer, Asked, Invitation, MAX_LISTED};
 use crate::notice::cut_refusal;
 use crate::reason::Refusal;
 use crate::shared::{Shared, Timer};
-use crate::table::{Key, Phase, Stage};
 
 /// Peers that wait for the application's word: 1024. Further ones are declined as `Busy`.
 pub(crate) const MAX_ASKING: usize = 1024;

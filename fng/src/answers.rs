@@ -6,10 +6,10 @@
 use fatebound_overlay::{PeerId, Rule, Way};
 use fatebound_tree::GroupId;
 
+use crate::group::{Key, Phase};
 use crate::groups::Groups;
 use crate::message::{Answer, MAX_GROUPS, Status};
 use crate::shared::Shared;
-use crate::table::{Key, Phase};
 
 impl Groups {
     /// A root asks this member. "Unknown" is said of its groups only; nobody else may learn what is here.

@@ -10,9 +10,9 @@ use fatebound_overlay::Bounded;
 use fatebound_tree::GroupId;
 
 use crate::fate::Fate;
+use crate::group::{Key, Phase};
 use crate::io::{Event, Ticket};
 use crate::shared::Shared;
-use crate::table::{Key, Phase};
 
 /// Groups that are checked at a time, and checks of one group at a time: 1024.
 const MAX_CHECKS: usize = 1024;

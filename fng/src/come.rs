@@ -5,11 +5,11 @@ use fatebound_overlay::{PeerId, PostId, Rule};
 use fatebound_tree::Via;
 
 use crate::create::Order;
+use crate::group::{Key, Phase};
 use crate::groups::Groups;
 use crate::io::Output;
 use crate::notice::refusal_within_limits;
 use crate::reason::Refusal;
-use crate::table::{Key, Phase};
 
 impl Groups {
     /// The application wants a group.

@@ -13,11 +13,11 @@ use fatebound_tree::GroupId;
 use indexmap::IndexSet;
 
 use crate::fate::Fate;
+use crate::group::{Key, NewGroup, Phase, Role, Stage};
 use crate::io::{Admit, CreateError, Event, Ticket};
 use crate::message::{Invitation, MAX_LISTED, MAX_STATE, MAX_TAG};
 use crate::reason::{Reason, Refusal};
 use crate::shared::{Shared, Timer};
-use crate::table::{Key, NewGroup, Phase, Role, Stage};
 
 /// A group as its creator wants it: the fields of `Command::Create`.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use fatebound_overlay::{Bounded, DeathProof, PeerId, Rule};
 
 use crate::fate::{Fate, Loss};
+use crate::group::Key;
 use crate::shared::{Shared, Timer};
-use crate::table::Key;
 
 /// Groups worked off at a time: 256, some 5 ms of signatures.
 const BATCH: usize = 256;

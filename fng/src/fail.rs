@@ -13,12 +13,12 @@ use std::collections::BTreeSet;
 use fatebound_overlay::{PeerId, Rule, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId, PathId};
 
+use crate::group::{Group, Key, Phase};
 use crate::groups::Groups;
 use crate::io::Output;
 use crate::message::{Answer, MAX_TEXT, Notice, Request};
 use crate::notice::cut;
 use crate::reason::Reason;
-use crate::table::{Group, Key, Phase};
 
 impl Groups {
     /// "Any member may `signal` at any time, for a reason of its own" (protocol.md §1, P3).

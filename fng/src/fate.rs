@@ -9,9 +9,9 @@ use std::time::Duration;
 use fatebound_overlay::PeerId;
 use fatebound_tree::GroupId;
 
+use crate::group::{Key, Role};
 use crate::message::Asked;
 use crate::reason::Reason;
-use crate::table::{Key, Role};
 
 /// What has become of somebody.
 #[derive(Debug)]

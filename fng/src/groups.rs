@@ -14,7 +14,7 @@
 //! | `join`, `admit` | coming in later: who asks, who is asked |
 //! | `leave`, `lists` | going without a failure; who is a member now |
 //! | `words` | what is being told, and what is said, about groups that are over |
-//! | `table`, `peers`, `lives`, `window` | storage |
+//! | `table`, `group`, `peers`, `lives`, `window`, `same_timings` | storage |
 //!
 //! Some ideas concern several parts, and have no state; these are methods of `Groups` that call one part after the other:
 //!

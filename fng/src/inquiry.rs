@@ -17,12 +17,12 @@ use fatebound_overlay::{Bounded, PeerId, Rule, Time, Ways};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::fate::{Fate, Loss};
+use crate::group::{Group, Key, Phase};
 use crate::message::{Request, Status};
 use crate::patience::{need_interval, probe_interval, verdict};
 use crate::prober::{Kind, Pair, Posting, Prober};
 use crate::reason::Reason;
 use crate::shared::{Shared, Timer};
-use crate::table::{Group, Key, Phase};
 
 /// Postings of one round that take every way: 8. A hundred thousand groups of one pair need 400 postings; each of them over every way, every
 /// quarter of a patience, would be a storm of signatures and of other peers' work.

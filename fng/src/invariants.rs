@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::group::{Group, Key, Phase, Role, Stage};
 use crate::groups::Groups;
 use crate::shared::Timer;
-use crate::table::{Group, Key, Phase, Role, Stage};
 
 impl Groups {
     /// Checks what must hold of the groups between any two inputs. For tests and checkers: it walks over all of them.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use fatebound_overlay::{Bounded, PeerId, Time, Ways};
 
+use crate::group::Key;
 use crate::message::{Invitation, Request};
 use crate::shared::{Shared, Timer};
-use crate::table::Key;
 
 /// Invitations to one far end.
 #[derive(Clone, Debug, Default, Hash)]

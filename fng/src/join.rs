@@ -13,12 +13,12 @@ use fatebound_tree::GroupId;
 use indexmap::IndexMap;
 
 use crate::fate::Fate;
+use crate::group::Role;
 use crate::io::{Event, JoinError, Ticket};
 use crate::message::{Answer, Asked, Invitation, Request};
 use crate::notice::refusal_within_limits;
 use crate::reason::{Reason, Refusal};
 use crate::shared::{Shared, Timer};
-use crate::table::Role;
 
 /// Joins under way: 1024.
 pub(crate) const MAX_JOINS: usize = 1024;

@@ -10,12 +10,12 @@ use fatebound_overlay::{Bounded, PeerId, Time, Ways};
 use fatebound_tree::GroupId;
 
 use crate::fate::Fate;
+use crate::group::{Key, Stage};
 use crate::io::{Event, LeaveError, Ticket};
 use crate::join::MAX_TICKETS;
 use crate::message::{Answer, Request};
 use crate::reason::Reason;
 use crate::shared::{Shared, Timer};
-use crate::table::{Key, Stage};
 
 /// Postings of one departure whose answers still count: the newest 16.
 const MAX_POSTS: usize = 16;

@@ -18,6 +18,7 @@ mod deaths;
 mod fail;
 mod fate;
 mod forms;
+mod group;
 mod groups;
 mod inquiry;
 mod invariants;
@@ -39,6 +40,7 @@ mod prober;
 mod properties;
 mod reason;
 mod repair;
+mod same_timings;
 mod shared;
 mod table;
 #[cfg(test)]

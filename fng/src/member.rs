@@ -12,12 +12,12 @@ use indexmap::IndexMap;
 
 use crate::config::Timings;
 use crate::fate::Fate;
+use crate::group::{Key, NewGroup, Phase, Role};
 use crate::io::{Event, Output};
 use crate::message::{Answer, Asked, Invitation, MAX_LISTED, MAX_STATE, MAX_TAG};
 use crate::notice::cut_refusal;
 use crate::reason::{Reason, Refusal};
 use crate::shared::{Shared, Timer};
-use crate::table::{Key, NewGroup, Phase, Role};
 
 /// Invitations that wait for the application: 1024.
 const MAX_WAITING: usize = 1024;

@@ -8,11 +8,11 @@ use fatebound_overlay::{PeerId, Rule, Way};
 use fatebound_tree::GroupId;
 
 use crate::fate::Loss;
+use crate::group::Key;
 use crate::groups::Groups;
 use crate::io::{Event, LeaveError, Ticket};
 use crate::message::Answer;
 use crate::reason::Reason;
-use crate::table::Key;
 
 impl Groups {
     /// The application wants to leave a group.

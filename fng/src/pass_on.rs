@@ -4,8 +4,8 @@ use fatebound_overlay::Rule;
 use fatebound_tree::Via;
 
 use crate::fate::Fate;
+use crate::group::Key;
 use crate::groups::Groups;
-use crate::table::Key;
 
 impl Groups {
     /// Until the parts have nothing left to tell each other.

@@ -6,7 +6,7 @@
 use fatebound_base::Interner;
 use fatebound_overlay::PeerId;
 
-use crate::table::Key;
+use crate::group::Key;
 
 /// The number of a peer while somebody uses it.
 pub(crate) type PeerIx = u32;

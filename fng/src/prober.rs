@@ -11,9 +11,9 @@ use std::time::Duration;
 use fatebound_overlay::{Bounded, Time};
 use indexmap::IndexSet;
 
+use crate::group::Key;
 use crate::message::MAX_GROUPS;
 use crate::peers::PeerIx;
-use crate::table::Key;
 
 /// Postings of one pair that are remembered: 4096, the overlay's own bound. Beyond it the oldest is forgotten, and its answer ignored.
 const MAX_POSTINGS: usize = 4096;

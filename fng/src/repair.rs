@@ -11,10 +11,10 @@ use fatebound_overlay::{Bounded, PeerId, Rule};
 use fatebound_tree::{Cause, PathId, Via};
 
 use crate::fate::Fate;
+use crate::group::{Key, Phase};
 use crate::io::{Event, Output};
 use crate::peers::PeerIx;
 use crate::shared::{Shared, Timer};
-use crate::table::{Key, Phase};
 
 /// Where an attempt goes.
 enum Attempt {

@@ -11,12 +11,13 @@ use rand::rngs::StdRng;
 
 use crate::config::{Config, Timings};
 use crate::fate::Fate;
+use crate::group::{Group, Key};
 use crate::io::{Context, Event, Output};
 use crate::message::{Answer, Request};
 use crate::patience::{backoff, patience};
 use crate::prober::Pair;
 use crate::reason::{Reason, Refusal};
-use crate::table::{Group, Key, Table};
+use crate::table::Table;
 use crate::view::Counters;
 
 /// What this layer waits for. One exists only while something is under way: steady groups have none (protocol.md §1, P7).
@@ -246,6 +247,6 @@ impl Shared {
     pub(crate) fn is_full_for(&self, group: &GroupId, timings: &Timings) -> bool {
         self.table.len() >= self.config.max_groups
             || self.table.groups_of(&group.root) >= self.config.max_groups_per_peer
-            || !self.table.can_share(timings)
+            || !self.table.has_room_for(timings)
     }
 }

@@ -13,165 +13,26 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use fatebound_overlay::{Bounded, PeerId, Rule, Time};
+use fatebound_overlay::{Bounded, PeerId, Rule};
 use fatebound_tree::{GroupId, PathId};
 
 use crate::config::Timings;
+use crate::group::{Far, Group, Key, NewGroup, Phase, Role, Stage};
 use crate::invariants::ensure;
 use crate::lives::{LifeIx, Lives};
 use crate::message::MAX_LISTED;
 use crate::peers::{PeerIx, Peers};
-
-/// Different timings that groups of others may bring along: 1024. Who brings more is declined.
-const MAX_TIMINGS: usize = 1024;
+use crate::same_timings::SameTimings;
 
 /// Hops that detours may add to a path beyond those of the paths that are up: the overlay's default.
 const DETOURS: u8 = 3;
-
-/// Names one far end of one group: at the root, the path's member; at a member (index 0), the root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
-    /// The group's place in the table.
-    pub(crate) slot: u32,
-    /// The far end's place in the group.
-    pub(crate) index: u32,
-}
-
-/// How far a far end has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Phase {
-    /// Neither a member nor an observer: it said no, nobody has its address, or it has left.
-    Out,
-    /// Invited, not answered.
-    Asked,
-    /// A member or an observer, or the root; its first path is not up yet.
-    Accepted,
-    /// In the group, and the path of the current epoch is up.
-    Live {
-        /// Since when.
-        since: Time,
-        /// Root: the path's hops.
-        hops: u8,
-    },
-    /// In the group, and its path is being repaired.
-    Broken,
-}
-
-impl Phase {
-    /// Whether it counts: it has accepted, and has not left.
-    pub(crate) fn is_in(self) -> bool {
-        !matches!(self, Phase::Out | Phase::Asked)
-    }
-
-    /// Whether its path is up.
-    pub(crate) fn is_live(self) -> bool {
-        self.hops().is_some()
-    }
-
-    /// The hops of its path, if that is up.
-    pub(crate) fn hops(self) -> Option<u8> {
-        match self {
-            Phase::Live { hops, .. } => Some(hops),
-            _ => None,
-        }
-    }
-}
-
-/// What this peer is in a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Role {
-    /// Created it.
-    Root,
-    /// Its failure fails the group.
-    Member,
-    /// Is told, and its failure is nobody's.
-    Observer,
-}
-
-/// How far a group has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Stage {
-    /// Root: not every member has accepted yet.
-    Creating,
-    /// Its members are in it.
-    Complete,
-    /// Member or observer: this peer wants to go.
-    Leaving,
-}
-
-/// The far end of a path of ours.
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Far {
-    pub(crate) peer: PeerIx,
-    /// In the peer's list of far ends.
-    position: u32,
-    /// Root: newest epoch constructed. Member: newest epoch confirmed. 0: none.
-    pub(crate) epoch: u32,
-    pub(crate) phase: Phase,
-    /// Root: whether it only observes.
-    pub(crate) observer: bool,
-}
-
-/// One group.
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Group {
-    sequence: u64,
-    /// For the order in which groups came.
-    pub(crate) born: u64,
-    life: LifeIx,
-    timings: u32,
-    pub(crate) tag: Option<Box<str>>,
-    /// Root: one per member. Member: the root.
-    pub(crate) far: Box<[Far]>,
-    /// Member: all members but the root, as far as listed.
-    pub(crate) listed: Box<[PeerIx]>,
-    /// Number of the newest list of members: made at the root, known at a member.
-    pub(crate) list: u32,
-    pub(crate) role: Role,
-    pub(crate) stage: Stage,
-    /// Root: whether it has ever had more members than a list holds.
-    pub(crate) large: bool,
-}
-
-impl Group {
-    /// Whether this peer is its root.
-    pub(crate) fn is_root(&self) -> bool {
-        self.role == Role::Root
-    }
-
-    /// Root: the far ends that count, or may soon: all but those that are out.
-    pub(crate) fn parties(&self) -> impl Iterator<Item = &Far> {
-        self.far.iter().filter(|far| far.phase != Phase::Out)
-    }
-
-    /// Root: the other members.
-    pub(crate) fn members(&self) -> impl Iterator<Item = &Far> {
-        self.parties().filter(|far| !far.observer)
-    }
-}
-
-/// What a new group is made of.
-#[derive(Debug)]
-pub(crate) struct NewGroup<'a> {
-    pub(crate) id: GroupId,
-    pub(crate) role: Role,
-    pub(crate) timings: Timings,
-    pub(crate) tag: Option<&'a str>,
-    pub(crate) far: &'a [PeerId],
-    pub(crate) listed: &'a [PeerId],
-    pub(crate) list: u32,
-    pub(crate) phase: Phase,
-}
 
 /// All groups, and what they share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) peers: Peers,
     lives: Lives,
-    /// Each with its uses; those without are free.
-    timings: Vec<(Timings, u32)>,
-    timings_index: HashMap<Timings, u32>,
-    timings_free: Vec<u32>,
+    timings: SameTimings,
     /// Groups of each other root.
     rooted: HashMap<PeerIx, usize>,
     groups: Vec<Option<Group>>,
@@ -188,8 +49,6 @@ impl Hash for Table {
             peers,
             lives,
             timings,
-            timings_index: _,
-            timings_free,
             rooted: _,
             groups,
             free,
@@ -197,7 +56,7 @@ impl Hash for Table {
             born,
             roots: _,
         } = self;
-        (peers, lives, timings, timings_free).hash(hasher);
+        (peers, lives, timings).hash(hasher);
         (groups, free, born).hash(hasher);
     }
 }
@@ -249,7 +108,7 @@ impl Table {
     }
 
     pub(crate) fn timings(&self, group: &Group) -> Timings {
-        self.timings[group.timings as usize].0
+        self.timings.get(group.timings)
     }
 
     /// The timings of the group in this place, if there is one.
@@ -345,6 +204,11 @@ impl Table {
             .take(&mut self.peers, &group.root, group.incarnation, group.sequence);
     }
 
+    /// Whether another group may have these timings.
+    pub(crate) fn has_room_for(&self, timings: &Timings) -> bool {
+        self.timings.can_acquire(timings)
+    }
+
     /// Places with groups, the oldest first.
     pub(crate) fn slots(&self) -> Vec<u32> {
         let mut slots: Vec<_> = (0..self.places())
@@ -369,8 +233,7 @@ impl Table {
         let names: usize = self.groups().map(names).sum();
         let [idle, lives] = self.lives.bounds(self.len());
         vec![
-            // Those that others bring along, and our own.
-            Bounded::new("different timings", self.timings_index.len(), MAX_TIMINGS + 1),
+            self.timings.bounds(),
             Bounded::new("peers of groups", self.peers.len(), names + lives.size),
             idle,
             lives,
@@ -384,7 +247,6 @@ impl Table {
     /// 3. Groups are counted: those of this peer, of each other root, with the same timings, and free places.
     pub(crate) fn check_invariants(&self) -> Result<(), String> {
         let (mut roots, mut ends) = (0, 0);
-        let mut uses = vec![0; self.timings.len()];
         for slot in self.slots() {
             let Some(group) = self.group(slot) else { continue };
             ensure(self.find(&self.id(group)) == Some(slot), 1, "a group is not found")?;
@@ -393,7 +255,6 @@ impl Table {
                 ensure(there == Some(&Key { slot, index }), 2, "a position is wrong")?;
                 ends += 1;
             }
-            uses[group.timings as usize] += 1;
             roots += usize::from(group.is_root());
         }
         let groups = self.groups().count();
@@ -405,8 +266,8 @@ impl Table {
             3,
             "roots are miscounted",
         )?;
-        let counted = self.timings.iter().map(|(_, uses)| *uses);
-        ensure(counted.eq(uses), 3, "timings are miscounted")?;
+        let used = self.groups().map(|group| group.timings);
+        ensure(self.timings.are(used), 3, "timings are miscounted")?;
         ensure(
             self.free.len() + groups == self.groups.len(),
             3,
@@ -428,7 +289,7 @@ impl Table {
             sequence: new.id.sequence,
             born: self.born,
             life,
-            timings: self.share_timings(new.timings),
+            timings: self.timings.acquire(new.timings),
             tag: new.tag.map(Into::into),
             far: (0..)
                 .zip(new.far)
@@ -455,7 +316,7 @@ impl Table {
         self.index.remove(&(group.life, group.sequence));
         self.count_out(group.life, group.is_root());
         self.lives.leave(&mut self.peers, group.life);
-        self.unshare_timings(group.timings);
+        self.timings.release(group.timings);
         for far in &group.far {
             self.detach(far);
         }
@@ -551,40 +412,6 @@ impl Table {
         }
         self.peers.release(far.peer);
     }
-
-    /// Whether there is room for a group with these timings.
-    pub(crate) fn can_share(&self, timings: &Timings) -> bool {
-        self.timings_index.contains_key(timings) || self.timings_index.len() < MAX_TIMINGS
-    }
-
-    /// Groups with the same timings share one record of them; a free place is taken over.
-    fn share_timings(&mut self, timings: Timings) -> u32 {
-        if let Some(&ix) = self.timings_index.get(&timings) {
-            self.timings[ix as usize].1 += 1;
-            return ix;
-        }
-        let ix = match self.timings_free.pop() {
-            Some(ix) => {
-                self.timings[ix as usize] = (timings, 1);
-                ix
-            }
-            None => {
-                self.timings.push((timings, 1));
-                (self.timings.len() - 1) as u32
-            }
-        };
-        self.timings_index.insert(timings, ix);
-        ix
-    }
-
-    fn unshare_timings(&mut self, ix: u32) {
-        let (timings, uses) = &mut self.timings[ix as usize];
-        *uses -= 1;
-        if *uses == 0 {
-            self.timings_index.remove(timings);
-            self.timings_free.push(ix);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -639,26 +466,6 @@ mod tests {
             }
         }
         assert_eq!(table.len(), 14);
-    }
-
-    #[test]
-    fn timings_are_shared_bounded_and_their_places_used_again() {
-        let mut table = Table::default();
-        let with = |millis: u64| Timings {
-            probe_delay: Duration::from_millis(millis),
-            ..Config::lan().timings
-        };
-        let first = table.share_timings(with(0));
-        for millis in 1..MAX_TIMINGS as u64 {
-            table.share_timings(with(millis));
-        }
-        assert_eq!(table.share_timings(with(0)), first);
-        assert!(table.can_share(&with(7)) && !table.can_share(&with(5000)));
-        table.unshare_timings(first);
-        assert!(!table.can_share(&with(5000)), "one use is left");
-        table.unshare_timings(first);
-        assert!(table.can_share(&with(5000)));
-        assert_eq!(table.share_timings(with(5000)), first);
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use fatebound_overlay::PeerId;
 use fatebound_tree::GroupId;
 
+use crate::group::{Far, Group, Phase, Role, Stage};
 use crate::groups::Groups;
 use crate::io::GroupView;
 use crate::reason::Reason;
-use crate::table::{Far, Group, Phase, Role, Stage};
 
 /// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
