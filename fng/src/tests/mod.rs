@@ -3,10 +3,14 @@
 //! Mail takes 1 ms one way; ways can be cut, per direction. A path takes as long, has one hop, and can be cut per pair of peers; only
 //! paths over the overlay or all of them. Nothing else is modelled: what tree and overlay really do is tested there, and together by the simulator.
 
+mod comings;
 mod creation;
 mod failure;
 mod inquiry;
 mod joining;
+mod leaving;
+mod lists;
+mod observing;
 mod repair;
 
 use std::collections::{BTreeMap, BTreeSet};
