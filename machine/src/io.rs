@@ -2,6 +2,7 @@
 //!
 //! Driver and simulator translate sockets, dials and clocks into [`Input`]s and carry out [`Output`]s; nothing else crosses.
 
+use fatebound_overlay::pipes::PipeId;
 use fatebound_overlay::{DialFailure, Foreign, Multiaddr, Opener, PeerId, RequestId, Session};
 
 pub use fatebound_overlay::DisconnectCause;
@@ -73,10 +74,48 @@ pub enum Input {
     },
     /// The addresses under which this peer can be dialled have changed.
     Listening(Vec<Multiaddr>),
+    /// Something about pipes.
+    Pipe(PipeInput),
     /// An order of the application.
     Command(Command),
     /// The deadline has come.
     Wake,
+}
+
+/// What happens to pipes (protocol.md §3.2).
+#[derive(Clone, Debug)]
+pub enum PipeInput {
+    /// A stream for a pipe is open.
+    Opened {
+        /// Numbered by the driver, never reused.
+        pipe: PipeId,
+        /// Its other end, authenticated.
+        peer: PeerId,
+        /// Who opened it.
+        opener: Opener,
+    },
+    /// The stream of a `PipeOutput::Open` could not be opened.
+    Failed {
+        /// With whom.
+        peer: PeerId,
+    },
+    /// A frame arrived: what `PipeOutput::Send` carried. What does not decode ends the pipe.
+    Received {
+        /// On which stream.
+        pipe: PipeId,
+        /// The frame's bytes, without the length prefix.
+        frame: Vec<u8>,
+    },
+    /// The oldest frame of this stream that the driver held has been written. So the machine knows how many wait, and there are never many.
+    Written {
+        /// On which stream.
+        pipe: PipeId,
+    },
+    /// A stream is gone; not told of those that the machine closed.
+    Closed {
+        /// Which.
+        pipe: PipeId,
+    },
 }
 
 /// Orders of the application.
@@ -103,6 +142,8 @@ pub enum Command {
     Group(fatebound_fng::Command),
     /// About names.
     Directory(fatebound_overlay::directory::Command),
+    /// About pipes.
+    Pipe(fatebound_overlay::pipes::Command),
     /// Stop in an orderly manner; ends with `Event::Stopped`.
     Shutdown,
 }
@@ -160,8 +201,35 @@ pub enum Output {
         /// At most `wire::MAX_FRAME` bytes.
         body: Vec<u8>,
     },
+    /// Something to be done about pipes.
+    Pipe(PipeOutput),
     /// Something the application may want to know.
     Event(Event),
+}
+
+/// What is to be done about pipes (protocol.md §3.2).
+#[derive(Clone, Debug)]
+pub enum PipeOutput {
+    /// Open a stream for a pipe, on a connection of its own if one can be dialled, else over one that is up. Ends in `PipeInput::Opened` or
+    /// `PipeInput::Failed`.
+    Open {
+        /// With whom.
+        peer: PeerId,
+        /// Where; empty: only over an existing connection.
+        addresses: Vec<Multiaddr>,
+    },
+    /// Write a frame; answered by `PipeInput::Written`.
+    Send {
+        /// On which stream.
+        pipe: PipeId,
+        /// At most `wire::MAX_FRAME` bytes.
+        frame: Vec<u8>,
+    },
+    /// Close a stream after what was sent on it has left.
+    Close {
+        /// Which.
+        pipe: PipeId,
+    },
 }
 
 /// What the application is told.
@@ -211,6 +279,8 @@ pub enum Event {
     Group(fatebound_fng::Event),
     /// About names.
     Directory(fatebound_overlay::directory::Event),
+    /// About pipes.
+    Pipe(fatebound_overlay::pipes::Event),
     /// The machine has stopped: nothing more will come.
     Stopped,
 }

@@ -7,6 +7,7 @@
 pub mod config;
 mod io;
 mod machine;
+mod pipes;
 mod ports;
 #[cfg(test)]
 mod properties;

@@ -3,11 +3,12 @@
 //! Each layer has its own small inputs and outputs. An output of one becomes an input of another by way of a first-in first-out
 //! worklist, never by recursion: so an input is followed to its end, layer by layer, in an order that a trace shows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fatebound_fng::{Context, GroupView, Groups, Refusal};
 use fatebound_overlay::message::{Answer, Message, OneShot};
+use fatebound_overlay::pipes::Pipes;
 use fatebound_overlay::{
     ConfigError, DisconnectCause, Foreign, Identity, Keypair, LinkId, Overlay, PeerId, Port, Posting, Routes, Rule,
     Session, Time, Versions,
@@ -34,6 +35,9 @@ pub struct Machine {
     pub(crate) overlay: Overlay,
     pub(crate) tree: Tree,
     pub(crate) groups: Groups,
+    pub(crate) pipes: Pipes,
+    /// To whom a pipe is wanted as soon as its addresses are known.
+    pub(crate) located_for_pipes: BTreeSet<PeerId>,
     pub(crate) sent: Sent,
     worklist: VecDeque<Work>,
     /// What the groups are told of round trips, once it is known for this input: it takes a walk over all links.
@@ -86,6 +90,8 @@ impl Machine {
             overlay: Overlay::new(&config.overlay, identity, incarnation, overlay_rng),
             tree: Tree::new(&config.tree, peer),
             groups: Groups::new(&config.groups, identity, incarnation, groups_rng),
+            pipes: Pipes::new(&config.overlay, peer, incarnation),
+            located_for_pipes: BTreeSet::new(),
             config,
             sent: Sent::default(),
             worklist: VecDeque::new(),
@@ -101,7 +107,7 @@ impl Machine {
             Input::Request { request, peer, body } => self.on_request(request, peer, &body, out),
             Input::Response { request, body } => self.on_response(request, &body),
             Input::Command(command) => self.on_command(now, command, out),
-            Input::Wake => self.wake(now),
+            Input::Wake => self.wake(now, out),
             Input::Connected {
                 session,
                 peer,
@@ -125,6 +131,7 @@ impl Machine {
             Input::RequestFailed { request, failures } => {
                 self.overlay(fatebound_overlay::Input::RequestFailed { request, failures });
             }
+            Input::Pipe(input) => self.on_pipe(now, input, out),
             Input::Listening(addresses) => self.overlay(fatebound_overlay::Input::Listening(addresses)),
         }
         self.work(now, out);
@@ -132,7 +139,7 @@ impl Machine {
 
     /// When the machine wants `Input::Wake`, if ever. Paths have no timers: the tree never wants it.
     pub fn deadline(&self) -> Option<Time> {
-        [self.overlay.deadline(), self.groups.deadline()]
+        [self.overlay.deadline(), self.groups.deadline(), self.pipes.deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -167,6 +174,7 @@ impl Machine {
     pub fn status(&self) -> Status {
         let (links_alive, links_doubtful) = self.overlay.link_counts();
         let overlay = self.overlay.counters();
+        let pipes = self.pipes.view().counters;
         Status {
             peer: self.peer,
             incarnation: self.incarnation,
@@ -186,13 +194,15 @@ impl Machine {
                 questions: self.groups.counters().questions,
                 frames_sent: self.sent.frames,
                 bytes_sent: self.sent.bytes,
-                garbage: self.sent.garbage + overlay.garbage,
+                garbage: self.sent.garbage + overlay.garbage + pipes.garbage,
                 digest_mismatches: self.tree.mismatches(),
                 links_lost: overlay.links_lost,
                 unlike: overlay.unlike,
                 twins: overlay.twins,
                 repairs: self.groups.counters().repairs_ended,
                 dropped: self.sent.dropped + overlay.dropped,
+                pipes_opened: pipes.opened,
+                pipes_broken: pipes.broken,
             },
         }
     }
@@ -362,6 +372,7 @@ impl Machine {
             Command::Locate { peer } => self.order(fatebound_overlay::Command::Locate { peer }),
             Command::Group(command) => self.groups_input(fatebound_fng::Input::Command(command)),
             Command::Directory(command) => self.order(fatebound_overlay::Command::Directory(command)),
+            Command::Pipe(command) => self.run_pipes(now, fatebound_overlay::pipes::Input::Command(command), out),
             Command::Shutdown => self.shut_down(now, out),
         }
     }
@@ -369,6 +380,7 @@ impl Machine {
     /// "releases the paths it merely carries ahead of closing, … hard-fails the groups in which it is a member, and says goodbye on its
     /// links" (protocol.md §6): one layer after the other, each followed to its end, so that the last word is goodbye.
     fn shut_down(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.run_pipes(now, fatebound_overlay::pipes::Input::Shutdown, out);
         self.groups_input(fatebound_fng::Input::Command(fatebound_fng::Command::Shutdown));
         self.work(now, out);
         self.tree(fatebound_tree::Input::Shutdown);
@@ -376,13 +388,16 @@ impl Machine {
         self.order(fatebound_overlay::Command::Shutdown);
     }
 
-    fn wake(&mut self, now: Time) {
+    fn wake(&mut self, now: Time, out: &mut Vec<Output>) {
         let due = |deadline: Option<Time>| deadline.is_some_and(|at| at <= now);
         if due(self.overlay.deadline()) {
             self.overlay(fatebound_overlay::Input::Wake);
         }
         if due(self.groups.deadline()) {
             self.groups_input(fatebound_fng::Input::Wake);
+        }
+        if due(self.pipes.deadline()) {
+            self.run_pipes(now, fatebound_overlay::pipes::Input::Wake, out);
         }
     }
 
@@ -531,6 +546,10 @@ impl Machine {
             From::Asked { from, way, port, body } => self.on_asked(from, way, port, &body),
             From::Answered { posting, from, body } => self.on_answered(posting, from, &body),
             From::PostFailed { posting, unknown, .. } => self.on_post_failed(posting, unknown),
+            From::Located { peer, addresses } if self.located_for_pipes.remove(&peer) => {
+                self.open_pipe(peer, addresses.clone(), out);
+                out.push(Output::Event(Event::Located { peer, addresses }));
+            }
             From::Located { peer, addresses } => out.push(Output::Event(Event::Located { peer, addresses })),
             From::Foreigner { peer, theirs, address } => {
                 out.push(Output::Event(Event::Foreigner { peer, theirs, address }));

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use fatebound_fng::{Reason, Ticket};
 use fatebound_overlay::message::{Answer, Message, OneShot};
+use fatebound_overlay::pipes::{self, PipeId};
 use fatebound_overlay::{Foreign, Keypair, Multiaddr, Opener, PeerId, Port, RequestId, Session, Time, Versions};
 use fatebound_tree::GroupId;
 
-use crate::{Command, Config, DisconnectCause, Event, Input, Machine, Output, Profile, fng, wire};
+use crate::{
+    Command, Config, DisconnectCause, Event, Input, Machine, Output, PipeInput, PipeOutput, Profile, fng, wire,
+};
 
 const LATENCY: Duration = Duration::from_millis(1);
 
@@ -44,6 +47,8 @@ struct Net {
     sessions: HashMap<Session, (usize, Session)>,
     /// Who has made each request, and how it is called there.
     requests: HashMap<RequestId, (usize, RequestId)>,
+    /// The other end of each pipe's stream.
+    pipes: HashMap<PipeId, (usize, PipeId)>,
 }
 
 impl Net {
@@ -59,6 +64,7 @@ impl Net {
             number: 0,
             sessions: HashMap::new(),
             requests: HashMap::new(),
+            pipes: HashMap::new(),
         };
         for at in 0..machines {
             net.input(at, Input::Listening(vec![address(at)]));
@@ -154,7 +160,35 @@ impl Net {
                 let (asker, request) = self.requests.remove(&request).expect("a request");
                 self.later(asker, Input::Response { request, body });
             }
+            Output::Pipe(output) => self.carry_pipe(at, output),
             Output::Event(event) => self.events[at].push(event),
+        }
+    }
+
+    fn carry_pipe(&mut self, at: usize, output: PipeOutput) {
+        match output {
+            PipeOutput::Open { peer, .. } => {
+                let to = (0..self.machines.len()).find(|at| id(*at) == peer).expect("one of us");
+                let (ours, theirs) = (PipeId(self.next()), PipeId(self.next()));
+                self.pipes.extend([(ours, (to, theirs)), (theirs, (at, ours))]);
+                for (end, pipe, other, opener) in [(at, ours, to, Opener::Us), (to, theirs, at, Opener::Them)] {
+                    let peer = id(other);
+                    self.later(end, Input::Pipe(PipeInput::Opened { pipe, peer, opener }));
+                }
+            }
+            PipeOutput::Send { pipe, frame } => {
+                self.left[at].frames += 1;
+                self.left[at].bytes += frame.len() as u64;
+                self.later(at, Input::Pipe(PipeInput::Written { pipe }));
+                if let Some((to, pipe)) = self.pipes.get(&pipe).copied() {
+                    self.later(to, Input::Pipe(PipeInput::Received { pipe, frame }));
+                }
+            }
+            PipeOutput::Close { pipe } => {
+                if let Some((to, pipe)) = self.pipes.remove(&pipe) {
+                    self.later(to, Input::Pipe(PipeInput::Closed { pipe }));
+                }
+            }
         }
     }
 
@@ -519,4 +553,72 @@ fn a_rule_that_any_layer_broke_is_refused() {
         assert!(config.validate().is_err());
         assert!(Machine::new(&config, &keypair(0), [0; 32]).is_err());
     }
+}
+
+impl Net {
+    /// Two machines of five, far apart on the ring or not, with a body from the first to the second.
+    fn with_a_body(port: Port) -> Net {
+        let mut net = Net::joined(5);
+        for at in 0..5 {
+            net.command(at, Command::Pipe(pipes::Command::Listen { port }));
+        }
+        let (peer, body) = (id(4), vec![7; 60_000]);
+        net.command(0, Command::Pipe(pipes::Command::Send { port, peer, body }));
+        net.run(Duration::from_secs(5));
+        net
+    }
+
+    fn pipe_events(&self, at: usize) -> Vec<&pipes::Event> {
+        let events = self.events[at].iter().filter_map(|event| match event {
+            Event::Pipe(event) => Some(event),
+            _ => None,
+        });
+        events.collect()
+    }
+}
+
+#[test]
+fn a_body_goes_through_a_pipe_and_counts_as_sent() {
+    let port = Port(9);
+    let mut net = Net::with_a_body(port);
+    let received =
+        |event: &&&pipes::Event| matches!(event, pipes::Event::Received { body, .. } if body.len() == 60_000);
+    assert_eq!(net.pipe_events(4).iter().filter(received).count(), 1);
+    assert!(net.machines[0].pipes().is_up(&id(4)));
+    for at in [0, 4] {
+        let (counters, left) = (net.machines[at].status().counters, net.left[at]);
+        assert_eq!((counters.frames_sent, counters.bytes_sent), (left.frames, left.bytes));
+        assert_eq!((counters.pipes_opened, counters.pipes_broken), (1, 0));
+    }
+    net.run(Duration::from_secs(70));
+    assert!(!net.machines[0].pipes().is_up(&id(4)));
+}
+
+#[test]
+fn malformed_bytes_close_the_pipe_and_not_the_link() {
+    let mut net = Net::with_a_body(Port(9));
+    let links = net.machines[0].status().links_alive;
+    let (pipe, frame) = (*net.pipes.keys().next().expect("a pipe"), vec![0xff; 3]);
+    for at in [0, 4] {
+        let frame = frame.clone();
+        net.input(at, Input::Pipe(PipeInput::Received { pipe, frame }));
+    }
+    net.run(Duration::from_secs(5));
+    for at in [0, 4] {
+        let down = |event: &&pipes::Event| {
+            let cause = pipes::Cause::Violation;
+            matches!(event, pipes::Event::Down { cause: why, .. } if *why == cause)
+        };
+        assert!(net.pipe_events(at).into_iter().any(|event| down(&event)));
+        assert_eq!(net.machines[at].status().links_alive, links);
+    }
+}
+
+#[test]
+fn who_stops_closes_its_pipes_first() {
+    let mut net = Net::with_a_body(Port(9));
+    let out = net.outputs(0, Input::Command(Command::Shutdown));
+    assert!(matches!(out[0], Output::Pipe(PipeOutput::Send { .. })), "a farewell");
+    assert!(matches!(out[1], Output::Pipe(PipeOutput::Close { .. })));
+    assert!(matches!(out.last(), Some(Output::Event(Event::Stopped))));
 }

@@ -64,6 +64,10 @@ pub struct Counters {
     pub repairs: u64,
     /// Messages and orders thrown away: too many, too long, without a way on, or for a session, link or question that is gone.
     pub dropped: u64,
+    /// Pipes that came up.
+    pub pipes_opened: u64,
+    /// Of these, those that ended otherwise than for want of use or because an end stopped.
+    pub pipes_broken: u64,
 }
 
 /// A neighbour.
@@ -117,6 +121,13 @@ impl Machine {
         let mut bounds = self.overlay.bounds();
         bounds.extend(self.tree.bounds());
         bounds.extend(self.groups.bounds());
+        bounds.extend(self.pipes.bounds());
+        let limit = self.config.overlay.pipes.max_peers;
+        bounds.push(Bounded::new(
+            "peers located for pipes",
+            self.located_for_pipes.len(),
+            limit,
+        ));
         bounds
     }
 }

@@ -4,6 +4,7 @@
 //! this peer, so that it can carry what it does not understand; malformed bytes die there, and no layer ever sees half a message.
 
 use fatebound_overlay::message::{Answer, Message, OneShot};
+use fatebound_overlay::pipes::message::{Farewell, Frame};
 use fatebound_overlay::{MAX_NETWORK, Versions};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use thiserror::Error;
 
 /// Bytes of a frame or a one-shot body at most, without the length prefix (protocol.md §7).
 pub const MAX_FRAME: usize = fatebound_overlay::message::MAX_FRAME;
+
+/// Ports that an opening names at most: a port is a byte.
+const MAX_PORTS: usize = 256;
 
 /// Bytes that are no message. Nothing has changed; the session that brought them is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -114,6 +118,24 @@ pub fn decode_answer(bytes: &[u8]) -> Result<Answer, WireError> {
     decode(bytes)
 }
 
+/// A frame of a pipe.
+///
+/// # Errors
+/// As [`decode`], and when it names more than there can be.
+pub fn decode_pipe(bytes: &[u8]) -> Result<Frame, WireError> {
+    let frame = decode(bytes)?;
+    let sound = match &frame {
+        Frame::Opening(opening) => opening.network.len() <= MAX_NETWORK && opening.ports.len() <= MAX_PORTS,
+        Frame::Farewell(Farewell::OtherNetwork(network)) => network.len() <= MAX_NETWORK,
+        _ => true,
+    };
+    if sound {
+        Ok(frame)
+    } else {
+        Err(WireError::Malformed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use fatebound_overlay::message::Ping;
@@ -179,6 +201,27 @@ mod tests {
         let both = Versions { oldest: 1, newest: 7 };
         let question = Question::new(both, "net", OneShot::Row(0));
         assert_eq!(decode_question(&encode(&question), Versions::OURS), Ok(question));
+    }
+
+    #[test]
+    fn an_opening_of_a_pipe_is_bounded_and_a_full_part_fits() {
+        use fatebound_overlay::pipes::Port;
+        use fatebound_overlay::pipes::message::Opening;
+
+        let opening = |network: usize, ports: usize| {
+            decode_pipe(&encode(&Frame::Opening(Box::new(Opening {
+                network: "a".repeat(network),
+                incarnation: u64::MAX,
+                to: Some(u64::MAX),
+                number: 1,
+                ports: vec![(Port(1), u32::MAX); ports],
+            }))))
+        };
+        assert!(opening(MAX_NETWORK, MAX_PORTS).is_ok());
+        assert_eq!(opening(MAX_NETWORK + 1, 0), Err(WireError::Malformed));
+        assert_eq!(opening(1, MAX_PORTS + 1), Err(WireError::Malformed));
+        assert_eq!(decode_pipe(&[]), Err(WireError::Malformed));
+        assert_eq!(decode_pipe(&[4, 1, 0]), Err(WireError::TrailingBytes(1)));
     }
 
     #[test]

@@ -344,6 +344,7 @@ impl Application {
             }
             MachineEvent::Group(event) => self.group_event(event, machine, commands),
             MachineEvent::Directory(event) => self.directory_event(event),
+            MachineEvent::Pipe(_) => {}
             MachineEvent::Foreigner { .. } | MachineEvent::Stopped => {}
         }
     }

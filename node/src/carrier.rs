@@ -179,6 +179,7 @@ impl Carrier {
                 body,
             } => self.request(request, peer, (addresses, fresh), body),
             Output::Respond { request, body } => self.respond(request, body),
+            Output::Pipe(output) => self.pipe(output),
             Output::Event(_) => {}
         }
     }
@@ -518,5 +519,6 @@ struct HangUp;
 mod dialing;
 mod exchanging;
 mod listening;
+mod pipes;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::message::LinkTimes;
-use crate::{ConfigError, Versions, directory};
+use crate::{ConfigError, Versions, directory, pipes};
 
 /// Bytes of a network's name at most.
 pub const MAX_NETWORK: usize = 64;
@@ -60,6 +60,8 @@ pub struct Config {
     pub max_addresses: usize,
     /// Of the directory.
     pub directory: directory::Config,
+    /// Of pipes.
+    pub pipes: pipes::Config,
 }
 
 impl Config {
@@ -124,6 +126,7 @@ impl Config {
             max_records: 1024,
             max_addresses: 8,
             directory: directory::Config::for_timeout(ping_timeout),
+            pipes: pipes::Config::default(),
         }
     }
 
@@ -175,6 +178,7 @@ impl Config {
         rule(self.max_posts >= 1, "max_posts ≥ 1")?;
         rule(self.max_addresses >= 1, "max_addresses ≥ 1")?;
         rule(self.directory.has_room(), "the directory has room for a record")?;
+        rule(self.pipes.has_room(), "pipes have room for two bodies")?;
         rule(
             self.retry_pause.0 <= self.retry_pause.1,
             "first retry_pause ≤ last retry_pause",
@@ -195,6 +199,7 @@ impl Config {
             self.retry_pause.0,
             self.retry_pause.1,
             self.maintenance_interval,
+            self.pipes.idle,
         ];
         let directory = self.directory.times();
         let all = times.iter().chain(&directory);

@@ -20,6 +20,7 @@ mod lookup;
 mod mail;
 pub mod message;
 mod overlay;
+pub mod pipes;
 #[cfg(test)]
 mod properties;
 pub mod record;

@@ -132,7 +132,7 @@ pub fn kinds_of(words: &Words) -> Vec<MessageKind> {
                 of_answer(&answer, &mut kinds);
             }
         }
-        Words::Host(_) => {}
+        Words::Pipe(_) | Words::Host(_) => {}
     }
     kinds
 }

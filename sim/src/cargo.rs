@@ -26,6 +26,14 @@ pub(crate) enum Cargo {
     Request { from: End, body: Vec<u8> },
     /// The answer.
     Response { to: End, body: Vec<u8> },
+    /// A new stream for a pipe, whose number at the opener is this.
+    PipeOpen { dial: End, opener: End },
+    /// It is accepted.
+    PipeOpened { dial: End, opener: End, acceptor: End },
+    /// A frame of a pipe.
+    PipeFrame { to: End, back: End, frame: Vec<u8> },
+    /// A pipe's stream is over.
+    PipeClosed { to: End },
     /// The connection is over.
     HangUp,
 }
@@ -34,11 +42,12 @@ impl Cargo {
     /// Its size: what a peer wrote, or about what libp2p says.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Cargo::Frame { frame, .. } => frame.len(),
+            Cargo::Frame { frame, .. } | Cargo::PipeFrame { frame, .. } => frame.len(),
             Cargo::Request { body, .. } | Cargo::Response { body, .. } => body.len(),
             Cargo::Shake { .. } | Cargo::Shaken { .. } => 200,
             Cargo::Open { .. } | Cargo::Opened { .. } | Cargo::Ask { .. } | Cargo::Asking { .. } => 60,
-            Cargo::Closed { .. } | Cargo::HangUp => 0,
+            Cargo::PipeOpen { .. } | Cargo::PipeOpened { .. } => 60,
+            Cargo::Closed { .. } | Cargo::PipeClosed { .. } | Cargo::HangUp => 0,
         }
     }
 
@@ -51,6 +60,10 @@ impl Cargo {
             Cargo::Open { .. } => Some(Words::Host(Signal::Open)),
             Cargo::Opened { .. } => Some(Words::Host(Signal::Accept)),
             Cargo::Closed { .. } => Some(Words::Host(Signal::Close)),
+            Cargo::PipeFrame { frame, .. } => Some(Words::Pipe(frame.clone())),
+            Cargo::PipeOpen { .. } => Some(Words::Host(Signal::OpenPipe)),
+            Cargo::PipeOpened { .. } => Some(Words::Host(Signal::Accept)),
+            Cargo::PipeClosed { .. } => Some(Words::Host(Signal::ClosePipe)),
             Cargo::HangUp => Some(Words::Host(Signal::HangUp)),
             Cargo::Shake { .. } | Cargo::Shaken { .. } | Cargo::Ask { .. } | Cargo::Asking { .. } => None,
         }

@@ -9,6 +9,7 @@
 //! | a slow reader | its kernel's window closes, the sender's queue fills | what a stopped or slow process does not take waits without a limit, unless its host has been given a window |
 //! | one-shot exchanges to one peer | wait for a dial under way, at most 48 at once on a connection | each dials for itself, without a limit |
 //! | dials | so many at once for each purpose, the others wait | all at once |
+//! | a pipe's frames | told as written when the stream has taken them | at once; the connection's queue holds them |
 //! | limits | streams and sessions of a connection, connections of a peer and in all | none |
 //! | other ways | QUIC, names, relays behind an announced address | TCP to numeric addresses |
 //! | a session that we close | lingers for the other end's last frames | is over at once; what still comes is answered as an unknown stream |
@@ -35,16 +36,28 @@ pub(crate) struct End {
 /// What a dial is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
-    Session { peer: Option<PeerId> },
-    Verify { peer: PeerId },
-    Request { peer: PeerId, body: Vec<u8> },
+    Session {
+        peer: Option<PeerId>,
+    },
+    Verify {
+        peer: PeerId,
+    },
+    Request {
+        peer: PeerId,
+        body: Vec<u8>,
+    },
+    /// `own`: on a connection of its own.
+    Pipe {
+        peer: PeerId,
+        own: bool,
+    },
 }
 
 impl Purpose {
     pub(crate) fn peer(&self) -> Option<PeerId> {
         match self {
             Purpose::Session { peer } => *peer,
-            Purpose::Verify { peer } | Purpose::Request { peer, .. } => Some(*peer),
+            Purpose::Verify { peer } | Purpose::Request { peer, .. } | Purpose::Pipe { peer, .. } => Some(*peer),
         }
     }
 }
@@ -64,6 +77,7 @@ impl World {
                 body,
             } => self.request(index, request, peer, (addresses, fresh), body),
             Output::Respond { request, body } => self.respond(index, request, body),
+            Output::Pipe(output) => self.carry_pipe(index, output),
             Output::Event(event) => {
                 self.saw(|| Observation::Told {
                     peer: index,
@@ -163,6 +177,10 @@ impl World {
             Cargo::Opened { dial, opener, acceptor } => self.on_opened(at, dial, opener, acceptor),
             Cargo::Frame { to, back, frame } => self.on_frame(at, to, back, frame),
             Cargo::Closed { to } => self.lose(to),
+            Cargo::PipeOpen { dial, opener } => self.on_pipe_open(at, dial, opener),
+            Cargo::PipeOpened { dial, opener, acceptor } => self.on_pipe_opened(at, dial, opener, acceptor),
+            Cargo::PipeFrame { to, back, frame } => self.on_pipe_frame(at, to, back, frame),
+            Cargo::PipeClosed { to } => self.lose_pipe(to),
             Cargo::Ask { from } => {
                 self.ship(at, Cargo::Asking { to: from }, false);
             }

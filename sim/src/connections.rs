@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     pipes: [Pipe<Box<Cargo>>; 2],
     /// Where it was dialled.
     pub(crate) address: Multiaddr,
+    /// It was dialled for a pipe: other streams take another one if there is one.
+    for_pipe: bool,
     /// Nothing gets through any more, and nobody has noticed.
     dead: bool,
 }
@@ -93,6 +95,13 @@ impl Connections {
 
     pub(crate) fn side_mut(&mut self, at: At) -> Option<&mut Side> {
         Some(&mut self.get_mut(at.connection)?.sides[at.side as usize])
+    }
+
+    /// This connection is for a pipe.
+    pub(crate) fn devote(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get_mut(id) {
+            connection.for_pipe = true;
+        }
     }
 
     /// Bytes that wait at this end for the other one.
@@ -163,6 +172,7 @@ impl World {
             sides,
             pipes: [Pipe::default(), Pipe::default()],
             address,
+            for_pipe: false,
             dead: false,
         });
         self.peers[dialler.0].host.connections.push((acceptor, connection));
@@ -173,8 +183,11 @@ impl World {
     /// The newest connection of a peer with another that it can use.
     pub(crate) fn newest_connection(&self, peer: PeerIndex, with: PeerIndex) -> Option<At> {
         let all = self.ends_between(peer, with).into_iter().rev();
-        all.into_iter()
-            .find(|&at| self.connections.side(at).is_some_and(|side| side.ready))
+        let mut ready = all.filter(|&at| self.connections.side(at).is_some_and(|side| side.ready));
+        let newest = ready.next()?;
+        let for_pipe = |at: At| self.connections.get(at.connection).is_some_and(|one| one.for_pipe);
+        let mut others = std::iter::once(newest).chain(ready);
+        others.find(|&at| !for_pipe(at)).or(Some(newest))
     }
 
     /// The open ends of `peer` on its connections with another, the oldest first.
@@ -443,6 +456,7 @@ impl World {
                 .of(peer)
                 .any(|(_, asking)| asking.at.connection == connection)
             || self.asked.of(peer).any(|(_, asked)| asked.at.connection == connection)
+            || self.pipes.of(peer).any(|(_, half)| half.at.connection == connection)
             || self.dials.of(peer).any(|(_, pending)| pending.uses(connection))
     }
 }

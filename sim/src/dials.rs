@@ -128,6 +128,14 @@ impl World {
         self.open_on(from, at);
     }
 
+    /// A stream that is asked for on a connection that is up.
+    pub(crate) fn dial_over(&mut self, from: End, purpose: Purpose, at: At) {
+        let mut pending = Pending::new(purpose, Vec::new());
+        pending.opening = Some(at.connection);
+        self.dials.insert(from, pending);
+        self.limit_dial(from);
+    }
+
     pub(crate) fn dial(&mut self, from: End, purpose: Purpose, addresses: Vec<Multiaddr>) {
         self.dials.insert(from, Pending::new(purpose, addresses));
         self.begin_round(from);
@@ -313,13 +321,19 @@ impl World {
         else {
             return;
         };
-        if !matches!(purpose, Purpose::Session { .. }) {
+        if !matches!(purpose, Purpose::Session { .. } | Purpose::Pipe { .. }) {
             self.dials.remove(&dial);
         }
         match purpose {
             Purpose::Session { .. } => {
                 self.make_ready(at);
                 self.open_after(dial, at, attempts);
+            }
+            Purpose::Pipe { .. } => {
+                self.connections.devote(at.connection);
+                self.make_ready(at);
+                self.limit_dial(dial);
+                self.ask_for_pipe(dial, at);
             }
             Purpose::Verify { .. } => {
                 self.close(at, true);
@@ -391,12 +405,18 @@ impl World {
         if !self.is_life(from) {
             return;
         }
+        if let Purpose::Pipe { peer, own } = purpose {
+            return match own {
+                true => self.open_pipe_on_what_is_up(from, peer),
+                false => self.pipe_failed(from.peer, peer),
+            };
+        }
         let input = match purpose {
             Purpose::Session { .. } | Purpose::Verify { .. } => Input::DialFailed {
                 peer: purpose.peer(),
                 failures,
             },
-            Purpose::Request { .. } => Input::RequestFailed {
+            Purpose::Request { .. } | Purpose::Pipe { .. } => Input::RequestFailed {
                 request: RequestId(from.number),
                 failures,
             },

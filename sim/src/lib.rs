@@ -50,6 +50,7 @@ pub mod shrink;
 mod stamps;
 pub mod statistics;
 mod storage;
+mod streams;
 mod tamper;
 mod trace;
 mod windows;

@@ -69,6 +69,8 @@ pub enum Words {
     Request(Vec<u8>),
     /// A one-shot answer.
     Response(Vec<u8>),
+    /// A frame of a pipe.
+    Pipe(Vec<u8>),
     /// What the hosts below the peers say to each other about connections.
     Host(Signal),
 }
@@ -88,6 +90,10 @@ pub enum Signal {
     Refuse,
     /// It closes a session.
     Close,
+    /// It opens a stream for a pipe.
+    OpenPipe,
+    /// It closes one.
+    ClosePipe,
     /// It closes the connection, with all that ran over it.
     HangUp,
     /// It knows no such connection.

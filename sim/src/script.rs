@@ -8,6 +8,7 @@
 mod conditions;
 mod faults;
 mod orders;
+mod pipes;
 mod places;
 mod show;
 mod stage;

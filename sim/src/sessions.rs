@@ -132,6 +132,10 @@ impl World {
         for end in sessions {
             self.lose(end);
         }
+        let pipes = self.pipes.of(peer).filter(|(_, half)| half.at.connection == id);
+        for end in pipes.map(|(end, _)| end).collect::<Vec<_>>() {
+            self.lose_pipe(end);
+        }
         for end in requests {
             self.request_failed(end, Vec::new());
         }

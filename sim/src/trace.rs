@@ -8,12 +8,14 @@
 //! | --- | --- |
 //! | `p0 > p3  …` | a frame on the session of their link |
 //! | `p0 ? p3  …`, `p3 = p0  …` | a one-shot question over a direct connection, and its answer |
+//! | `p0 : p3  …` | a frame of their pipe |
 //! | `p0 ~ p3  …` | what their hosts do: dial, accept, refuse, close |
 //! | `p2 !  …` | what a peer tells its application |
 //! | `p2 *  …` | what was done to a peer, or what its application orders |
 
 mod directory;
 mod names;
+mod pipes;
 mod telling;
 mod wording;
 
@@ -43,6 +45,8 @@ pub enum Kind {
     Groups,
     /// Questions of the directory, their answers, and what applications are told of names.
     Names,
+    /// Pipes: their frames, and what applications are told of them.
+    Pipes,
     /// What applications are told of groups.
     Told,
     /// What was done to peers, and what applications order.
@@ -53,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, by the names that scripts use.
-    pub const ALL: [(&str, Kind); 10] = [
+    pub const ALL: [(&str, Kind); 11] = [
         ("pings", Kind::Pings),
         ("upkeep", Kind::Upkeep),
         ("sessions", Kind::Sessions),
@@ -61,6 +65,7 @@ impl Kind {
         ("paths", Kind::Paths),
         ("groups", Kind::Groups),
         ("names", Kind::Names),
+        ("pipes", Kind::Pipes),
         ("told", Kind::Told),
         ("orders", Kind::Orders),
         ("arrivals", Kind::Arrivals),
@@ -224,6 +229,10 @@ impl Tracer {
             Words::Frame(frame) => ('>', wording::frame(&mut self.names, from, frame)),
             Words::Request(body) => ('?', wording::question(&mut self.names, (from, to), body)),
             Words::Response(body) => ('=', wording::answer(&mut self.names, (to, from), body)),
+            Words::Pipe(frame) => (':', (Kind::Pipes, pipes::frame(frame))),
+            Words::Host(signal @ (Signal::OpenPipe | Signal::ClosePipe)) => {
+                ('~', (Kind::Pipes, signal_word(*signal).to_owned()))
+            }
             Words::Host(signal) => ('~', (Kind::Sessions, signal_word(*signal).to_owned())),
         };
         (kind, format!("p{} {sign} p{}  {text}", from.0, to.0))
@@ -269,6 +278,8 @@ fn signal_word(signal: Signal) -> &'static str {
         Signal::Accept => "accepts",
         Signal::Refuse => "refuses",
         Signal::Close => "closes a session",
+        Signal::OpenPipe => "opens a pipe",
+        Signal::ClosePipe => "closes a pipe",
         Signal::HangUp => "hangs up",
         Signal::Reset => "resets the connection",
     }

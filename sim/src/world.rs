@@ -6,7 +6,7 @@ use std::time::Duration;
 use fatebound_machine::fng::{self, Reason, Refusal, Ticket};
 use fatebound_machine::overlay::{Keypair, Multiaddr, PeerId, Time};
 use fatebound_machine::tree::GroupId;
-use fatebound_machine::{Command, Config, Event, Input, Machine, Output, Profile};
+use fatebound_machine::{Command, Config, Event, Input, Machine, Output, PipeOutput, Profile};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -23,6 +23,7 @@ use crate::requests::{Asked, Asking};
 use crate::sessions::Half;
 use crate::stamps;
 use crate::storage::Ends;
+use crate::streams::PipeHalf;
 use crate::tamper::Tampered;
 use crate::wire::Network;
 
@@ -90,7 +91,7 @@ pub struct Traffic {
 impl Traffic {
     pub(crate) fn count(&mut self, output: &Output) {
         let bytes = match output {
-            Output::Send { frame, .. } => frame.len(),
+            Output::Send { frame, .. } | Output::Pipe(PipeOutput::Send { frame, .. }) => frame.len(),
             Output::Request { body, .. } | Output::Respond { body, .. } => body.len(),
             _ => return,
         };
@@ -119,6 +120,11 @@ pub(crate) enum Happening {
     RequestTimeout {
         from: End,
     },
+    /// A driver tells its machine something, a moment later.
+    Told {
+        to: End,
+        input: Box<Input>,
+    },
     /// A cut ends.
     Mend {
         a: PeerIndex,
@@ -141,6 +147,7 @@ pub struct World {
     pub(crate) floating: Option<PeerIndex>,
     pub(crate) connections: Connections,
     pub(crate) sessions: Ends<Half>,
+    pub(crate) pipes: Ends<PipeHalf>,
     pub(crate) dials: Ends<Pending>,
     pub(crate) requests: Ends<Asking>,
     /// Requests that arrived and were not answered yet.
@@ -183,6 +190,7 @@ impl World {
             floating: None,
             connections: Connections::default(),
             sessions: Ends::default(),
+            pipes: Ends::default(),
             dials: Ends::default(),
             requests: Ends::default(),
             asked: Ends::default(),
@@ -436,6 +444,7 @@ impl World {
         life.wake = None;
         life.host.end_process();
         self.sessions.take(peer);
+        self.pipes.take(peer);
         self.dials.take(peer);
         self.requests.take(peer);
         self.asked.take(peer);
@@ -490,6 +499,7 @@ impl World {
             Happening::GoesOn { peer, life } => self.on_goes_on(peer, life),
             Happening::DialTimeout { from, round } => self.dial_timed_out(from, round),
             Happening::RequestTimeout { from } => self.request_failed(from, Vec::new()),
+            Happening::Told { to, input } => self.on_told(to, *input),
             Happening::Mend { a, b } => self.mend(a, b),
         }
     }

@@ -35,7 +35,7 @@ fn about_groups(words: &Words) -> Option<&'static str> {
             OneShot::Above { .. } => Some("a question about groups"),
             _ => None,
         },
-        Words::Response(_) | Words::Host(_) => None,
+        Words::Response(_) | Words::Pipe(_) | Words::Host(_) => None,
     }
 }
 
