@@ -254,6 +254,8 @@ impl Hub {
                 request, peer, body, ..
             } => self.request(at, request, &peer, body),
             Output::Respond { request, body } => self.respond(at, request, body),
+            // Targets of pipes have words of their own.
+            Output::Pipe(_) => {}
             Output::Event(event) => self.told(at, &event),
         }
     }

@@ -14,6 +14,7 @@ use crate::admission::Wish;
 use crate::error::{CreateGroupError, SignalError, Stopped};
 use crate::event::{EventKind, EventLog};
 use crate::failures::{End, Failure, Handler, Outcome, SharedFailures};
+use crate::pipes::{PipeOrder, Ports};
 
 /// Accepted invitations at most that wait for the machine's word that we are members.
 const MAX_UNDECIDED: usize = 64;
@@ -76,6 +77,8 @@ pub(crate) enum Order {
         order: Box<dyn FnOnce(directory::Ticket) -> directory::Command + Send>,
         reply: oneshot::Sender<directory::Event>,
     },
+    /// About pipes.
+    Pipe(PipeOrder),
     /// Look at the machine.
     Read(Box<dyn FnOnce(&Machine) + Send>),
     /// Stop.
@@ -93,6 +96,7 @@ impl Order {
             Order::Accept { reply, .. } | Order::Admissions { reply, .. } => reply.is_closed(),
             Order::JoinGroup(joining) => joining.reply.is_closed(),
             Order::Leave { reply, .. } => reply.is_closed(),
+            Order::Pipe(order) => order.is_abandoned(),
             Order::Directory { .. }
             | Order::Admit { .. }
             | Order::Join { .. }
@@ -172,6 +176,7 @@ pub(crate) struct Application {
     doors: Vec<mpsc::Sender<Wish>>,
     locates: HashMap<PeerId, Vec<oneshot::Sender<Vec<Multiaddr>>>>,
     names: HashMap<directory::Ticket, oneshot::Sender<directory::Event>>,
+    ports: Ports,
     waiters: HashMap<String, Vec<mpsc::Sender<Offer>>>,
     /// Places held for accepted invitations until the machine says that we are members, which it does at once.
     accepted: HashMap<GroupId, (mpsc::OwnedPermit<Offer>, Offer)>,
@@ -199,6 +204,7 @@ impl Application {
             doors: Vec::new(),
             locates: HashMap::new(),
             names: HashMap::new(),
+            ports: Ports::default(),
             waiters: HashMap::new(),
             accepted: HashMap::new(),
             states: HashMap::new(),
@@ -255,6 +261,7 @@ impl Application {
                 self.names.insert(ticket, reply);
                 commands.push(Command::Directory(order(ticket)));
             }
+            Order::Pipe(order) => self.ports.order(order, machine, commands),
             Order::Read(read) => read(machine),
             Order::Shutdown => commands.push(Command::Shutdown),
         }
@@ -344,7 +351,7 @@ impl Application {
             }
             MachineEvent::Group(event) => self.group_event(event, machine, commands),
             MachineEvent::Directory(event) => self.directory_event(event),
-            MachineEvent::Pipe(_) => {}
+            MachineEvent::Pipe(event) => self.ports.event(event, commands),
             MachineEvent::Foreigner { .. } | MachineEvent::Stopped => {}
         }
     }
@@ -616,6 +623,7 @@ impl Application {
         self.locates.clear();
         self.names.clear();
         self.waiters.clear();
+        self.ports.stop();
         self.accepted.clear();
         self.states.clear();
     }

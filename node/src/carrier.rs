@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use either::Either;
+use fatebound_machine::overlay::pipes::PipeId;
 use fatebound_machine::overlay::{DialFailure, Multiaddr, Opener, PeerId, RequestId, Session};
 use fatebound_machine::{DisconnectCause, Input, Output};
 use libp2p::core::Endpoint;
@@ -32,6 +33,7 @@ use crate::bootstraps::Bootstraps;
 use crate::descriptors::Budget;
 use crate::dials::{Dial, Purpose, bare};
 use crate::handler::{Handler, HandlerEvent, OpenId};
+use crate::pipe::{PipeHandler, PipeOpenId};
 use crate::queue::SendQueue;
 use crate::rarely::Rarely;
 use crate::strangers::Strangers;
@@ -62,6 +64,10 @@ pub struct Carrier {
     /// Dials that wait for others to end: not more than the machine has ordered.
     waiting: VecDeque<Dial>,
     opens: HashMap<OpenId, Open>,
+    pipes: HashMap<PipeId, Live>,
+    /// Pipes that we have closed and that still write.
+    closing_pipes: HashMap<PipeId, ConnectionId>,
+    pipe_opens: HashMap<PipeOpenId, PipeOpening>,
     questions: HashMap<OutboundRequestId, (PeerId, RequestId)>,
     /// How many of them each peer is asked, and what it is to be asked next.
     asking: HashMap<PeerId, Asking>,
@@ -84,6 +90,8 @@ struct Connection {
     verified: Option<Multiaddr>,
     /// Nothing has been heard on it since another one was dialled beside it.
     silent: bool,
+    /// It is there for a pipe: other streams take another one, if there is one.
+    for_pipe: bool,
 }
 
 /// A session that the machine knows.
@@ -148,6 +156,9 @@ impl Carrier {
             rarely: Rarely::default(),
             waiting: VecDeque::new(),
             opens: HashMap::new(),
+            pipes: HashMap::new(),
+            closing_pipes: HashMap::new(),
+            pipe_opens: HashMap::new(),
             questions: HashMap::new(),
             asking: HashMap::new(),
             answers: HashMap::new(),
@@ -191,7 +202,7 @@ impl Carrier {
 
     /// Whether everything that was sent on sessions that we closed has left.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.closing.is_empty()
+        self.closing.is_empty() && self.closing_pipes.is_empty()
     }
 
     fn tell(&mut self, input: Input) {
@@ -242,7 +253,10 @@ impl Carrier {
     }
 
     fn newest(&self, peer: &PeerId) -> Option<ConnectionId> {
-        self.peers.get(peer)?.last().copied()
+        let all = self.peers.get(peer)?;
+        let for_pipe = |id: &&ConnectionId| self.connections.get(id).is_some_and(|one| one.for_pipe);
+        let others = all.iter().rev().find(|id| !for_pipe(id));
+        others.or(all.last()).copied()
     }
 
     fn new_open(&mut self) -> OpenId {
@@ -263,7 +277,7 @@ impl Carrier {
         self.actions.push_back(ToSwarm::NotifyHandler {
             peer_id: peer,
             handler: NotifyHandler::One(connection),
-            event: Either::Left(order),
+            event: Either::Left(Either::Left(order)),
         });
     }
 
@@ -321,7 +335,7 @@ impl Carrier {
         let opens = self.opens.values().any(|open| open.connection == connection);
         let others = self.peers.get(&peer).map_or(&[][..], Vec::as_slice);
         let elsewhere = others.iter().any(|&other| other != connection && has_session(other));
-        if elsewhere && !opens && !has_session(connection) {
+        if elsewhere && !opens && !has_session(connection) && !self.carries_pipe(connection) {
             self.actions.push_back(ToSwarm::CloseConnection {
                 peer_id: peer,
                 connection: CloseConnection::One(connection),
@@ -351,7 +365,8 @@ impl Carrier {
         let Some(Connection { peer, silent: true, .. }) = self.connections.get(&connection) else {
             return;
         };
-        let carries = self.sessions.values().any(|live| live.connection == connection);
+        let session = self.sessions.values().any(|live| live.connection == connection);
+        let carries = session || self.carries_pipe(connection);
         if !carries && self.newest(peer) != Some(connection) {
             self.actions.push_back(ToSwarm::CloseConnection {
                 peer_id: *peer,
@@ -372,6 +387,7 @@ impl Carrier {
                 dialled: dialled.clone(),
                 verified: None,
                 silent: false,
+                for_pipe: false,
             },
         );
         self.peers.entry(peer).or_default().push(connection);
@@ -399,6 +415,7 @@ impl Carrier {
         for order in of_connection(&self.opens, |open| open.connection == connection) {
             self.open_failed(order, "the connection was closed");
         }
+        self.lose_pipes_on(connection);
     }
 }
 
@@ -414,7 +431,7 @@ fn of_connection<K: Copy + Ord, V>(map: &HashMap<K, V>, belongs: impl Fn(&V) -> 
 }
 
 impl NetworkBehaviour for Carrier {
-    type ConnectionHandler = ConnectionHandlerSelect<Handler, THandler<Asks>>;
+    type ConnectionHandler = ConnectionHandlerSelect<ConnectionHandlerSelect<Handler, THandler<Asks>>, PipeHandler>;
     type ToSwarm = Input;
 
     fn handle_established_inbound_connection(
@@ -428,7 +445,8 @@ impl NetworkBehaviour for Carrier {
             .asks
             .handle_established_inbound_connection(connection, peer, local, remote)?;
         let handler = Handler::new(self.session_numbers.clone(), self.open_timeout, None);
-        Ok(handler.select(asks))
+        let pipes = PipeHandler::new(self.session_numbers.clone(), self.open_timeout, None);
+        Ok(handler.select(asks).select(pipes))
     }
 
     fn handle_established_outbound_connection(
@@ -454,8 +472,13 @@ impl NetworkBehaviour for Carrier {
         let asks = self
             .asks
             .handle_established_outbound_connection(connection, peer, address, role, port)?;
+        let pipe = match purpose {
+            Some(Purpose::Pipe(order)) => Some(order),
+            _ => None,
+        };
         let handler = Handler::new(self.session_numbers.clone(), self.open_timeout, order);
-        Ok(handler.select(asks))
+        let pipes = PipeHandler::new(self.session_numbers.clone(), self.open_timeout, pipe);
+        Ok(handler.select(asks).select(pipes))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -471,6 +494,10 @@ impl NetworkBehaviour for Carrier {
     }
 
     fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        let event = match event {
+            Either::Left(event) => event,
+            Either::Right(event) => return self.on_pipe_event(peer, connection, event),
+        };
         if let Either::Left(HandlerEvent::Opened { .. } | HandlerEvent::Frame { .. }) = event {
             self.heard(connection);
         }
@@ -502,7 +529,11 @@ impl NetworkBehaviour for Carrier {
                 Poll::Ready(action) => {
                     // Only the event that was taken above could need a mapping.
                     let nothing = |_| Input::Wake;
-                    return Poll::Ready(action.map_out(nothing).map_in(Either::Right));
+                    return Poll::Ready(
+                        action
+                            .map_out(nothing)
+                            .map_in(|event| Either::Left(Either::Right(event))),
+                    );
                 }
                 Poll::Pending if self.poll_slow(cx) => {}
                 Poll::Pending => return Poll::Pending,
@@ -522,3 +553,5 @@ mod listening;
 mod pipes;
 #[cfg(test)]
 mod tests;
+
+use pipes::PipeOpening;

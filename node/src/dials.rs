@@ -15,6 +15,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use tokio::time::Instant;
 
 use crate::handler::OpenId;
+use crate::pipe::PipeOpenId;
 
 /// A dial under way.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(crate) enum Purpose {
     Verify,
     /// For one-shot requests only.
     Ask,
+    /// To open a pipe on the new connection.
+    Pipe(PipeOpenId),
 }
 
 impl Purpose {
@@ -58,7 +61,7 @@ impl Purpose {
     pub(crate) fn at_once(self) -> usize {
         match self {
             Purpose::Session(_) => usize::MAX,
-            Purpose::Ask => 64,
+            Purpose::Ask | Purpose::Pipe(_) => 64,
             Purpose::Verify => 16,
         }
     }
@@ -139,7 +142,7 @@ impl Dial {
 
     /// Whether a one-shot request to `peer` at these addresses may wait for this dial instead of making its own.
     pub(crate) fn serves(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
-        self.purpose != Purpose::Verify
+        !matches!(self.purpose, Purpose::Verify | Purpose::Pipe(_))
             && !self.slow
             && self.peer == Some(*peer)
             && addresses

@@ -48,6 +48,7 @@
 //! - [`Node::accept`] receives invitations by tag, with the creator's bytes.
 //! - [`Node::events`] is everything that happens, [`Node::status`], [`Node::peers`] and [`Node::routes`] are how things stand.
 //! - [`Node::directory_get`] and [`Node::directory_publish`] are the floor that process groups will stand on: a name, and who publishes it.
+//! - [`Node::pipe_port`] is another: ordered streams of bodies between two nodes, bounded, and with back-pressure.
 //! - [`Builder::into_behaviour`] puts all this into a libp2p swarm of your own.
 //!
 //! # Inside
@@ -86,6 +87,8 @@ mod identity;
 mod invitation;
 mod join;
 mod node;
+mod pipe;
+mod pipes;
 mod queue;
 mod rarely;
 mod session;
@@ -106,6 +109,7 @@ pub use failures::{End, Failure, Fate};
 pub use fatebound_machine::fng::{
     CreateError, GroupId, GroupPrefix, GroupView, JoinError, LeaveError, ParseGroupIdError, Reason, Refusal, Timings,
 };
+pub use fatebound_machine::overlay::pipes::{Cause as PipeCause, MAX_BODY, NotTaken};
 pub use fatebound_machine::overlay::{ConfigError, DownReason, Keypair, Multiaddr, PeerId};
 pub use fatebound_machine::tree::{Cause, PathId};
 pub use fatebound_machine::{Config, Counters, PeerView, Profile, RoutesView, Status};
@@ -114,6 +118,7 @@ pub use identity::{DataDir, IdentityError};
 pub use invitation::{Invitation, Invitations};
 pub use join::JoinGroup;
 pub use node::{GroupsFrom, GroupsPage, Node};
+pub use pipes::{PipePort, PipeSender, PortError, PortEvent, SendError};
 
 /// The README's example, run like any other.
 #[cfg(doctest)]

@@ -32,6 +32,8 @@ struct Queue {
     bytes: usize,
     /// Whether the first frame was pushed.
     begun: bool,
+    /// Frames that the writer has taken.
+    taken: u64,
     end: End,
 }
 
@@ -110,6 +112,7 @@ impl SendQueue {
         }
         if let Some(frame) = queue.urgent.pop_front().or_else(|| queue.normal.pop_front()) {
             queue.bytes -= frame.len();
+            queue.taken += 1;
             return Next::Frame(frame);
         }
         if queue.end == End::Finished {
@@ -117,6 +120,11 @@ impl SendQueue {
         } else {
             Next::Idle
         }
+    }
+
+    /// Frames that the writer has taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.lock().taken
     }
 
     /// Ready when [`SendQueue::next`] is anything but idle.

@@ -113,6 +113,12 @@ pub struct Counters {
     pub repairs: u64,
     /// Messages and orders thrown away: too many, too long, without a way on, or for what is gone.
     pub dropped: u64,
+    /// Pipes that came up.
+    #[serde(default)]
+    pub pipes_opened: u64,
+    /// Of these, those that broke.
+    #[serde(default)]
+    pub pipes_broken: u64,
 }
 
 /// `GET /v1/peers`.

@@ -85,6 +85,10 @@ pub async fn info(args: &ClientArgs) -> Outcome {
     table.row([label("garbage"), counters.garbage.to_string().into()]);
     table.row([label("mismatches"), counters.digest_mismatches.to_string().into()]);
     table.row([label("dropped"), counters.dropped.to_string().into()]);
+    if counters.pipes_opened > 0 {
+        let pipes = format!("{} opened, {} broken", counters.pipes_opened, counters.pipes_broken);
+        table.row([label("pipes"), pipes.into()]);
+    }
     output.table(&table).map(|()| Exit::Done)
 }
 

@@ -54,6 +54,8 @@ pub fn node(status: &Status) -> NodeInfo {
             twins: counters.twins,
             repairs: counters.repairs,
             dropped: counters.dropped,
+            pipes_opened: counters.pipes_opened,
+            pipes_broken: counters.pipes_broken,
         },
     }
 }

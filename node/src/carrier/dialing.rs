@@ -137,6 +137,9 @@ impl Carrier {
                 failures: dial.failures.clone(),
             });
         }
+        if let (Purpose::Pipe(order), Some(peer)) = (dial.purpose, dial.peer) {
+            return self.open_pipe_on_what_is_up(order, peer);
+        }
         if dial.purpose != Purpose::Ask {
             self.tell(Input::DialFailed {
                 peer: dial.peer,
@@ -155,6 +158,9 @@ impl Carrier {
                 dialled: dial.trying,
             };
             self.opens.insert(order, open);
+        }
+        if let Purpose::Pipe(order) = dial.purpose {
+            self.pipe_dialled(order, peer, connection);
         }
         if !dial.asks.is_empty() {
             self.tell(Input::Verified { peer, address });

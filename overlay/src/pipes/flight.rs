@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::message::MAX_PART;
+use super::message::{MAX_PART, OVERHEAD};
 use crate::{Rule, Time};
 
 /// The least that may be on its way: a packet's worth.
@@ -149,7 +149,7 @@ impl Flight {
 
     /// Parts on their way, and how many there may be.
     pub(crate) fn bound(&self) -> (usize, usize) {
-        (self.parts.len(), MOST / LEAST_PART)
+        (self.parts.len(), MOST / OVERHEAD)
     }
 }
 

@@ -248,6 +248,16 @@ impl Pipes {
             .saturating_sub(message::OVERHEAD)
     }
 
+    /// Whether somebody may listen at this port.
+    pub fn has_room_for(&self, port: Port) -> bool {
+        !self.stopped && (self.ports.contains(&port) || self.ports.len() < self.config.max_ports)
+    }
+
+    /// Whether somebody listens at this port here.
+    pub fn listens(&self, port: Port) -> bool {
+        self.ports.contains(&port)
+    }
+
     /// At a glance.
     pub fn view(&self) -> View {
         let inboxes = self.peers.values().flat_map(|far| far.inbox.values());

@@ -9,7 +9,7 @@ use crate::Time;
 
 impl Pipes {
     pub(super) fn listen(&mut self, now: Time, port: Port) {
-        if !self.ports.contains(&port) && self.ports.len() >= self.config.max_ports {
+        if !self.has_room_for(port) {
             return self.tell(Event::NotListening { port });
         }
         self.ports.insert(port);

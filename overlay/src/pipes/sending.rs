@@ -3,14 +3,14 @@
 use libp2p_identity::PeerId;
 
 use super::io::{Cause, Event, NotTaken, PipeId, Port};
-use super::message::{Farewell, Frame, MAX_BODY, cost};
+use super::message::{Farewell, Frame, MAX_BODY, OVERHEAD, cost};
 use super::outbox::Outbox;
 use super::{Far, Pipes};
 use crate::Time;
 
 impl Pipes {
     pub(super) fn send(&mut self, now: Time, port: Port, peer: PeerId, body: Vec<u8>) {
-        if let Some(why) = self.obstacle(port, &peer, &body) {
+        if let Some(why) = self.obstacle(port, &peer, body.len()) {
             self.counters.refused += 1;
             return self.tell(Event::NotTaken { port, peer, body, why });
         }
@@ -22,21 +22,21 @@ impl Pipes {
         self.pump(now, peer);
     }
 
-    /// Why a body cannot be queued.
-    fn obstacle(&self, port: Port, peer: &PeerId, body: &[u8]) -> Option<NotTaken> {
+    /// Why a body of so many bytes would not be queued now.
+    pub fn obstacle(&self, port: Port, peer: &PeerId, bytes: usize) -> Option<NotTaken> {
         let far = self.peers.get(peer);
         let here = far.and_then(|far| far.outbox.get(&port)).map_or(0, Outbox::cost);
         if self.stopped || *peer == self.peer {
             Some(NotTaken::Nobody)
-        } else if body.len() > MAX_BODY {
+        } else if bytes > MAX_BODY {
             Some(NotTaken::TooLong)
         } else if !self.ports.contains(&port) {
             Some(NotTaken::NotListening)
         } else if far.is_none() && self.peers.len() >= self.config.max_peers {
             Some(NotTaken::TooMany)
-        } else if here + cost(body) > self.config.queue {
+        } else if here + bytes + OVERHEAD > self.config.queue {
             Some(NotTaken::Full)
-        } else if self.queued + cost(body) > self.config.max_queued {
+        } else if self.queued + bytes + OVERHEAD > self.config.max_queued {
             Some(NotTaken::AllFull)
         } else {
             None
