@@ -129,11 +129,7 @@ pub fn decode_pipe(bytes: &[u8]) -> Result<Frame, WireError> {
         Frame::Farewell(Farewell::OtherNetwork(network)) => network.len() <= MAX_NETWORK,
         _ => true,
     };
-    if sound {
-        Ok(frame)
-    } else {
-        Err(WireError::Malformed)
-    }
+    if sound { Ok(frame) } else { Err(WireError::Malformed) }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use fatebound_machine::overlay::{Foreign, MAX_NETWORK, Multiaddr, PeerId, Time};
+use fatebound_machine::overlay::{Foreign, MAX_NETWORK, Multiaddr, PeerId};
 use fatebound_machine::{Command, Event as MachineEvent, Input, Machine, Output};
 use futures::FutureExt;
 use libp2p::core::Endpoint;
@@ -24,6 +24,7 @@ use tokio::time::Sleep;
 
 use crate::application::{Application, Order};
 use crate::carrier::Carrier;
+use crate::clock::Clock;
 use crate::identity::DataDir;
 use crate::rarely::Rarely;
 
@@ -69,9 +70,7 @@ pub struct Behaviour {
     application: Application,
     orders: mpsc::Receiver<Order>,
     listening: watch::Sender<Vec<Multiaddr>>,
-    /// [`Time::ZERO`].
-    start: Instant,
-    wake: Option<Pin<Box<Sleep>>>,
+    clock: Clock,
     stopping: Stopping,
     /// What others make us say.
     rarely: Rarely,
@@ -113,17 +112,12 @@ impl Behaviour {
             application,
             orders,
             listening,
-            start: Instant::now(),
-            wake: None,
+            clock: Clock::new(),
             stopping: Stopping::No,
             rarely: Rarely::default(),
             output: Vec::new(),
             keep: Some(keep),
         }
-    }
-
-    fn now(&self) -> Time {
-        Time::ZERO + self.start.elapsed()
     }
 
     /// Gives the machine an input, and carries out what follows from it, until quiet.
@@ -133,7 +127,7 @@ impl Behaviour {
             if matches!(self.stopping, Stopping::Stopped) {
                 return;
             }
-            let now = self.now();
+            let now = self.clock.now();
             tracing::trace!(%now, ?input);
             let mut output = std::mem::take(&mut self.output);
             self.machine.handle(now, input, &mut output);
@@ -231,12 +225,7 @@ impl Behaviour {
         let Some(deadline) = self.machine.deadline().filter(|_| running) else {
             return false;
         };
-        let at = tokio::time::Instant::from_std(self.start + deadline.elapsed());
-        let wake = self.wake.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        if wake.deadline() != at {
-            wake.as_mut().reset(at);
-        }
-        let due = wake.poll_unpin(cx).is_ready();
+        let due = self.clock.has_come(deadline, cx);
         if due {
             self.feed(Input::Wake);
         }

@@ -73,6 +73,7 @@ mod bootstraps;
 mod builder;
 mod carrier;
 mod claim;
+mod clock;
 mod create;
 mod descriptors;
 mod dials;

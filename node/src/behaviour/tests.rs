@@ -16,6 +16,8 @@ use libp2p::swarm::{self, ConnectionHandler, SubstreamProtocol, SwarmEvent};
 use super::*;
 use crate::{Node, transport};
 
+mod suspended;
+
 /// Wakes whom it should, and remembers that it did.
 struct Bell {
     rung: AtomicBool,
