@@ -23,20 +23,10 @@ use crate::reason::Reason;
 impl Groups {
     /// "Any member may `signal` at any time, for a reason of its own" (protocol.md §1, P3).
     pub(crate) fn on_signal(&mut self, group: &GroupId, text: String) {
-        if let Some(slot) = self
-            .shared
-            .table
-            .find(group)
-            .filter(|slot| self.shared.table.has_word(*slot))
-        {
+        let (table, by) = (&self.shared.table, self.shared.us);
+        if let Some(slot) = table.find(group).filter(|slot| table.has_word(*slot)) {
             let text = cut(text, MAX_TEXT);
-            self.fail(
-                slot,
-                Reason::Signalled {
-                    by: self.shared.us,
-                    text,
-                },
-            );
+            self.fail(slot, Reason::Signalled { by, text });
         }
     }
 

@@ -1,4 +1,5 @@
-//! Leaving without failing anybody: the leaver's side. What the root does is in `groups::endings`, for all parts have to let go.
+//! Leaving without failing anybody: the leaver's side. What follows when it is out, and the root's side, are in `part`: all parts
+//! have to let go.
 //!
 //! "A member or an observer asks its root to let it go, `Leave { group }`, and stays what it is until that is acknowledged, `Left`: a failure that
 //! comes first reaches it, and nothing after." (protocol.md §6) The question is repeated like others, over every way; patience without any answer

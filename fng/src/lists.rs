@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fatebound_overlay::{Bounded, PeerId, PostId, Rule, Way, Ways};
 use fatebound_tree::GroupId;
 
-use crate::group::{Group, Key, Role, Stage};
+use crate::group::{Far, Group, Key, Role, Stage};
 use crate::io::Event;
 use crate::message::{Answer, MAX_LISTED, Request};
 use crate::shared::{Shared, Timer};
@@ -74,7 +74,7 @@ impl Lists {
             return;
         };
         group.list += 1;
-        let counted = |far: &&crate::group::Far| far.phase.is_in();
+        let counted = |far: &&Far| far.phase.is_in();
         group.large = group.members().filter(counted).count() >= MAX_LISTED;
         let far = (0..).zip(&group.far);
         let left = far.filter(|(_, far)| counted(far)).map(|(index, _)| index).collect();
