@@ -10,6 +10,7 @@
 //! | `join 5 g1`, `observe 5 g1`, `leave 2 g1`, `close 0 g1` | a peer wants to be a member or an observer, or to go; the root closes |
 //! | `signal 2 g1`, `silent 2 g1`, `check 2 g1` | a member signals, lets the group fail in silence, asks after it |
 //! | `publish 2 n0`, `lookup n0` | peer 2 publishes a name; every running peer looks it up |
+//! | `bodies 2>5 1 30000 4` | peer 2 sends peer 5 four bodies of so many bytes, at port 1; what comes at port 2 is not read by peers of odd numbers |
 //! | `crash 3`, `vanish 3`, `stop 3`, `restart 3` | the process dies, the host dies, the peer stops in an orderly way, a new life begins |
 //! | `pause 2`, `resume 2` | SIGSTOP and SIGCONT |
 //! | `cut 1 4`, `cut 1>4` | both directions between two hosts, or one |
@@ -57,6 +58,21 @@ pub enum Admission {
     Listed(Vec<PeerIndex>),
 }
 
+/// Bodies for a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bodies {
+    /// Who sends them.
+    pub from: PeerIndex,
+    /// To whom.
+    pub to: PeerIndex,
+    /// From this port to the same one there.
+    pub port: u8,
+    /// Of each.
+    pub bytes: u32,
+    /// How many.
+    pub count: u8,
+}
+
 /// Something that happens to a world from outside. Whatever makes no sense at its moment (to crash a dead peer) does nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
@@ -89,6 +105,8 @@ pub enum Fault {
     Publish(PeerIndex, NameNumber),
     /// Every running peer looks a name up.
     Lookup(NameNumber),
+    /// A peer sends another one bodies over their pipe.
+    Bodies(Bodies),
     /// The process dies; its host says so.
     Crash(PeerIndex),
     /// The host dies; nobody says so.
@@ -163,6 +181,7 @@ impl Fault {
             Fault::Check(..) => "check",
             Fault::Publish(..) => "publish",
             Fault::Lookup(_) => "lookup",
+            Fault::Bodies(_) => "bodies",
             Fault::Crash(_) => "crash",
             Fault::Vanish(_) => "vanish",
             Fault::Stop(_) => "stop",
@@ -209,6 +228,7 @@ impl Fault {
             }
             Fault::Signal(peer, _) | Fault::Silent(peer, _) | Fault::Check(peer, _) => Some(*peer),
             Fault::Publish(peer, _) => Some(*peer),
+            Fault::Bodies(bodies) => Some(bodies.from.max(bodies.to)),
             Fault::Crash(peer) | Fault::Vanish(peer) | Fault::Stop(peer) | Fault::Restart(peer) => Some(*peer),
             Fault::Pause(peer)
             | Fault::Resume(peer)
@@ -282,6 +302,13 @@ impl fmt::Display for Fault {
             | Fault::Check(peer, group) => write!(f, "{kind} {} {group}", peer.0),
             Fault::Publish(peer, name) => write!(f, "{kind} {} {name}", peer.0),
             Fault::Lookup(name) => write!(f, "{kind} {name}"),
+            Fault::Bodies(of) => {
+                write!(
+                    f,
+                    "{kind} {}>{} {} {} {}",
+                    of.from.0, of.to.0, of.port, of.bytes, of.count
+                )
+            }
             Fault::Crash(peer)
             | Fault::Vanish(peer)
             | Fault::Stop(peer)
@@ -441,7 +468,7 @@ fn adversary(message: &str, share: &str, reaction: Reaction) -> Result<Fault, Pa
 }
 
 /// How each fault is written, for errors: the same examples as above.
-const SHAPES: [(&str, &str); 36] = [
+const SHAPES: [(&str, &str); 37] = [
     (
         "create",
         "create g1 0 2,3` or `create g1 0 2,3 open` or `create g1 0 2,3 members` or `create g1 0 2,3 listed 4,5",
@@ -467,6 +494,7 @@ const SHAPES: [(&str, &str); 36] = [
     ("refuse", "refuse 1>4"),
     ("swallow", "swallow 1>4"),
     ("loss", "loss 0.25` or `loss 1>4 0.25"),
+    ("bodies", "bodies 2>5 1 30000 4"),
     ("delay", "delay 1>4 0.300s"),
     ("rate", "rate 1>4 10000` or `rate 1>4 any"),
     ("break", "break 1 4"),
@@ -507,6 +535,7 @@ impl FromStr for Fault {
             ["check", who, of] => Fault::Check(peer(who)?, group(of)?),
             ["publish", who, what] => Fault::Publish(peer(who)?, name(what)?),
             ["lookup", what] => Fault::Lookup(name(what)?),
+            ["bodies", wire, port, bytes, count] => bodies(wire, port, bytes, count)?,
             ["crash", who] => Fault::Crash(peer(who)?),
             ["vanish", who] => Fault::Vanish(peer(who)?),
             ["stop", who] => Fault::Stop(peer(who)?),
@@ -578,6 +607,18 @@ fn network_fault(words: &[&str]) -> Result<Fault, ParseFaultError> {
         _ => return Err(misshapen(words.first().unwrap_or(&""))),
     };
     Ok(fault)
+}
+
+fn bodies(wire: &str, port: &str, bytes: &str, count: &str) -> Result<Fault, ParseFaultError> {
+    let shape = || misshapen("bodies");
+    let (from, to) = wire.split_once('>').ok_or_else(shape)?;
+    Ok(Fault::Bodies(Bodies {
+        from: peer(from)?,
+        to: peer(to)?,
+        port: port.parse().map_err(|_| shape())?,
+        bytes: bytes.parse().map_err(|_| shape())?,
+        count: count.parse().map_err(|_| shape())?,
+    }))
 }
 
 fn partition(sides: &str) -> Result<Fault, ParseFaultError> {

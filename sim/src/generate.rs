@@ -4,6 +4,7 @@
 //! from all the others. After its faults a scenario either calms down at once or lasts for another bound as it is, so that a partition also
 //! outlives the bound; then it stays calm for a bound, so that everything that has to be settled is.
 
+mod bodies;
 mod comings;
 mod hunted;
 
@@ -150,6 +151,7 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     let mut schedule = draw.creations(comings.as_deref());
     let until = names.last().map_or(Duration::ZERO, |(at, _)| *at) + ANSWERED;
     schedule.extend(names);
+    schedule.extend(draw.bodies(seed));
     schedule.append(&mut draw.faults);
     schedule.sort_by_key(|(at, _)| *at);
     Scenario {

@@ -3,15 +3,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use fatebound_machine::Command;
 use fatebound_machine::fng::{Admit, Command as Order, Event as Of, Refusal, Ticket};
 use fatebound_machine::overlay::directory::{self, Kind as NameKind, Name, Order as Later, Publication};
+use fatebound_machine::overlay::pipes::{self, Port};
 use fatebound_machine::overlay::{PeerId, Time};
+use fatebound_machine::{Command, Event};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::checkers::numbered;
 use crate::checkers::{Checkers, Report, Violation};
-use crate::fault::{Admission, Fault, GroupNumber, NameNumber};
+use crate::fault::{Admission, Bodies, Fault, GroupNumber, NameNumber};
 use crate::observe::{Observation, Observe};
 use crate::schedule::Scenario;
 use crate::statistics::Statistics;
@@ -21,6 +23,8 @@ use crate::{GroupId, PeerIndex, World};
 
 /// Peers through which all others join, and they through one another.
 const BOOTSTRAP: usize = 3;
+/// A port that not everybody reads.
+const UNREAD: Port = Port(2);
 /// So long may joining take, in virtual time.
 const JOINING: Duration = Duration::from_secs(120);
 
@@ -95,6 +99,7 @@ fn play(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)) ->
         checkers,
         statistics: Statistics::of(scenario),
         asked: Vec::new(),
+        come: Vec::new(),
         whim: StdRng::seed_from_u64(scenario.seed ^ 0x0d00_7057_0077_0000),
     };
     if joined {
@@ -184,6 +189,8 @@ struct Run<'a> {
     asked: Vec<(PeerIndex, GroupId, PeerId)>,
     /// … and by what.
     whim: StdRng,
+    /// Bodies that have come: to whom, where, from whom.
+    come: Vec<(PeerIndex, Port, PeerId)>,
 }
 
 impl Run<'_> {
@@ -211,6 +218,7 @@ impl Run<'_> {
     fn look(&mut self) {
         self.follow();
         self.decide();
+        self.read();
         self.checkers.book.feel(&self.world);
         self.checkers.look(&self.world);
         if let Some(trace) = &mut self.trace {
@@ -219,6 +227,17 @@ impl Run<'_> {
         for peer in std::mem::take(&mut self.checkers.book.stopped) {
             self.world.crash(peer);
             self.follow();
+        }
+    }
+
+    /// What has come over pipes is read; but at [`UNREAD`] peers of odd numbers read nothing.
+    fn read(&mut self) {
+        for (peer, port, from) in std::mem::take(&mut self.come) {
+            let deaf = port == UNREAD && peer.0 % 2 == 1;
+            if !deaf && self.world.peers[peer.0].state == State::Running {
+                let read = pipes::Command::Read { port, peer: from };
+                self.world.command(peer, Command::Pipe(read));
+            }
         }
     }
 
@@ -232,6 +251,14 @@ impl Run<'_> {
             Some((root, Of::Asked { group, peer, .. })) => Some((root, *group, *peer)),
             _ => None,
         };
+        let come = |seen: &Observation| match seen {
+            Observation::Told {
+                peer,
+                event: Event::Pipe(pipes::Event::Received { port, peer: from, .. }),
+            } => Some((*peer, *port, *from)),
+            _ => None,
+        };
+        self.come.extend(observations.iter().filter_map(|(_, seen)| come(seen)));
         self.asked
             .extend(observations.iter().filter_map(|(_, seen)| asked(seen)));
     }
@@ -285,6 +312,7 @@ impl Run<'_> {
             }),
             Fault::Publish(peer, name) => self.publish(*peer, *name),
             Fault::Lookup(name) => self.look_up(*name),
+            Fault::Bodies(bodies) => self.send_bodies(bodies),
             Fault::Crash(peer) => self.when(*peer, &[State::Running, State::Paused], World::crash),
             Fault::Vanish(peer) => self.when(*peer, &[State::Running, State::Paused, State::Crashed], World::vanish),
             Fault::Stop(peer) => self.when(*peer, &[State::Running], |world, peer| {
@@ -443,6 +471,37 @@ impl Run<'_> {
         let ticket = directory::Ticket(self.world.tickets);
         let publish = directory::Command::Publish { ticket, publication };
         self.world.command(peer, Command::Directory(publish));
+        true
+    }
+
+    /// Both ends listen from then on.
+    fn send_bodies(&mut self, bodies: &Bodies) -> bool {
+        let runs = |run: &Self, peer: PeerIndex| run.world.peers[peer.0].state == State::Running;
+        if bodies.from == bodies.to || !runs(self, bodies.from) {
+            return false;
+        }
+        for peer in [bodies.from, bodies.to]
+            .into_iter()
+            .filter(|peer| runs(self, *peer))
+            .collect::<Vec<_>>()
+        {
+            for port in [Port(1), UNREAD] {
+                let listens = self
+                    .world
+                    .machine(peer)
+                    .is_some_and(|machine| machine.pipes().listens(port));
+                if !listens {
+                    self.world.command(peer, Command::Pipe(pipes::Command::Listen { port }));
+                }
+            }
+        }
+        let (port, peer) = (Port(bodies.port), self.world.id(bodies.to));
+        for _ in 0..bodies.count {
+            self.world.tickets += 1;
+            let body = numbered(self.world.tickets, bodies.bytes as usize);
+            let send = pipes::Command::Send { port, peer, body };
+            self.world.command(bodies.from, Command::Pipe(send));
+        }
         true
     }
 

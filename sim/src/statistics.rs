@@ -72,6 +72,7 @@ impl Statistics {
                 | Fault::Calm
                 | Fault::Publish(..)
                 | Fault::Lookup(_)
+                | Fault::Bodies(_)
         );
         self.faults += u64::from(!harmless);
     }

@@ -6,6 +6,7 @@
 
 mod agreement;
 mod audit;
+mod bodies;
 mod book;
 mod bounds;
 mod creation;
@@ -29,6 +30,7 @@ use crate::observe::Observation;
 use crate::schedule::Seconds;
 use crate::{GroupId, PeerIndex, World};
 
+pub(crate) use bodies::numbered;
 pub use book::{Book, GroupRecord, Membership, PeerRecord};
 pub(crate) use reach::works;
 
@@ -113,6 +115,7 @@ impl Checkers {
                 Box::new(audit::Audit::default()),
                 Box::new(bounds::Bounds),
                 Box::new(names::Names::default()),
+                Box::new(bodies::Bodies::default()),
             ],
         }
     }
