@@ -8,6 +8,7 @@ use fatebound_machine::fng::{Event as Of, Reason};
 use fatebound_machine::overlay::Bounded;
 use fatebound_machine::overlay::directory::{Event as Told, Found};
 use fatebound_machine::overlay::message::Message;
+use fatebound_machine::overlay::pipes::Event as OfPipes;
 use fatebound_machine::{Event, Input, Output, wire};
 use fatebound_sim::generate::{Family, Wishes, scenario};
 use fatebound_sim::run::{run, run_changed};
@@ -353,4 +354,33 @@ fn a_name_that_is_not_found() {
     };
     assert_eq!(run(&scenario).statistics.lookups, 7, "by everybody who lives");
     assert_broken(&scenario, &[4], finds_nobody, "names are found again");
+}
+
+/// Peers that hear of bodies and pipes otherwise than they should.
+#[test]
+fn a_body_that_comes_twice_or_not_and_a_pipe_whose_end_is_not_told() {
+    let scenario = play("brisk", "1s bodies 2>5 1 100 4\n3s break 2 5\n4s bodies 2>5 1 100 4");
+    let twice = || {
+        Says(|output: Output| match &output {
+            Output::Event(Event::Pipe(OfPipes::Received { .. })) => vec![output.clone(), output],
+            _ => vec![output],
+        })
+    };
+    assert_broken(&scenario, &[5], twice, "pipes keep order");
+    let misses_the_second = || {
+        let mut come = 0;
+        Says(move |output: Output| {
+            come += u32::from(matches!(output, Output::Event(Event::Pipe(OfPipes::Received { .. }))));
+            let second = come == 2 && matches!(output, Output::Event(Event::Pipe(OfPipes::Received { .. })));
+            if second { Vec::new() } else { vec![output] }
+        })
+    };
+    assert_broken(&scenario, &[5], misses_the_second, "pipes keep order");
+    let tells_no_end = || {
+        Says(|output: Output| match output {
+            Output::Event(Event::Pipe(OfPipes::Down { .. })) => Vec::new(),
+            output => vec![output],
+        })
+    };
+    assert_broken(&scenario, &[5], tells_no_end, "pipes keep order");
 }
