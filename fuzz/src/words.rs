@@ -96,7 +96,7 @@ impl Joint {
                 sent,
                 received,
             } => JointSet {
-                digest: [digest; 16],
+                digest: [digest; 8],
                 paths,
                 sent: sent.of(footing.sent),
                 received: received.of(footing.received),

@@ -45,7 +45,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn joint() -> impl Strategy<Value = JointSet> {
-    any::<([u8; 16], u32, u64, u64)>().prop_map(|(digest, paths, sent, received)| JointSet {
+    any::<([u8; 8], u32, u64, u64)>().prop_map(|(digest, paths, sent, received)| JointSet {
         digest,
         paths,
         sent,

@@ -231,8 +231,8 @@ pub enum Command {
 /// A joint set as of a number of operations sent and received on its link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct JointSet {
-    /// XOR of the keyed hashes of the paths.
-    pub digest: [u8; 16],
+    /// XOR of the keyed hashes of the paths, eight bytes of them: enough where nobody but the two ends knows the key (protocol.md §4).
+    pub digest: [u8; 8],
     /// How many paths.
     pub paths: u32,
     /// Operations that its owner had sent when the set was so.

@@ -1,4 +1,4 @@
-//! The joint set of one link: what makes two ends sure, in sixteen bytes, that they watch the same paths.
+//! The joint set of one link: what makes two ends sure, in eight bytes, that they watch the same paths.
 //!
 //! Both ends change the set, each sees the other's changes late, and yet a digest that differs must mean a bug or a lie. The way out is to
 //! compare two views of *the same moment*. A moment is a pair: so many operations of one end, so many of the other. A path is in
@@ -217,7 +217,7 @@ impl Joint {
     }
 
     fn verdict(&self, ours: Digest, theirs: JointSet) -> Verdict {
-        if ours.to_be_bytes() == theirs.digest {
+        if said(ours) == theirs.digest {
             Verdict::Equal
         } else {
             Verdict::Different
@@ -261,7 +261,7 @@ impl Joint {
     /// The set now, of so many paths.
     pub(crate) fn now(&self, paths: usize) -> JointSet {
         JointSet {
-            digest: self.digest.to_be_bytes(),
+            digest: said(self.digest),
             paths: u32::try_from(paths).unwrap_or(u32::MAX),
             sent: self.sent,
             received: self.received,
@@ -316,6 +316,11 @@ impl Joint {
             && self.removals.len() <= self.history.len()
             && self.history.len() <= self.max_history
     }
+}
+
+/// What pings say of a digest: its last eight bytes. XOR goes bit by bit, so they are the XOR of the last eight bytes of the hashes.
+fn said(digest: Digest) -> [u8; 8] {
+    (digest as u64).to_be_bytes()
 }
 
 /// The bytes that are hashed: fixed, so that both ends agree whatever they were compiled from.

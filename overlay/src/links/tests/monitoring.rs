@@ -302,7 +302,7 @@ fn each_life_begins_its_numbers_elsewhere() {
 fn joint_sets_travel_in_pings_and_neighbours_are_known() {
     let mut net = triangle();
     let joint = JointSet {
-        digest: [7; 16],
+        digest: [7; 8],
         paths: 3,
         sent: 2,
         received: 1,
