@@ -139,6 +139,21 @@ rules! {
     ClosedIsRemembered => "closed-is-remembered",
     ListMissed => "list-missed",
     ListsFollow => "lists-follow",
+    ViewsPromiseStops => "views-promise-stops",
+    ViewsBallotOnce => "views-ballot-once",
+    ViewsHintsOnlyHasten => "views-hints-only-hasten",
+    ViewsAdopted => "views-adopted",
+    ViewsOnlyCounted => "views-only-counted",
+    ViewsWithTheDead => "views-with-the-dead",
+    ViewsNothingBehind => "views-nothing-behind",
+    ViewsFewNewcomers => "views-few-newcomers",
+    ViewsOldIsAnswered => "views-old-is-answered",
+    ViewsOneLife => "views-one-life",
+    ViewsWedgedIsMute => "views-wedged-is-mute",
+    ViewsGuardRoot => "views-guard-root",
+    ViewsAcceptHoldsTheCut => "views-accept-holds-the-cut",
+    ViewsAllHaveCome => "views-all-have-come",
+    ViewsTie => "views-tie",
 }
 
 impl Rule {

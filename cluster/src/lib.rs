@@ -9,6 +9,7 @@ pub mod log;
 mod numbers;
 mod quorum;
 mod view;
+pub mod views;
 
 pub use fatebound_base::{Rule, Time};
 pub use fatebound_tree::GroupId;
@@ -16,3 +17,4 @@ pub use log::{Entry, Log};
 pub use numbers::{Ballot, Node, Seq, ViewNumber};
 pub use quorum::{Policy, Tally};
 pub use view::{MAX_VOTERS, View, Voter};
+pub use views::Views;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use fatebound_base::Rule;
 use serde::{Deserialize, Serialize};
 
 use crate::view::Voter;
@@ -69,9 +70,9 @@ impl Policy {
     }
 }
 
-/// "More than half, or half with the oldest": of two halves only one has the oldest.
+/// V14 ◆ "Half of the view with its oldest is a quorum": of two halves only one has the oldest.
 fn half(all: u32, with_oldest: bool) -> u32 {
-    if all.is_multiple_of(2) && with_oldest && all > 0 {
+    if all.is_multiple_of(2) && (with_oldest || !Rule::ViewsTie.holds()) && all > 0 {
         all / 2
     } else {
         all / 2 + 1

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fatebound_base::PeerId;
+use fatebound_base::{PeerId, Rule};
 use fatebound_tree::GroupId;
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +60,12 @@ impl View {
 
     /// The place of a node among the voters.
     ///
-    /// V10 "A node is a voter only in the life that the view names": a peer that has started again is a stranger.
+    /// V10 ◆ "A node is a voter only in the life that the view names": a peer that has started again is a stranger.
     pub fn place(&self, node: Node) -> Option<usize> {
-        self.voters.iter().position(|voter| voter.node == node)
+        self.voters.iter().position(|voter| {
+            let same_life = voter.node.incarnation == node.incarnation || !Rule::ViewsOneLife.holds();
+            voter.node.peer == node.peer && same_life
+        })
     }
 
     /// Whether this node is a voter.
@@ -77,10 +80,10 @@ impl View {
 
     /// Whether this can be a view at all.
     ///
-    /// V12 "The root of a view's guard is its leader".
+    /// V12 ◆ "The root of a view's guard is its leader".
     pub fn is_sound(&self) -> bool {
         let peers: BTreeSet<PeerId> = self.voters.iter().map(|voter| voter.node.peer).collect();
         let rooted = self.leader().is_some_and(|leader| leader.peer == self.guard.root);
-        peers.len() == self.voters.len() && peers.len() <= MAX_VOTERS && rooted
+        peers.len() == self.voters.len() && peers.len() <= MAX_VOTERS && (rooted || !Rule::ViewsGuardRoot.holds())
     }
 }

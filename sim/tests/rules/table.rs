@@ -1,4 +1,4 @@
-//! docs/rules.md, the switches in the sources, and the ◆ of the specification speak of the same rules.
+//! docs/rules.md, the switches in the sources, and the ◆ of both specifications speak of the same rules.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use fatebound_machine::overlay::Rule;
 /// A row of the table.
 struct Row {
     name: String,
-    /// How the rule begins in protocol.md, after its ◆.
+    /// How the rule begins in its specification, after its ◆.
     opening: String,
     test: String,
 }
@@ -56,7 +56,7 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
 /// Every rule that some source can leave out.
 fn switches() -> BTreeSet<String> {
     let mut files = Vec::new();
-    for package in ["overlay", "tree", "fng", "machine"] {
+    for package in ["overlay", "tree", "fng", "cluster", "machine"] {
         rust_files(&project().join(package).join("src"), &mut files);
     }
     let names = |path: &PathBuf| {
@@ -74,8 +74,15 @@ fn switches() -> BTreeSet<String> {
 /// The text after each ◆ that marks a rule, in one line. Not the one in the preface, which explains the mark, nor those of paragraphs that
 /// are specified and not built yet.
 fn marked() -> Vec<String> {
-    let protocol = text("docs/protocol.md");
-    let rules = protocol.split("\n## 1.").nth(1).expect("§1");
+    ["docs/protocol.md", "docs/cluster.md"]
+        .into_iter()
+        .flat_map(marked_in)
+        .collect()
+}
+
+fn marked_in(specification: &str) -> Vec<String> {
+    let page = text(specification);
+    let rules = page.split("\n## 1.").nth(1).expect("§1");
     let built = rules
         .split("\n\n")
         .filter(|paragraph| !paragraph.contains("** (*later*)"));
