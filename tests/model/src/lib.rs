@@ -13,6 +13,7 @@ pub mod fault;
 pub mod peer;
 pub mod state;
 pub mod step;
+pub mod views;
 pub mod wire;
 pub mod world;
 pub mod worlds;
