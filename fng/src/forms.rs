@@ -1,28 +1,56 @@
-//! Reasons and refusals have two forms: for people and scripts `{"kind": "member_died", "peer": "…"}`, on the wire a number and the fields.
+//! Reasons and refusals have two forms: for people and scripts `{"kind": "member_died", "peer": "…"}`, on the wire a string of bytes that holds a number and the fields.
 //!
 //! The readable form is the one on the types themselves; it needs a format that describes itself, which the wire's is not. The enums here only
 //! lend serde their shape (its `remote` feature): a variant that differs from the original does not compile.
 
 use fatebound_overlay::PeerId;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
 use crate::reason::{Reason, Refusal};
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Reason")]
 enum WireReason {
-    Signalled { by: PeerId, text: String },
-    MemberDied { peer: PeerId },
-    MemberUnreachable { peer: PeerId },
-    MemberForgot { peer: PeerId },
-    RootDied { peer: PeerId },
-    RootUnreachable { peer: PeerId },
-    FailedAtRoot { peer: PeerId },
-    CreationFailed { peer: PeerId, refusal: Refusal },
-    Shutdown { by: PeerId },
-    Closed { by: PeerId },
+    Signalled {
+        by: PeerId,
+        text: String,
+    },
+    MemberDied {
+        peer: PeerId,
+    },
+    MemberUnreachable {
+        peer: PeerId,
+    },
+    MemberForgot {
+        peer: PeerId,
+    },
+    RootDied {
+        peer: PeerId,
+    },
+    RootUnreachable {
+        peer: PeerId,
+    },
+    FailedAtRoot {
+        peer: PeerId,
+    },
+    CreationFailed {
+        peer: PeerId,
+        refusal: Refusal,
+    },
+    Shutdown {
+        by: PeerId,
+    },
+    Closed {
+        by: PeerId,
+    },
     NotKnown,
-    NotMember { by: PeerId },
+    NotMember {
+        by: PeerId,
+    },
+    #[serde(skip)]
+    Newer {
+        words: Vec<u8>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -30,8 +58,12 @@ enum WireReason {
 enum WireRefusal {
     Unknown,
     Unreachable,
-    Declined { text: String },
-    NobodyWaits { tag: String },
+    Declined {
+        text: String,
+    },
+    NobodyWaits {
+        tag: String,
+    },
     Busy,
     IncompatibleTimings,
     AlreadyOver,
@@ -39,48 +71,60 @@ enum WireRefusal {
     Overtaken,
     NotAdmitted,
     Full,
-    OtherNetwork { network: String, asked: String },
+    OtherNetwork {
+        network: String,
+        asked: String,
+    },
+    #[serde(skip)]
+    Newer {
+        words: Vec<u8>,
+    },
 }
 
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            Reason::serialize(self, serializer)
-        } else {
-            WireReason::serialize(self, serializer)
-        }
-    }
+/// The wire's form of a word: its known form as a string of bytes, so that whoever does not know it can still read what is around it, and say it again
+/// as it came, signature and all.
+macro_rules! extensible {
+    ($word:ident, $wire:literal) => {
+        const _: () = {
+            #[derive(Serialize)]
+            struct Said<'a>(#[serde(with = $wire)] &'a $word);
+
+            #[derive(Deserialize)]
+            struct Heard(#[serde(with = $wire)] $word);
+
+            impl Serialize for $word {
+                fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    if serializer.is_human_readable() {
+                        return $word::serialize(self, serializer);
+                    }
+                    match self {
+                        $word::Newer { words } => serde_bytes::serialize(words, serializer),
+                        known => {
+                            let words = postcard::to_stdvec(&Said(known)).map_err(ser::Error::custom)?;
+                            serde_bytes::serialize(&words, serializer)
+                        }
+                    }
+                }
+            }
+
+            impl<'de> Deserialize<'de> for $word {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$word, D::Error> {
+                    if deserializer.is_human_readable() {
+                        return $word::deserialize(deserializer);
+                    }
+                    let words: Vec<u8> = serde_bytes::deserialize(deserializer)?;
+                    match postcard::take_from_bytes(&words) {
+                        Ok((Heard(known), [])) => Ok(known),
+                        _ => Ok($word::Newer { words }),
+                    }
+                }
+            }
+        };
+    };
 }
 
-impl<'de> Deserialize<'de> for Reason {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error> {
-        if deserializer.is_human_readable() {
-            Reason::deserialize(deserializer)
-        } else {
-            WireReason::deserialize(deserializer)
-        }
-    }
-}
-
-impl Serialize for Refusal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            Refusal::serialize(self, serializer)
-        } else {
-            WireRefusal::serialize(self, serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Refusal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Refusal, D::Error> {
-        if deserializer.is_human_readable() {
-            Refusal::deserialize(deserializer)
-        } else {
-            WireRefusal::deserialize(deserializer)
-        }
-    }
-}
+extensible!(Reason, "WireReason");
+extensible!(Refusal, "WireRefusal");
 
 #[cfg(test)]
 mod tests {
@@ -129,6 +173,24 @@ mod tests {
             let bytes = postcard::to_stdvec(&reason).unwrap();
             assert_eq!(postcard::from_bytes::<Reason>(&bytes).unwrap(), reason);
         }
+    }
+
+    /// As a later version may say it: another number, or more behind a known one.
+    #[test]
+    fn what_a_later_version_says_is_carried_on_as_it_came() {
+        for words in [vec![200, 1, 2, 3], vec![10, 9], vec![]] {
+            let bytes = postcard::to_stdvec(serde_bytes::Bytes::new(&words)).unwrap();
+            let reason: Reason = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(reason, Reason::Newer { words: words.clone() });
+            assert_eq!(postcard::to_stdvec(&reason).unwrap(), bytes);
+            let refusal: Refusal = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(postcard::to_stdvec(&refusal).unwrap(), bytes);
+            assert_eq!(refusal, Refusal::Newer { words });
+        }
+        let readable = serde_json::to_string(&Reason::Newer { words: vec![1] }).unwrap();
+        assert_eq!(readable, r#"{"kind":"newer"}"#);
+        let heard = serde_json::from_str::<Reason>(&readable).unwrap();
+        assert_eq!(heard, Reason::Newer { words: Vec::new() });
     }
 
     #[test]

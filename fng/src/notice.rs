@@ -14,6 +14,8 @@ use crate::reason::{Reason, Refusal};
 const CONTEXT: &[u8] = b"fatebound notice 1";
 /// Bytes of an encoded notice at most; a longer one is not even decoded.
 const MAX_NOTICE: usize = 4096;
+/// Bytes of a reason or a refusal at most that only a later version knows: a text, and some names.
+const MAX_NEWER: usize = MAX_TEXT + 512;
 
 impl Notice {
     /// In our own name; text beyond its limit is cut.
@@ -56,6 +58,7 @@ fn within_limits(reason: &Reason) -> bool {
     match reason {
         Reason::Signalled { text, .. } => text.len() <= MAX_TEXT,
         Reason::CreationFailed { refusal, .. } => refusal_within_limits(refusal),
+        Reason::Newer { words } => words.len() <= MAX_NEWER,
         _ => true,
     }
 }
@@ -65,6 +68,7 @@ pub(crate) fn refusal_within_limits(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::Declined { text } => text.len() <= MAX_TEXT,
         Refusal::NobodyWaits { tag } => tag.len() <= MAX_TAG,
+        Refusal::Newer { words } => words.len() <= MAX_NEWER,
         Refusal::OtherNetwork { network, asked } => network.len().max(asked.len()) <= MAX_NETWORK,
         _ => true,
     }

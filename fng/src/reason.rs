@@ -81,6 +81,13 @@ pub enum Reason {
     /// This peer knows no such group: it failed so long ago that the reason is forgotten, or it never was one.
     #[error("the group is not known here: it failed, or never was")]
     NotKnown,
+    /// A later version of Fatebound has a reason that this one does not know.
+    #[error("for a reason that only a later version of Fatebound knows")]
+    Newer {
+        /// As it came.
+        #[serde(skip)]
+        words: Vec<u8>,
+    },
 }
 
 /// Why one member did not accept an invitation, or a root did not let a peer in.
@@ -134,6 +141,13 @@ pub enum Refusal {
     /// Root to a peer that wants to join: the group has as many members as it may have.
     #[error("declined: the group is full")]
     Full,
+    /// A later version of Fatebound has a refusal that this one does not know.
+    #[error("declined for a reason that only a later version of Fatebound knows")]
+    Newer {
+        /// As it came.
+        #[serde(skip)]
+        words: Vec<u8>,
+    },
 }
 
 impl Reason {
@@ -152,6 +166,7 @@ impl Reason {
             Reason::Closed { .. } => "closed",
             Reason::NotMember { .. } => "not_member",
             Reason::NotKnown => "not_known",
+            Reason::Newer { .. } => "newer",
         }
     }
 }

@@ -206,11 +206,13 @@ mod tests {
 
         let opening = |network: usize, ports: usize| {
             decode_pipe(&encode(&Frame::Opening(Box::new(Opening {
+                versions: Versions::OURS,
                 network: "a".repeat(network),
                 incarnation: u64::MAX,
                 to: Some(u64::MAX),
                 number: 1,
                 ports: vec![(Port(1), u32::MAX); ports],
+                more: Vec::new(),
             }))))
         };
         assert!(opening(MAX_NETWORK, MAX_PORTS).is_ok());

@@ -128,8 +128,9 @@ pub struct Pong {
     pub joint: JointSet,
 }
 
-/// Why a link ends.
+/// Why a link ends: on the wire a number, so that later versions can have others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
 pub enum Farewell {
     /// The sender stops; nothing of its life goes on.
     Shutdown,
@@ -147,6 +148,39 @@ pub enum Farewell {
     Twin,
     /// The two share no version of the wire format.
     NoSharedVersion,
+    /// What only a later version knows.
+    Newer(u8),
+}
+
+/// In the order of their numbers, from 0.
+const FAREWELLS: [Farewell; 8] = [
+    Farewell::Shutdown,
+    Farewell::Unneeded,
+    Farewell::Busy,
+    Farewell::WrongNetwork,
+    Farewell::Violation,
+    Farewell::GaveUp,
+    Farewell::Twin,
+    Farewell::NoSharedVersion,
+];
+
+impl From<u8> for Farewell {
+    fn from(number: u8) -> Farewell {
+        let known = FAREWELLS.get(usize::from(number)).copied();
+        known.unwrap_or(Farewell::Newer(number))
+    }
+}
+
+impl From<Farewell> for u8 {
+    fn from(farewell: Farewell) -> u8 {
+        match farewell {
+            Farewell::Newer(number) => number,
+            known => FAREWELLS
+                .iter()
+                .position(|one| *one == known)
+                .unwrap_or(FAREWELLS.len()) as u8,
+        }
+    }
 }
 
 /// A one-shot message: asked once, answered at most once.
@@ -278,4 +312,19 @@ pub struct PeerRecord {
     pub addresses: Vec<Multiaddr>,
     /// The newest record of a peer counts: milliseconds since 1970 at best, but only its growth matters.
     pub sequence: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_farewell_has_a_number_and_so_has_one_that_is_not_known() {
+        for number in 0..=u8::MAX {
+            let farewell = Farewell::from(number);
+            assert_eq!(u8::from(farewell), number);
+            let known = usize::from(number) < FAREWELLS.len();
+            assert_eq!(!matches!(farewell, Farewell::Newer(_)), known);
+        }
+    }
 }

@@ -229,7 +229,7 @@ impl Links {
             Farewell::Twin | Farewell::NoSharedVersion => HOPELESS,
             Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy if Rule::HopelessDials.holds() => HOPELESS,
             Farewell::Violation | Farewell::WrongNetwork | Farewell::Busy => 1,
-            Farewell::Shutdown | Farewell::Unneeded | Farewell::GaveUp => 1,
+            Farewell::Shutdown | Farewell::Unneeded | Farewell::GaveUp | Farewell::Newer(_) => 1,
         };
         remote.tries = remote.tries.max(tries);
         if remote.wanted {

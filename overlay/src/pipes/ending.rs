@@ -16,6 +16,7 @@ const REST: u32 = 3;
 pub(super) fn cause(why: &Farewell) -> Cause {
     match why {
         Farewell::OtherNetwork(_) => Cause::OtherNetwork,
+        Farewell::NoSharedVersion(_) => Cause::NoSharedVersion,
         Farewell::OldLife => Cause::OldLife,
         Farewell::Busy => Cause::Busy,
         Farewell::Stopping => Cause::Stopped,

@@ -197,6 +197,9 @@ pub enum Cause {
     /// The other end belongs to another network.
     #[error("the peer belongs to another network")]
     OtherNetwork,
+    /// The other end speaks no version of ours of the wire format.
+    #[error("the peer speaks no version of ours of the wire format")]
+    NoSharedVersion,
     /// The other end is another life than was meant.
     #[error("the peer has started anew")]
     OldLife,

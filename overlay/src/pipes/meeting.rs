@@ -2,6 +2,7 @@
 
 use libp2p_identity::PeerId;
 
+use super::ending::cause;
 use super::io::{Cause, Event, Output, PipeId, Port};
 use super::line::Line;
 use super::message::{Farewell, Frame, Opening};
@@ -73,16 +74,21 @@ impl Pipes {
             (*port, inbox.grant(window))
         };
         Opening {
+            versions: self.versions,
             network: self.network.clone(),
             incarnation: self.incarnation,
             to,
             number,
             ports: self.ports.iter().map(&mut grant).collect(),
+            more: Vec::new(),
         }
     }
 
     /// What is wrong with an opening.
     fn fault(&self, opening: &Opening) -> Option<Farewell> {
+        if self.versions.shared(opening.versions).is_none() {
+            return Some(Farewell::NoSharedVersion(self.versions));
+        }
         if opening.network != self.network {
             return Some(Farewell::OtherNetwork(self.network.clone()));
         }
@@ -150,10 +156,7 @@ impl Pipes {
     /// Our opening is answered.
     pub(super) fn answered(&mut self, now: Time, pipe: PipeId, peer: PeerId, opening: Opening) {
         if let Some(why) = self.fault(&opening) {
-            let cause = match &why {
-                Farewell::OtherNetwork(_) => Cause::OtherNetwork,
-                _ => Cause::OldLife,
-            };
+            let cause = cause(&why);
             self.say(pipe, Frame::Farewell(why));
             return self.denied(now, pipe, peer, cause);
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::io::Port;
+use crate::Versions;
 use crate::message::MAX_FRAME;
 
 /// Bytes of one body at most: with what surrounds it, it would still fit a frame.
@@ -42,9 +43,11 @@ pub enum Frame {
     Farewell(Farewell),
 }
 
-/// Who opens, and what for.
+/// Who opens, and what for. The same in all versions of the wire format, but for what they add at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
+    /// The versions that the sender speaks.
+    pub versions: Versions,
     /// What the sender's network is called.
     pub network: String,
     /// The sender's life.
@@ -55,6 +58,9 @@ pub struct Opening {
     pub number: u64,
     /// Where somebody is at the sender's end, and how much may be sent there.
     pub ports: Vec<(Port, u32)>,
+    /// What later versions say besides; whoever does not know it leaves it unread.
+    #[serde(with = "serde_bytes")]
+    pub more: Vec<u8>,
 }
 
 /// A part of a body.
@@ -90,6 +96,8 @@ pub enum Farewell {
     Stopping,
     /// A rule was broken.
     Violation,
+    /// It speaks these versions of the wire format, none of the other end's.
+    NoSharedVersion(Versions),
 }
 
 /// What a body counts in windows and queues.

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use libp2p_identity::PeerId;
 
-use crate::{Bounded, Deadlines, Opener, Time};
+use crate::{Bounded, Deadlines, Opener, Time, Versions};
 
 use self::message::{Farewell, Frame, Opening};
 use inbox::Inbox;
@@ -134,6 +134,7 @@ pub struct View {
 pub struct Pipes {
     config: Config,
     network: String,
+    versions: Versions,
     peer: PeerId,
     incarnation: u64,
     ping_timeout: Duration,
@@ -157,6 +158,7 @@ impl Pipes {
         Pipes {
             config: config.pipes.clone(),
             network: config.network.clone(),
+            versions: config.versions,
             peer,
             incarnation,
             ping_timeout: config.ping_timeout,

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::message::{Frame, OVERHEAD, Opening, Part};
 use super::*;
-use crate::Config as Overlay;
+use crate::{Config as Overlay, Versions};
 
 const PORT: Port = Port(1);
 const OTHER: Port = Port(2);
@@ -271,11 +271,13 @@ fn an_opening_that_comes_late_replaces_nothing() {
     wire.run(SOON);
     assert_eq!(wire.pipes[1].openings, 1);
     let opening = Opening {
+        versions: Versions::OURS,
         network: Overlay::lan().network,
         incarnation: 101,
         to: None,
         number: 1,
         ports: Vec::new(),
+        more: Vec::new(),
     };
     let peer = wire.peers[1];
     let opener = Opener::Them;
@@ -486,6 +488,19 @@ fn other_networks_old_lives_and_whoever_is_too_many_are_refused() {
     wire.send(0, 1, PORT, b"one".to_vec());
     wire.run(SOON);
     assert_eq!(wire.downs(0), [(Cause::OtherNetwork, vec![(PORT, 1)])]);
+    assert_eq!(wire.ups(1), 0);
+
+    let mut wire = Wire::with(2, |index, mut config| {
+        let version = index as u8 + 1;
+        config.versions = Versions {
+            oldest: version,
+            newest: version,
+        };
+        config
+    });
+    wire.send(0, 1, PORT, b"one".to_vec());
+    wire.run(SOON);
+    assert_eq!(wire.downs(0), [(Cause::NoSharedVersion, vec![(PORT, 1)])]);
     assert_eq!(wire.ups(1), 0);
 
     let mut wire = Wire::new(2);

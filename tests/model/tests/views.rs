@@ -196,21 +196,31 @@ mod rules {
         assert!(!world.observer.broken.contains(SAME_ENTRIES));
     }
 
+    /// Three of five decide, and one of them installs; at the others the guard has failed by then. No part of them can go on without the rest.
     #[test]
     fn views_with_the_dead() {
+        let scene = Scene {
+            crashes: 2,
+            alarms: 1,
+            ..short("", 5, 0)
+        };
         let story = [
-            "Crash(2)",
+            "Crash(3)",
+            "Crash(4)",
             "Alarm(0, 0)",
             "0 → 1: Prepare",
             "1 → 0: Promise",
+            "0 → 2: Prepare",
+            "2 → 0: Promise",
             "guard",
             "Fail(1)",
             "Alarm(1, 1)",
+            "Alarm(2, 1)",
         ];
-        keeps(
-            &scene::death(),
-            &[&story[..], &["0 → 1: Accept", "1 → 0: Accepted"][..]].concat(),
-        );
+        let rest = ["0 → 1: Accept", "1 → 0: Accepted", "0 → 2: Accept", "2 → 0: Accepted"];
+        let story = [&story[..], &rest[..]].concat();
+        assert_eq!(follow(&scene, &story).observer.installed.len(), 2);
+        keeps(&scene, &story);
     }
 
     #[test]
@@ -236,7 +246,9 @@ mod rules {
 
     #[test]
     fn views_old_is_answered() {
-        ends_well(&scene::alarm(), &WITH_THE_SECOND);
+        // The third is out, has not heard of it, and can decide nothing by itself: it asks.
+        let rest = ["0 → 1: Install", "1 → 0: Installed"];
+        ends_well(&scene::alarm(), &[&WITH_THE_SECOND[..], &rest[..]].concat());
     }
 
     #[test]
