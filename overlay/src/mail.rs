@@ -323,7 +323,9 @@ impl Overlay {
 
     /// Who was asked does not speak the version of our question, and shares none with us: one that it shares would have been taken.
     fn on_other_version(&mut self, request: RequestId, theirs: Versions) {
-        if let Some((peer, _)) = self.mail.requests.get(&request) {
+        if self.config.versions.shared(theirs).is_some() {
+            self.garbage += 1;
+        } else if let Some((peer, _)) = self.mail.requests.get(&request) {
             let (peer, theirs, address) = (*peer, Foreign::Versions(theirs), None);
             self.out.push(Output::Event(Event::Foreigner { peer, theirs, address }));
         }
