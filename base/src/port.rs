@@ -13,6 +13,10 @@ pub struct Port(pub u8);
 impl Port {
     /// Failure notification groups.
     pub const GROUPS: Port = Port(1);
+    /// Process groups.
+    pub const PROCESS_GROUPS: Port = Port(2);
+    /// The first port for applications; those below are for the layers of a peer, of this version and of later ones.
+    pub const FIRST_OF_APPLICATIONS: Port = Port(64);
 }
 
 impl fmt::Display for Port {

@@ -154,6 +154,9 @@ rules! {
     ViewsAcceptHoldsTheCut => "views-accept-holds-the-cut",
     ViewsAllHaveCome => "views-all-have-come",
     ViewsTie => "views-tie",
+    NamesLargerIncarnation => "names-larger-incarnation",
+    NamesTrust => "names-trust",
+    NamesOlderRemains => "names-older-remains",
 }
 
 impl Rule {

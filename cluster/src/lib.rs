@@ -1,20 +1,39 @@
 //! Process groups: agreement on who is in a group, in one order for everybody (docs/cluster.md).
 //!
-//! What is here: [`Views`], the machine of one group at one node that agrees on the next view; [`Policy`], which says when there are enough
-//! to decide. The crate is sans-IO: time, messages and alarms are handed in, and what is to be done comes out.
+//! [`Cluster`] is the machine of all process groups of one peer: it finds them by name, comes in, agrees on views ([`Views`]) under the guard of failure
+//! notification groups, and leaves. It is sans-IO: time, messages and alarms are handed in, and what is to be done comes out.
 
 #![forbid(unsafe_code)]
 
+mod cluster;
+mod config;
+mod door;
+mod graves;
+mod group;
+pub mod guards;
+mod io;
+mod lineage;
 pub mod log;
+mod mail;
+pub mod message;
+mod name;
 mod numbers;
+mod publishing;
 mod quorum;
+mod step;
 mod view;
 pub mod views;
+mod way_in;
 
+pub use cluster::{Cluster, GroupStatus};
+pub use config::Config;
 pub use fatebound_base::{Rule, Time};
 pub use fatebound_tree::GroupId;
+pub use io::*;
 pub use log::{Entry, Log};
+pub use name::{Founding, GroupName, GroupRef, MAX_NAME, NameError};
 pub use numbers::{Ballot, Node, Seq, ViewNumber};
 pub use quorum::{Policy, Tally};
 pub use view::{MAX_VOTERS, View, Voter};
 pub use views::Views;
+pub use way_in::Listing;

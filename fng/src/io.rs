@@ -456,6 +456,12 @@ pub enum CreateError {
         /// The limit.
         max: usize,
     },
+    /// The tag begins as those of the layers of a peer do.
+    #[error("a tag that begins with {prefix:?} is reserved; nothing was created")]
+    TagReserved {
+        /// How.
+        prefix: &'static str,
+    },
     /// This peer is at its limit of groups.
     #[error("this peer is at its limit of {max} groups; nothing was created")]
     TooManyGroups {

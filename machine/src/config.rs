@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use fatebound_overlay::ConfigError;
 
-/// All three layers' parameters. Change what you need after starting from a preset; [`Config::validate`] is called by the machine.
+/// All layers' parameters. Change what you need after starting from a preset; [`Config::validate`] is called by the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Overlay and links.
@@ -14,6 +14,8 @@ pub struct Config {
     pub tree: fatebound_tree::Config,
     /// Groups.
     pub groups: fatebound_fng::Config,
+    /// Process groups.
+    pub cluster: fatebound_cluster::Config,
 }
 
 /// The presets of protocol.md §7.
@@ -32,16 +34,20 @@ pub enum Profile {
 impl Config {
     /// The preset of this profile.
     pub fn preset(profile: Profile) -> Config {
-        let (overlay, groups) = match profile {
-            Profile::Local => (fatebound_overlay::Config::local(), fatebound_fng::Config::local()),
-            Profile::Lan => (fatebound_overlay::Config::lan(), fatebound_fng::Config::lan()),
-            Profile::Wan => (fatebound_overlay::Config::wan(), fatebound_fng::Config::wan()),
-            Profile::Fuse => (fatebound_overlay::Config::fuse(), fatebound_fng::Config::fuse()),
+        use fatebound_cluster::Config as Cluster;
+        use fatebound_fng::Config as Groups;
+        use fatebound_overlay::Config as Overlay;
+        let (overlay, groups, cluster) = match profile {
+            Profile::Local => (Overlay::local(), Groups::local(), Cluster::local()),
+            Profile::Lan => (Overlay::lan(), Groups::lan(), Cluster::lan()),
+            Profile::Wan => (Overlay::wan(), Groups::wan(), Cluster::wan()),
+            Profile::Fuse => (Overlay::fuse(), Groups::fuse(), Cluster::wan()),
         };
         Config {
             overlay,
             tree: fatebound_tree::Config::default(),
             groups,
+            cluster,
         }
         .aligned()
     }
@@ -65,6 +71,7 @@ impl Config {
         self.overlay.validate()?;
         self.tree.validate()?;
         self.groups.validate()?;
+        self.cluster.validate()?;
         if self.has_time_for_a_fresh_connection() {
             Ok(())
         } else {

@@ -144,6 +144,8 @@ pub enum Command {
     Directory(fatebound_overlay::directory::Command),
     /// About pipes.
     Pipe(fatebound_overlay::pipes::Command),
+    /// About process groups.
+    Cluster(fatebound_cluster::Command),
     /// Stop in an orderly manner; ends with `Event::Stopped`.
     Shutdown,
 }
@@ -281,6 +283,8 @@ pub enum Event {
     Directory(fatebound_overlay::directory::Event),
     /// About pipes.
     Pipe(fatebound_overlay::pipes::Event),
+    /// About process groups.
+    Cluster(fatebound_cluster::Event),
     /// The machine has stopped: nothing more will come.
     Stopped,
 }

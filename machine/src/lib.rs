@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cluster;
 pub mod config;
 mod io;
 mod machine;
@@ -17,6 +18,7 @@ mod view;
 pub mod wire;
 
 pub use config::{Config, Profile};
+pub use fatebound_cluster as process_groups;
 pub use fatebound_fng as fng;
 pub use fatebound_overlay as overlay;
 pub use fatebound_tree as tree;

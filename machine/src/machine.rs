@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use fatebound_cluster::Cluster;
 use fatebound_fng::{Context, GroupView, Groups, Refusal};
 use fatebound_overlay::message::{Answer, Message, OneShot};
 use fatebound_overlay::pipes::Pipes;
@@ -35,6 +36,7 @@ pub struct Machine {
     pub(crate) overlay: Overlay,
     pub(crate) tree: Tree,
     pub(crate) groups: Groups,
+    pub(crate) cluster: Cluster,
     pub(crate) pipes: Pipes,
     /// To whom a pipe is wanted as soon as its addresses are known.
     pub(crate) located_for_pipes: BTreeSet<PeerId>,
@@ -60,6 +62,7 @@ enum Work {
     Overlay(fatebound_overlay::Input),
     Tree(fatebound_tree::Input),
     Groups(fatebound_fng::Input),
+    Cluster(fatebound_cluster::Input),
 }
 
 impl Machine {
@@ -90,6 +93,7 @@ impl Machine {
             overlay: Overlay::new(&config.overlay, identity, incarnation, overlay_rng),
             tree: Tree::new(&config.tree, peer),
             groups: Groups::new(&config.groups, identity, incarnation, groups_rng),
+            cluster: Cluster::new(&config.cluster, peer, incarnation),
             pipes: Pipes::new(&config.overlay, peer, incarnation),
             located_for_pipes: BTreeSet::new(),
             config,
@@ -139,10 +143,13 @@ impl Machine {
 
     /// When the machine wants `Input::Wake`, if ever. Paths have no timers: the tree never wants it.
     pub fn deadline(&self) -> Option<Time> {
-        [self.overlay.deadline(), self.groups.deadline(), self.pipes.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let layers = [
+            self.overlay.deadline(),
+            self.groups.deadline(),
+            self.cluster.deadline(),
+            self.pipes.deadline(),
+        ];
+        layers.into_iter().flatten().min()
     }
 
     /// Who this is.
@@ -279,6 +286,10 @@ impl Machine {
         self.worklist.push_back(Work::Tree(input));
     }
 
+    pub(crate) fn cluster_input(&mut self, input: fatebound_cluster::Input) {
+        self.worklist.push_back(Work::Cluster(input));
+    }
+
     pub(crate) fn groups_input(&mut self, input: fatebound_fng::Input) {
         self.worklist.push_back(Work::Groups(input));
     }
@@ -370,10 +381,30 @@ impl Machine {
                 self.order(fatebound_overlay::Command::Introduce { peer, addresses });
             }
             Command::Locate { peer } => self.order(fatebound_overlay::Command::Locate { peer }),
-            Command::Group(command) => self.groups_input(fatebound_fng::Input::Command(command)),
+            Command::Group(command) => self.on_group_command(command, out),
             Command::Directory(command) => self.order(fatebound_overlay::Command::Directory(command)),
             Command::Pipe(command) => self.run_pipes(now, fatebound_overlay::pipes::Input::Command(command), out),
+            Command::Cluster(command) => self.cluster_input(fatebound_cluster::Input::Command(command)),
             Command::Shutdown => self.shut_down(now, out),
+        }
+    }
+
+    /// The tags of the layers' own groups are no application's.
+    fn on_group_command(&mut self, command: fatebound_fng::Command, out: &mut Vec<Output>) {
+        let prefix = fatebound_cluster::guards::RESERVED;
+        match command {
+            fatebound_fng::Command::Create {
+                ticket, tag: Some(tag), ..
+            } if tag.starts_with(prefix) => {
+                let error = fatebound_fng::CreateError::TagReserved { prefix };
+                out.push(Output::Event(Event::Group(fatebound_fng::Event::CreateFailed {
+                    ticket,
+                    group: None,
+                    refusals: Vec::new(),
+                    error: Some(error),
+                })));
+            }
+            command => self.groups_input(fatebound_fng::Input::Command(command)),
         }
     }
 
@@ -396,6 +427,9 @@ impl Machine {
         if due(self.groups.deadline()) {
             self.groups_input(fatebound_fng::Input::Wake);
         }
+        if due(self.cluster.deadline()) {
+            self.cluster_input(fatebound_cluster::Input::Wake);
+        }
         if due(self.pipes.deadline()) {
             self.run_pipes(now, fatebound_overlay::pipes::Input::Wake, out);
         }
@@ -408,6 +442,7 @@ impl Machine {
                 Work::Overlay(input) => self.run_overlay(now, input, out),
                 Work::Tree(input) => self.run_tree(now, input),
                 Work::Groups(input) => self.run_groups(now, input, out),
+                Work::Cluster(input) => self.run_cluster(now, input, out),
             }
         }
         self.worklist.shrink_to(KEPT);
@@ -429,9 +464,13 @@ impl Machine {
         }
     }
 
+    pub(crate) fn mean_round_trip(&mut self) -> Option<Duration> {
+        *self.round_trips.get_or_insert_with(|| self.overlay.round_trips())
+    }
+
     fn run_groups(&mut self, now: Time, input: fatebound_fng::Input, out: &mut Vec<Output>) {
         let context = Context {
-            round_trips: *self.round_trips.get_or_insert_with(|| self.overlay.round_trips()),
+            round_trips: self.mean_round_trip(),
         };
         let mut outputs = Vec::new();
         self.groups.handle(now, input, context, &mut outputs);
@@ -542,7 +581,10 @@ impl Machine {
                 }
             }
             From::JointSetSeen { link, joint } => self.tree(fatebound_tree::Input::JointSetSeen { link, joint }),
-            From::PeerDead { peer, proof } => self.groups_input(fatebound_fng::Input::PeerDead { peer, proof }),
+            From::PeerDead { peer, proof } => {
+                self.cluster_input(fatebound_cluster::Input::PeerDead { peer });
+                self.groups_input(fatebound_fng::Input::PeerDead { peer, proof });
+            }
             From::Asked { from, way, port, body } => self.on_asked(from, way, port, &body),
             From::Answered { posting, from, body } => self.on_answered(posting, from, &body),
             From::PostFailed { posting, unknown, .. } => self.on_post_failed(posting, unknown),
@@ -554,7 +596,7 @@ impl Machine {
             From::Foreigner { peer, theirs, address } => {
                 out.push(Output::Event(Event::Foreigner { peer, theirs, address }));
             }
-            From::Directory(event) => out.push(Output::Event(Event::Directory(event))),
+            From::Directory(event) => self.on_directory_event(event, out),
             From::Stopped => out.push(Output::Event(Event::Stopped)),
         }
     }
@@ -629,7 +671,7 @@ impl Machine {
             From::Fail { group, notice } => self.tree(Tree::Fail { group, notice }),
             From::Silence { group } => self.tree(Tree::Silence { group }),
             From::Unsilence { group } => self.tree(Tree::Unsilence { group }),
-            From::Event(event) => out.push(Output::Event(Event::Group(event))),
+            From::Event(event) => self.on_group_event(event, out),
         }
     }
 }

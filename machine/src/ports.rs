@@ -20,6 +20,14 @@ impl Machine {
                     self.order(Command::Reply { way, body: None });
                 }
             },
+            Port::PROCESS_GROUPS => match wire::decode(body) {
+                Ok(packet) => self.cluster_input(fatebound_cluster::Input::Asked { from, way, packet }),
+                Err(error) => {
+                    self.sent.garbage += 1;
+                    warn!(%from, %error, "words about process groups that cannot be read");
+                    self.order(Command::Reply { way, body: None });
+                }
+            },
             // Perhaps of a later version.
             Port(_) => self.order(Command::Reply { way, body: None }),
         }
@@ -28,16 +36,22 @@ impl Machine {
     /// A malformed answer counts as none: another copy may still be answered.
     pub(crate) fn on_answered(&mut self, posting: Posting, from: PeerId, body: &[u8]) {
         let Posting { port, post } = posting;
-        debug_assert_eq!(port, Port::GROUPS, "nobody else posts");
-        match wire::decode(body) {
-            Ok(answer) => self.groups_input(fatebound_fng::Input::Answered { post, from, answer }),
-            Err(_) => self.sent.garbage += 1,
+        let read = match port {
+            Port::PROCESS_GROUPS => wire::decode(body)
+                .map(|receipt| self.cluster_input(fatebound_cluster::Input::Answered { post, from, receipt })),
+            _ => wire::decode(body)
+                .map(|answer| self.groups_input(fatebound_fng::Input::Answered { post, from, answer })),
+        };
+        if read.is_err() {
+            self.sent.garbage += 1;
         }
     }
 
     pub(crate) fn on_post_failed(&mut self, posting: Posting, unknown: bool) {
         let Posting { port, post } = posting;
-        debug_assert_eq!(port, Port::GROUPS, "nobody else posts");
-        self.groups_input(fatebound_fng::Input::PostFailed { post, unknown });
+        match port {
+            Port::PROCESS_GROUPS => self.cluster_input(fatebound_cluster::Input::PostFailed { post }),
+            _ => self.groups_input(fatebound_fng::Input::PostFailed { post, unknown }),
+        }
     }
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use fatebound_machine::fng::message::{Answer as GroupAnswer, Request as GroupRequest};
-use fatebound_machine::overlay::Versions;
 use fatebound_machine::overlay::message::{Answer, Message, OneShot};
+use fatebound_machine::overlay::{Port, Versions};
 use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
 
@@ -87,6 +87,8 @@ pub enum MessageKind {
     Records,
     /// Anything of the directory, a question or an answer.
     Directory,
+    /// Words about process groups.
+    Views,
 }
 
 /// What the adversary does.
@@ -182,6 +184,10 @@ fn of_question(question: &OneShot, kinds: &mut Vec<MessageKind>) {
         OneShot::Leaves(_) | OneShot::Row(_) => Some(MessageKind::Upkeep),
         OneShot::Suspect(_) => Some(MessageKind::Suspect),
         OneShot::Nearest { .. } | OneShot::Directory(_) => Some(MessageKind::Directory),
+        OneShot::Above {
+            port: Port::PROCESS_GROUPS,
+            ..
+        } => Some(MessageKind::Views),
         OneShot::Above { body, .. } => wire::decode(body).ok().map(|request| match request {
             GroupRequest::Invite(_) => MessageKind::Invite,
             GroupRequest::Probe { .. } => MessageKind::Probe,

@@ -349,7 +349,7 @@ impl fmt::Display for Fault {
 
 /// Messages that adversaries look for, by their names. Scenarios draw from the first [`OLD_MESSAGES`]; what came later is drawn by itself, or
 /// every seed would mean something else.
-pub(crate) const MESSAGES: [(&str, MessageKind); 26] = [
+pub(crate) const MESSAGES: [(&str, MessageKind); 27] = [
     ("hello", MessageKind::Hello),
     ("ping", MessageKind::Ping),
     ("pong", MessageKind::Pong),
@@ -372,6 +372,7 @@ pub(crate) const MESSAGES: [(&str, MessageKind); 26] = [
     ("status", MessageKind::Status),
     ("records", MessageKind::Records),
     ("directory", MessageKind::Directory),
+    ("views", MessageKind::Views),
     ("join-group", MessageKind::JoinGroup),
     ("leave-group", MessageKind::LeaveGroup),
     ("left", MessageKind::Left),

@@ -13,6 +13,7 @@
 //! | `p2 !  …` | what a peer tells its application |
 //! | `p2 *  …` | what was done to a peer, or what its application orders |
 
+mod clusters;
 mod directory;
 mod names;
 mod pipes;
@@ -47,6 +48,8 @@ pub enum Kind {
     Names,
     /// Pipes: their frames, and what applications are told of them.
     Pipes,
+    /// Words about process groups, and their receipts.
+    Views,
     /// What applications are told of groups.
     Told,
     /// What was done to peers, and what applications order.
@@ -57,7 +60,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, by the names that scripts use.
-    pub const ALL: [(&str, Kind); 11] = [
+    pub const ALL: [(&str, Kind); 12] = [
         ("pings", Kind::Pings),
         ("upkeep", Kind::Upkeep),
         ("sessions", Kind::Sessions),
@@ -66,6 +69,7 @@ impl Kind {
         ("groups", Kind::Groups),
         ("names", Kind::Names),
         ("pipes", Kind::Pipes),
+        ("views", Kind::Views),
         ("told", Kind::Told),
         ("orders", Kind::Orders),
         ("arrivals", Kind::Arrivals),

@@ -20,6 +20,11 @@ impl Member {
 }
 
 impl Views {
+    /// Whether a change may be planned now: at the leader of an open view to which everybody has come, while no other change is under way.
+    pub fn may_plan(&self) -> bool {
+        self.planner().is_ok()
+    }
+
     pub(super) fn on_change(&mut self, step: &mut Step<'_>, insert: Vec<Voter>, remove: &[Node]) {
         match self.plan(insert, remove) {
             Err(why) => step.tell(super::Event::ChangeRefused(why)),
@@ -42,6 +47,13 @@ impl Views {
 
     /// The voters of the planned view.
     fn plan(&self, insert: Vec<Voter>, remove: &[Node]) -> Result<Vec<Voter>, ChangeRefused> {
+        let member = self.planner()?;
+        let voters = successors(&member.view, insert, remove);
+        check(&member.view, &voters).map(|()| voters)
+    }
+
+    /// The node as the one that plans.
+    fn planner(&self) -> Result<&Member, ChangeRefused> {
         let leading = |member: &&Member| member.is_normal() && member.place == 0;
         let member = self.member().filter(leading).ok_or(ChangeRefused::NotLeading)?;
         if member.attempt_ref().is_some() || member.promised != Ballot::PLANNED || member.accepted.is_some() {
@@ -52,8 +64,7 @@ impl Views {
         if !all_here && Rule::ViewsAllHaveCome.holds() {
             return Err(ChangeRefused::NotAllHere);
         }
-        let voters = successors(&member.view, insert, remove);
-        check(&member.view, &voters).map(|()| voters)
+        Ok(member)
     }
 }
 

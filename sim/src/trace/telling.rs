@@ -4,7 +4,7 @@ use fatebound_machine::overlay::Foreign;
 use fatebound_machine::{Command, Event, fng};
 
 use super::names::{self, Names};
-use super::{Kind, directory, pipes};
+use super::{Kind, clusters, directory, pipes};
 use crate::PeerIndex;
 use crate::observe::Disturbance;
 
@@ -28,6 +28,7 @@ pub(super) fn event(names: &mut Names, event: &Event) -> Option<(Kind, String)> 
         Event::Group(event) => group_event(names, event),
         Event::Directory(event) => Some((Kind::Names, directory::event(names, event))),
         Event::Pipe(event) => Some((Kind::Pipes, pipes::event(names, event))),
+        Event::Cluster(event) => Some((Kind::Told, clusters::event(names, event))),
         Event::Stopped => Some((Kind::Links, "stopped".to_owned())),
     }
 }
@@ -151,6 +152,7 @@ pub(super) fn command(names: &mut Names, command: &Command) -> String {
         Command::Shutdown => "shuts down".to_owned(),
         Command::Directory(command) => directory::command(command),
         Command::Pipe(command) => pipes::command(names, command),
+        Command::Cluster(command) => clusters::command(command),
         Command::Group(command) => match command {
             fng::Command::Create { members, .. } => format!("creates a group with {}", names.peers(members)),
             fng::Command::Signal { group, .. } => format!("signals {}", names.group(group)),

@@ -2,12 +2,13 @@
 
 use fatebound_machine::fng::message::{Answer as GroupAnswer, Request};
 use fatebound_machine::overlay::message::{Answer, Hello, LinkInstance, Message, OneShot};
-use fatebound_machine::overlay::{JointSet, PeerId, Versions};
+use fatebound_machine::overlay::{JointSet, PeerId, Port, Versions};
+use fatebound_machine::process_groups::message::Receipt;
 use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
 
 use super::names::{Names, SHOWN, some_of};
-use super::{Kind, directory, names};
+use super::{Kind, clusters, directory, names};
 use crate::PeerIndex;
 
 /// A frame of a session.
@@ -185,6 +186,13 @@ fn one_shot(names: &mut Names, (asker, asked): (PeerId, PeerId), question: &OneS
             (Kind::Names, format!("Nearest {key}: {question}"))
         }
         OneShot::Directory(question) => (Kind::Names, directory::question(names, question)),
+        OneShot::Above {
+            port: Port::PROCESS_GROUPS,
+            body,
+        } => match wire::decode(body) {
+            Ok(packet) => (Kind::Views, clusters::packet(names, &packet)),
+            Err(error) => (Kind::Views, format!("garbage: {error}")),
+        },
         OneShot::Above { body, .. } => match wire::decode(body) {
             Ok(request) => (Kind::Groups, group_question(names, (asker, asked), &request)),
             Err(error) => (Kind::Groups, format!("garbage: {error}")),
@@ -289,6 +297,8 @@ fn reply(names: &mut Names, (asker, asked): (PeerId, PeerId), answer: &Answer) -
                 }
             )
         }
+        // Answers do not say for which layer they are; the two have no encoding in common.
+        Err(_) if wire::decode::<Receipt>(body).is_ok() => return (Kind::Views, "Receipt".to_owned()),
         Err(error) => format!("garbage: {error}"),
     };
     (Kind::Groups, text)

@@ -1,0 +1,401 @@
+//! The process groups of one peer. `handle` only dispatches: to the group that an input is about.
+
+use std::collections::BTreeMap;
+
+use fatebound_base::{Bounded, Deadlines, PeerId, Time};
+use fatebound_overlay::directory::{self, Ticket};
+use fatebound_overlay::{PostId, Way};
+use fatebound_tree::GroupId;
+
+use crate::config::Config;
+use crate::graves::Graves;
+use crate::group::Group;
+use crate::guards::GuardNote;
+use crate::io::{Command, Context, Event, GuardInput, Input, JoinRefused, Output};
+use crate::lineage::Lineage;
+use crate::mail::Mail;
+use crate::message::{Envelope, MAX_ENVELOPES, Packet, Receipt, Words};
+use crate::name::{Founding, GroupName, GroupRef};
+use crate::numbers::Node;
+use crate::step::{Asked, Place, Step, Tickets};
+use crate::view::View;
+use crate::views::{self, Status};
+
+/// The machine.
+#[derive(Debug)]
+pub struct Cluster {
+    me: Node,
+    config: Config,
+    groups: BTreeMap<Place, Group>,
+    by_name: BTreeMap<GroupName, Place>,
+    by_id: BTreeMap<GroupRef, Place>,
+    /// The guards in which this node is, or which it is asked to be in.
+    guards: BTreeMap<GroupId, Place>,
+    timers: Deadlines<Place>,
+    next: u64,
+    mail: Mail,
+    tickets: Tickets,
+    graves: Graves,
+    dropped: u64,
+}
+
+/// What can be read of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: GroupName,
+    /// Which founding, once it is known.
+    pub founding: Option<Founding>,
+    /// How this node stands to it.
+    pub status: Status,
+    /// The view in which this node is, or was last.
+    pub view: Option<View>,
+    /// What this node does to come in, if it is not in it.
+    pub doing: &'static str,
+}
+
+impl Cluster {
+    /// No groups yet.
+    pub fn new(config: &Config, peer: PeerId, incarnation: u64) -> Cluster {
+        Cluster {
+            me: Node { peer, incarnation },
+            config: config.clone(),
+            groups: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            guards: BTreeMap::new(),
+            timers: Deadlines::default(),
+            next: 0,
+            mail: Mail::default(),
+            tickets: Tickets::default(),
+            graves: Graves::default(),
+            dropped: 0,
+        }
+    }
+
+    /// When `Input::Wake` is wanted.
+    pub fn deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Whether a ticket is one of an order of these groups, and not of the application.
+    pub fn is_ours(ticket: u64) -> bool {
+        Tickets::is_ours(ticket)
+    }
+
+    /// Whether a failure notification group is one of the guards.
+    pub fn guards(&self, guard: &GroupId) -> bool {
+        self.guards.contains_key(guard)
+    }
+
+    /// The groups, by name.
+    pub fn groups(&self) -> impl Iterator<Item = GroupStatus> + '_ {
+        self.by_name
+            .values()
+            .filter_map(|place| self.groups.get(place))
+            .map(status)
+    }
+
+    /// One of them.
+    pub fn group(&self, name: &GroupName) -> Option<GroupStatus> {
+        self.groups.get(self.by_name.get(name)?).map(status)
+    }
+
+    /// Words that were thrown away: of nobody who may say them, or too many at once.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// What there is, and how much there may be.
+    pub fn bounds(&self) -> Vec<Bounded> {
+        let limit = self.config.max_groups;
+        let mut bounds = vec![
+            Bounded::new("process groups", self.groups.len(), limit),
+            self.graves.bounds(),
+        ];
+        bounds.extend(self.mail.bounds());
+        for group in self.groups.values() {
+            bounds.extend(group.bounds(self.config.max_waiting));
+        }
+        bounds
+    }
+
+    /// Takes one input at `now` and appends what follows from it to `out`.
+    pub fn handle(&mut self, now: Time, input: Input, context: Context, out: &mut Vec<Output>) {
+        match input {
+            Input::Command(command) => self.on_command(now, command, context, out),
+            Input::Asked { from, way, packet } => self.on_asked(now, from, way, packet, context, out),
+            Input::Answered { post, from, receipt } => self.on_answered(now, post, from, receipt, context, out),
+            Input::PostFailed { post } => drop(self.mail.over(post, None)),
+            Input::Guard(input) => self.on_guard(now, input, context, out),
+            Input::Directory(event) => self.on_directory(now, event, context, out),
+            Input::PeerDead { peer } => self.on_peer_dead(now, peer, context, out),
+            Input::Wake => self.on_wake(now, context, out),
+        }
+        self.mail.flush(self.me.incarnation, out);
+    }
+
+    /// Lets one group take a step, and notes what has changed about it.
+    fn with(
+        &mut self,
+        place: Place,
+        now: Time,
+        context: Context,
+        out: &mut Vec<Output>,
+        work: impl FnOnce(&mut Group, &mut Step<'_>),
+    ) {
+        let Some(group) = self.groups.get_mut(&place) else {
+            return;
+        };
+        let before = group.id();
+        let step = &mut Step {
+            now,
+            me: self.me,
+            context,
+            config: &self.config,
+            mail: &mut self.mail,
+            tickets: &mut self.tickets,
+            graves: &mut self.graves,
+            out,
+        };
+        work(group, step);
+        let (after, deadline, over) = (group.id(), group.deadline(step), group.is_over(step));
+        if before != after {
+            before.map(|id| self.by_id.remove(&id));
+            after.map(|id| self.by_id.insert(id, place));
+        }
+        if over {
+            after.map(|id| self.by_id.remove(&id));
+            self.by_name.remove(group.name());
+            self.groups.remove(&place);
+            self.timers.cancel(place);
+        } else if let Some(at) = deadline {
+            self.timers.set(place, at);
+        } else {
+            self.timers.cancel(place);
+        }
+    }
+
+    fn on_command(&mut self, now: Time, command: Command, context: Context, out: &mut Vec<Output>) {
+        match command {
+            Command::Join { name, seconds } => match self.place_for(&name) {
+                Ok(place) => self.with(place, now, context, out, |group, step| group.join(step, seconds)),
+                Err(why) => out.push(Output::Event(Event::Refused { name, why })),
+            },
+            Command::Leave { name } => match self.by_name.get(&name) {
+                Some(place) => self.with(*place, now, context, out, Group::leave),
+                None => out.push(Output::Event(Event::Left { name })),
+            },
+        }
+    }
+
+    /// The place of a group that is to be joined, a new one if it is not known here.
+    fn place_for(&mut self, name: &GroupName) -> Result<Place, JoinRefused> {
+        let max = self.config.max_groups;
+        if let Some(place) = self.by_name.get(name) {
+            let leaving = self.groups.get(place).is_some_and(Group::is_leaving);
+            return if leaving { Err(JoinRefused::Leaving) } else { Ok(*place) };
+        }
+        if self.groups.len() >= max {
+            return Err(JoinRefused::TooMany { max });
+        }
+        let place = Place(self.next);
+        self.next += 1;
+        self.by_name.insert(name.clone(), place);
+        let group = Group::new(name.clone(), place, self.me, &self.config);
+        self.groups.insert(place, group);
+        Ok(place)
+    }
+
+    fn on_asked(&mut self, now: Time, from: PeerId, way: Way, packet: Packet, context: Context, out: &mut Vec<Output>) {
+        let receipt = Receipt {
+            incarnation: self.me.incarnation,
+        };
+        out.push(Output::Reply { way, receipt });
+        let from = Node {
+            peer: from,
+            incarnation: packet.incarnation,
+        };
+        if packet.envelopes.len() > MAX_ENVELOPES {
+            self.dropped += 1;
+            return;
+        }
+        for envelope in packet.envelopes {
+            self.on_envelope(now, from, envelope, context, out);
+        }
+    }
+
+    fn on_envelope(&mut self, now: Time, from: Node, envelope: Envelope, context: Context, out: &mut Vec<Output>) {
+        let Envelope { group, to, words } = envelope;
+        if to.is_some_and(|life| life != self.me.incarnation) {
+            // The receipt says that the life that is meant is over.
+            return;
+        }
+        match self.by_id.get(&group).copied() {
+            Some(place) => self.with(place, now, context, out, |group, step| {
+                group.on_words(step, from, words);
+            }),
+            None => self.on_words_about_unknown(from, group, &words),
+        }
+    }
+
+    fn on_words_about_unknown(&mut self, from: Node, group: GroupRef, words: &Words) {
+        if let Some(favour) = self.graves.favour(&group) {
+            return self.mail.say(from, group, Words::Dissolved { favour });
+        }
+        match words {
+            Words::Insert { .. } | Words::Remove => self.mail.say(from, group, Words::NotHere),
+            _ => self.dropped += 1,
+        }
+    }
+
+    /// V3: a receipt of another life is a hint that the one that was meant is over.
+    fn on_answered(
+        &mut self,
+        now: Time,
+        post: PostId,
+        from: PeerId,
+        receipt: Receipt,
+        context: Context,
+        out: &mut Vec<Output>,
+    ) {
+        for node in self.mail.over(post, Some((from, receipt.incarnation))) {
+            self.hint(now, |other| other == node, context, out);
+        }
+    }
+
+    fn on_peer_dead(&mut self, now: Time, peer: PeerId, context: Context, out: &mut Vec<Output>) {
+        self.hint(now, |node| node.peer == peer, context, out);
+    }
+
+    /// Tells every group with such a node in its view that the node's life is said to be over.
+    fn hint(&mut self, now: Time, dead: impl Fn(Node) -> bool, context: Context, out: &mut Vec<Output>) {
+        let in_view = |lineage: &Lineage| {
+            let voters = lineage.views().view().map(|view| view.voters.iter());
+            voters
+                .into_iter()
+                .flatten()
+                .map(|voter| voter.node)
+                .find(|node| dead(*node))
+        };
+        let concerned = |(place, group): (&Place, &Group)| Some((*place, group.lineage().and_then(in_view)?));
+        let concerned: Vec<(Place, Node)> = self.groups.iter().filter_map(concerned).collect();
+        for (place, node) in concerned {
+            self.with(place, now, context, out, |group, step| {
+                group.handle(step, views::Input::Hint { node });
+            });
+        }
+    }
+
+    fn on_guard(&mut self, now: Time, input: GuardInput, context: Context, out: &mut Vec<Output>) {
+        match input {
+            GuardInput::Begun { ticket, guard } => {
+                let place = self.tickets.asked_by(ticket);
+                place.map(|place| self.guards.insert(guard, place));
+            }
+            GuardInput::Created { ticket, guard } => self.on_guard_made(now, ticket, Ok(guard), context, out),
+            GuardInput::Refused { ticket, refusals } => self.on_guard_made(now, ticket, Err(refusals), context, out),
+            GuardInput::Invited { guard, note } => self.on_invited(now, guard, &note, context, out),
+            GuardInput::Over { guard } => {
+                if let Some(place) = self.guards.remove(&guard) {
+                    self.with(place, now, context, out, |group, step| {
+                        group.handle(step, views::Input::GuardFailed { guard });
+                    });
+                }
+            }
+        }
+    }
+
+    fn on_guard_made(
+        &mut self,
+        now: Time,
+        ticket: u64,
+        made: Result<GroupId, Vec<PeerId>>,
+        context: Context,
+        out: &mut Vec<Output>,
+    ) {
+        let Some((place, asked)) = self.tickets.answered(ticket) else {
+            return;
+        };
+        if !self.groups.contains_key(&place) {
+            return out.extend(made.ok().map(|guard| Output::EndGuard { guard }));
+        }
+        self.with(place, now, context, out, |group, step| match (asked, made) {
+            (Asked::FirstGuard, made) => group.on_first_guard(step, made.ok()),
+            (Asked::Guard { request, .. }, Ok(guard)) => {
+                group.handle(step, views::Input::GuardCreated { request, guard });
+            }
+            (Asked::Guard { request, members }, Err(refusals)) => {
+                let refused = |node: &Node| refusals.contains(&node.peer);
+                let refusals = members.into_iter().filter(refused).collect();
+                group.handle(step, views::Input::GuardRefused { request, refusals });
+            }
+            _ => {}
+        });
+    }
+
+    /// V10: an invitation is for the life that it names.
+    fn on_invited(&mut self, now: Time, guard: GroupId, note: &[u8], context: Context, out: &mut Vec<Output>) {
+        let note = GuardNote::decode(note).filter(|note| note.members.contains(&self.me));
+        let place = note.as_ref().and_then(|note| self.by_id.get(&note.group).copied());
+        let (Some(note), Some(place)) = (note, place) else {
+            return out.push(Output::DecideGuard { guard, accept: false });
+        };
+        self.guards.insert(guard, place);
+        let (view, ballot) = (note.view.next(), note.ballot);
+        self.with(place, now, context, out, |group, step| {
+            group.handle(step, views::Input::Invited { guard, view, ballot });
+        });
+        let declined =
+            |output: &Output| matches!(output, Output::DecideGuard { guard: other, accept: false } if *other == guard);
+        if out.iter().any(declined) {
+            self.guards.remove(&guard);
+        }
+    }
+
+    fn on_directory(&mut self, now: Time, event: directory::Event, context: Context, out: &mut Vec<Output>) {
+        use directory::Event::{Claimed, Conflict, Found, Nearest, NotPublished, Published, Superseded};
+        if let Some(Ticket(ticket)) = event.ticket()
+            && self.tickets.answered(ticket).is_none()
+        {
+            return;
+        }
+        let text = match &event {
+            Published { name, .. } | NotPublished { name, .. } | Found { name, .. } | Claimed { name, .. } => {
+                &name.text
+            }
+            Superseded { theirs } | Conflict { theirs } => &theirs.record().name.text,
+            Nearest { .. } => return,
+        };
+        let name = GroupName::try_from(text.as_str()).ok();
+        let Some(place) = name.and_then(|name| self.by_name.get(&name).copied()) else {
+            return;
+        };
+        self.with(place, now, context, out, |group, step| match &event {
+            Found { outcome, .. } => group.on_found(step, outcome),
+            Claimed { outcome, .. } => group.on_claimed(step, outcome),
+            NotPublished { why, .. } => group.on_not_published(step, why),
+            Conflict { theirs } | Superseded { theirs } => group.on_conflict(step, theirs.record()),
+            Published { .. } | Nearest { .. } => {}
+        });
+    }
+
+    fn on_wake(&mut self, now: Time, context: Context, out: &mut Vec<Output>) {
+        // What is set meanwhile waits for the next time.
+        let due: Vec<Place> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
+        for place in due {
+            self.with(place, now, context, out, Group::on_wake);
+        }
+    }
+}
+
+fn status(group: &Group) -> GroupStatus {
+    let lineage = group.lineage();
+    GroupStatus {
+        name: group.name().clone(),
+        founding: lineage.map(Lineage::founding),
+        status: lineage.map_or(Status::Joining, |lineage| lineage.views().status()),
+        view: lineage.and_then(Lineage::view).cloned(),
+        doing: group.doing(),
+    }
+}

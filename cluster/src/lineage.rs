@@ -1,0 +1,240 @@
+//! One founding of a group at one node: agreement on views, and what passes between it and other nodes.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use fatebound_base::{PeerId, Time};
+use fatebound_tree::GroupId;
+
+use crate::guards::GuardNote;
+use crate::io::Output;
+use crate::message::Words;
+use crate::name::{Founding, GroupName, GroupRef};
+use crate::numbers::{Node, Seq, ViewNumber};
+use crate::quorum::Policy;
+use crate::step::{Asked, Place, Step};
+use crate::view::{View, Voter};
+use crate::views::{self, Blocked, ChangeRefused, GuardRequest, Message, Status, Views};
+
+/// What has become of this node in the group.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// A view begins here.
+    Installed(View),
+    /// It is over.
+    Wedged(ViewNumber),
+    Blocked(Blocked),
+    Unblocked,
+    /// The group goes on without this node.
+    Removed {
+        view: ViewNumber,
+        leader: Node,
+    },
+    ChangeRefused(ChangeRefused),
+}
+
+/// Who leads the group, as this node sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leader {
+    This,
+    Other(Node),
+    /// The view has ended.
+    Unknown,
+    /// This node is not in the group.
+    NotHere,
+}
+
+/// What newcomers are told with `Install`.
+#[derive(Debug)]
+struct Welcome {
+    state: Vec<u8>,
+    /// Who was in the view before, and has the state.
+    know: BTreeSet<Node>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lineage {
+    place: Place,
+    founding: Founding,
+    id: GroupRef,
+    views: Views,
+    /// The view in which this node is, or was last.
+    view: Option<View>,
+    welcome: Option<Welcome>,
+}
+
+impl Lineage {
+    /// For a node that wants to come in, or is about to found the group.
+    pub(crate) fn new(name: &GroupName, place: Place, founding: Founding, step: &Step<'_>) -> Lineage {
+        Lineage {
+            place,
+            founding,
+            id: GroupRef::new(name, &founding),
+            views: Views::joining(step.me, step.config.views.clone()),
+            view: None,
+            welcome: None,
+        }
+    }
+
+    pub(crate) fn founding(&self) -> Founding {
+        self.founding
+    }
+
+    pub(crate) fn id(&self) -> GroupRef {
+        self.id
+    }
+
+    pub(crate) fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// The view in which this node is, or was last.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.views.deadline()
+    }
+
+    pub(crate) fn is_joining(&self) -> bool {
+        self.views.status() == Status::Joining
+    }
+
+    /// V11: "Whoever is not in an open view speaks for nobody".
+    pub(crate) fn leader(&self) -> Leader {
+        match self.views.view().and_then(View::leader) {
+            None => Leader::NotHere,
+            Some(_) if !self.views.speaks() => Leader::Unknown,
+            Some(leader) if leader == self.views.me() => Leader::This,
+            Some(leader) => Leader::Other(leader),
+        }
+    }
+
+    /// The first view of the group: its founder is alone in it.
+    pub(crate) fn found(&mut self, step: &Step<'_>, guard: GroupId) -> Option<Happened> {
+        let view = View {
+            number: ViewNumber::default(),
+            voters: vec![Voter::new(step.me)],
+            policy: Policy::Majority,
+            cut: Seq::default(),
+            guard,
+        };
+        self.views = Views::founding(step.me, view.clone(), step.config.views.clone())?;
+        self.view = Some(view.clone());
+        Some(Happened::Installed(view))
+    }
+
+    /// A newcomer comes in with the state of the group, or not at all: an `Install` without it comes from somebody who does not have it either.
+    pub(crate) fn on_agreement(&mut self, step: &mut Step<'_>, from: Node, message: Message, out: &mut Vec<Happened>) {
+        if !self.is_joining() {
+            self.handle(step, views::Input::Received { from, message }, out);
+        }
+    }
+
+    pub(crate) fn on_welcome(
+        &mut self,
+        step: &mut Step<'_>,
+        from: Node,
+        message: Message,
+        state: Vec<u8>,
+        out: &mut Vec<Happened>,
+    ) {
+        if self.is_joining() {
+            let know = BTreeSet::new();
+            self.welcome = Some(Welcome { state, know });
+        }
+        self.handle(step, views::Input::Received { from, message }, out);
+    }
+
+    /// One step, followed to its end.
+    pub(crate) fn handle(&mut self, step: &mut Step<'_>, input: views::Input, out: &mut Vec<Happened>) {
+        let mut work = VecDeque::from([input]);
+        while let Some(input) = work.pop_front() {
+            let mut outputs = Vec::new();
+            self.views.handle(step.now, input, step.context, &mut outputs);
+            for output in outputs {
+                self.lift(step, output, out);
+            }
+        }
+    }
+
+    fn lift(&mut self, step: &mut Step<'_>, output: views::Output, out: &mut Vec<Happened>) {
+        match output {
+            views::Output::Send { to, message } => self.send(step, to, message),
+            views::Output::CreateGuard { request, members } => self.create_guard(step, request, members),
+            views::Output::Decide { guard, accept } => step.out.push(Output::DecideGuard { guard, accept }),
+            views::Output::EndGuard { guard } => step.out.push(Output::EndGuard { guard }),
+            views::Output::Event(event) => self.on_event(event, out),
+        }
+    }
+
+    /// "A newcomer is told of its first view with the state of the group at the cut" (cluster.md §4).
+    fn send(&mut self, step: &mut Step<'_>, to: Node, message: Message) {
+        let install = Box::new(message);
+        let words = match (&*install, &self.welcome) {
+            (Message::Install { .. }, Some(welcome)) if !welcome.know.contains(&to) => Words::Welcome {
+                install,
+                state: welcome.state.clone(),
+            },
+            _ => Words::Views(install),
+        };
+        step.say(to, self.id, words);
+    }
+
+    fn create_guard(&mut self, step: &mut Step<'_>, request: GuardRequest, members: Vec<Node>) {
+        let others = members
+            .iter()
+            .map(|node| node.peer)
+            .filter(|peer| *peer != step.me.peer);
+        let others: Vec<PeerId> = others.collect();
+        let note = GuardNote {
+            group: self.id,
+            view: request.view,
+            ballot: request.ballot,
+            members,
+        };
+        let encoded = note.encode();
+        let members = note.members;
+        let ticket = step.tickets.number(self.place, Asked::Guard { request, members });
+        step.out.push(Output::CreateGuard {
+            ticket,
+            members: others,
+            note: encoded,
+            timeout: step.config.views.guard_patience,
+        });
+    }
+
+    fn on_event(&mut self, event: views::Event, out: &mut Vec<Happened>) {
+        out.push(match event {
+            views::Event::Wedged { view } => Happened::Wedged(view),
+            views::Event::Deliver { .. } => return,
+            views::Event::Installed { view } => {
+                self.begin(&view);
+                Happened::Installed(view)
+            }
+            views::Event::Blocked(blocked) => Happened::Blocked(blocked),
+            views::Event::Unblocked => Happened::Unblocked,
+            views::Event::Removed { view, leader } => {
+                self.remember_for_newcomers();
+                Happened::Removed { view, leader }
+            }
+            views::Event::ChangeRefused(why) => Happened::ChangeRefused(why),
+        });
+    }
+
+    fn begin(&mut self, view: &View) {
+        self.remember_for_newcomers();
+        self.view = Some(view.clone());
+    }
+
+    /// Whoever was in the view before has the state; whoever was not gets it with the next one.
+    fn remember_for_newcomers(&mut self) {
+        let Some(view) = &self.view else {
+            // A newcomer itself; it has the state that it came in with.
+            return;
+        };
+        let know = view.voters.iter().map(|voter| voter.node).collect();
+        let state = Vec::new();
+        self.welcome = Some(Welcome { state, know });
+    }
+}
