@@ -157,6 +157,13 @@ rules! {
     NamesLargerIncarnation => "names-larger-incarnation",
     NamesTrust => "names-trust",
     NamesOlderRemains => "names-older-remains",
+    StreamSafeWaits => "stream-safe-waits",
+    StreamLeaderWaits => "stream-leader-waits",
+    StreamKeptUntilStable => "stream-kept-until-stable",
+    StreamWindow => "stream-window",
+    StreamNumberedOnce => "stream-numbered-once",
+    StreamSubmittedAgain => "stream-submitted-again",
+    StreamResumes => "stream-resumes",
 }
 
 impl Rule {

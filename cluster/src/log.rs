@@ -1,12 +1,14 @@
 //! The entries that a node holds of one view, without a gap. The stream fills it; agreement on the next view cuts it.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use crate::numbers::Seq;
 
 /// What an entry says; opaque here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Entry(pub Vec<u8>);
+pub struct Entry(#[serde(with = "serde_bytes")] pub Vec<u8>);
 
 /// Consecutive entries that follow one another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,11 +19,12 @@ pub struct Run {
     pub entries: Vec<Entry>,
 }
 
-/// The entries of one view. Whoever keeps a window of them asks [`Log::len`]; nothing here grows by itself.
+/// The entries of one view that are kept. Whoever keeps a window of them asks [`Log::len`] and [`Log::bytes`]; nothing here grows by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     after: Seq,
-    entries: Vec<Entry>,
+    entries: VecDeque<Entry>,
+    bytes: usize,
     committed: Seq,
 }
 
@@ -30,12 +33,13 @@ impl Log {
     pub fn new(after: Seq) -> Log {
         Log {
             after,
-            entries: Vec::new(),
+            entries: VecDeque::new(),
+            bytes: 0,
             committed: after,
         }
     }
 
-    /// The last entry that is here: all up to it are.
+    /// The last entry that is here: all up to it are, or were and have been forgotten.
     pub fn have(&self) -> Seq {
         Seq(self.after.0.saturating_add(self.entries.len() as u64))
     }
@@ -45,7 +49,7 @@ impl Log {
         self.committed
     }
 
-    /// The number before the first entry.
+    /// The number before the first entry that is kept.
     pub fn after(&self) -> Seq {
         self.after
     }
@@ -53,6 +57,11 @@ impl Log {
     /// How many entries are here.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether none is.
@@ -70,7 +79,8 @@ impl Log {
     pub fn append(&mut self, seq: Seq, entry: Entry) -> bool {
         let next = seq == self.have().next();
         if next {
-            self.entries.push(entry);
+            self.bytes = self.bytes.saturating_add(entry.0.len());
+            self.entries.push_back(entry);
         }
         next
     }
@@ -113,7 +123,21 @@ impl Log {
     /// Throws away whatever lies behind this entry. What is committed stays.
     pub fn cut(&mut self, last: Seq) {
         let kept = last.max(self.committed).0.saturating_sub(self.after.0);
-        self.entries.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        let kept = usize::try_from(kept).unwrap_or(usize::MAX);
+        while self.entries.len() > kept {
+            let last = self.entries.pop_back();
+            self.bytes = self.bytes.saturating_sub(last.map_or(0, |entry| entry.0.len()));
+        }
+    }
+
+    /// Forgets the entries up to this one. Only what everybody in the view has may go: then nobody asks for it, and whoever stays in the group
+    /// begins behind it.
+    pub fn forget(&mut self, seq: Seq) {
+        while self.after < seq {
+            let Some(first) = self.entries.pop_front() else { return };
+            self.bytes = self.bytes.saturating_sub(first.0.len());
+            self.after = self.after.next();
+        }
     }
 }
 
@@ -170,5 +194,37 @@ mod tests {
         assert_eq!((log.have(), log.committed()), (Seq(5), Seq(5)));
         log.commit(Seq(9));
         assert_eq!(log.committed(), Seq(5));
+    }
+
+    #[test]
+    fn what_is_forgotten_was_here_and_the_rest_keeps_its_numbers() {
+        let mut log = log();
+        log.commit(Seq(5));
+        log.forget(Seq(4));
+        assert_eq!((log.after(), log.have(), log.len(), log.bytes()), (Seq(4), Seq(6), 2, 20));
+        assert_eq!((log.get(Seq(4)), log.get(Seq(5))), (None, Some(&entry(5))));
+        log.forget(Seq(4));
+        log.forget(Seq(9));
+        assert_eq!((log.after(), log.have(), log.bytes()), (Seq(6), Seq(6), 0));
+        assert!(log.append(Seq(7), entry(7)));
+        assert_eq!(log.get(Seq(7)), Some(&entry(7)));
+    }
+
+    #[test]
+    fn runs_and_cuts_go_on_behind_what_is_forgotten() {
+        let mut log = log();
+        log.forget(Seq(5));
+        let run = log.run(Seq(3), 1_000);
+        assert_eq!((run.after, run.entries.len()), (Seq(5), 1));
+        let mut other = Log::new(Seq(3));
+        for number in 4..=5 {
+            other.append(Seq(number), entry(number as u8));
+        }
+        other.extend(run, Seq(9));
+        assert_eq!(other.have(), Seq(6));
+        log.cut(Seq(5));
+        assert_eq!((log.have(), log.bytes()), (Seq(5), 0));
+        log.cut(Seq(3));
+        assert_eq!(log.have(), Seq(5));
     }
 }

@@ -11,6 +11,7 @@
 //! | `guards` | the alarm of the next view |
 //! | `install` | from one view to the next, and that everybody hears of it |
 //! | `stale` | questions about other views than this node's |
+//! | `shelf` | the entries of the view as the stream sees them |
 //! | `message`, `io`, `config`, `state` | words, ins and outs, times, what is remembered |
 
 mod acceptor;
@@ -21,6 +22,7 @@ mod guards;
 mod install;
 mod io;
 mod message;
+mod shelf;
 mod stale;
 mod state;
 #[cfg(test)]
