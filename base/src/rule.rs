@@ -164,6 +164,20 @@ rules! {
     StreamNumberedOnce => "stream-numbered-once",
     StreamSubmittedAgain => "stream-submitted-again",
     StreamResumes => "stream-resumes",
+    ProtocolsProposalsKept => "protocols-proposals-kept",
+    ProtocolsBegunOnce => "protocols-begun-once",
+    ProtocolsVotesKept => "protocols-votes-kept",
+    ProtocolsFreshLimit => "protocols-fresh-limit",
+    ProtocolsDefaultAtOnce => "protocols-default-at-once",
+    ProtocolsBarrier => "protocols-barrier",
+    ProtocolsRemovalStands => "protocols-removal-stands",
+    ProtocolsAnnouncedAtOnce => "protocols-announced-at-once",
+    ProtocolsOldestProposal => "protocols-oldest-proposal",
+    ProtocolsPrescreen => "protocols-prescreen",
+    ProtocolsJoinerSees => "protocols-joiner-sees",
+    ProtocolsLeaveLimit => "protocols-leave-limit",
+    ProtocolsFailuresFirst => "protocols-failures-first",
+    ProtocolsOneLife => "protocols-one-life",
 }
 
 impl Rule {
