@@ -8,18 +8,21 @@ use fatebound_overlay::{PostId, Way};
 use fatebound_tree::GroupId;
 
 use crate::config::Config;
+use crate::floor;
 use crate::graves::Graves;
-use crate::group::Group;
+use crate::group::{Group, Join};
 use crate::guards::GuardNote;
-use crate::io::{Command, Context, Event, GuardInput, Input, JoinRefused, Output};
+use crate::io::{Command, Context, Event, GuardInput, Input, JoinRefused, Output, PipeInput};
 use crate::lineage::Lineage;
+use crate::lines::{Arrival, Lines};
 use crate::mail::Mail;
 use crate::message::{Envelope, MAX_ENVELOPES, Packet, Receipt, Words};
 use crate::name::{Founding, GroupName, GroupRef};
 use crate::numbers::Node;
+use crate::protocols::{GroupState, ProviderId};
 use crate::step::{Asked, Place, Step, Tickets};
 use crate::view::View;
-use crate::views::{self, Status};
+use crate::views::{self, Blocked, Status};
 
 /// The machine.
 #[derive(Debug)]
@@ -33,6 +36,11 @@ pub struct Cluster {
     guards: BTreeMap<GroupId, Place>,
     timers: Deadlines<Place>,
     next: u64,
+    /// Serials that were given to providers in groups that are forgotten: no provider is named as another was.
+    last_serial: u32,
+    /// Whether this node stands at the port of process groups.
+    listening: bool,
+    lines: Lines,
     mail: Mail,
     tickets: Tickets,
     graves: Graves,
@@ -40,7 +48,7 @@ pub struct Cluster {
 }
 
 /// What can be read of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct GroupStatus {
     /// Its name.
     pub name: GroupName,
@@ -50,6 +58,14 @@ pub struct GroupStatus {
     pub status: Status,
     /// The view in which this node is, or was last.
     pub view: Option<View>,
+    /// What is missing of a quorum, if it is blocked.
+    pub blocked: Option<Blocked>,
+    /// The replicated state, as of the last entry that was applied here.
+    pub state: Option<GroupState>,
+    /// At the leader: who has not voted in the phase that is open.
+    pub awaited: Vec<ProviderId>,
+    /// This node's providers, also those that are not in the group yet.
+    pub own: Vec<ProviderId>,
     /// What this node does to come in, if it is not in it.
     pub doing: &'static str,
 }
@@ -66,6 +82,9 @@ impl Cluster {
             guards: BTreeMap::new(),
             timers: Deadlines::default(),
             next: 0,
+            last_serial: 0,
+            listening: false,
+            lines: Lines::default(),
             mail: Mail::default(),
             tickets: Tickets::default(),
             graves: Graves::default(),
@@ -130,6 +149,7 @@ impl Cluster {
             Input::Guard(input) => self.on_guard(now, input, context, out),
             Input::Directory(event) => self.on_directory(now, event, context, out),
             Input::PeerDead { peer } => self.on_peer_dead(now, peer, context, out),
+            Input::Pipe(input) => self.on_pipe(now, input, context, out),
             Input::Wake => self.on_wake(now, context, out),
         }
         self.mail.flush(self.me.incarnation, out);
@@ -156,9 +176,11 @@ impl Cluster {
             mail: &mut self.mail,
             tickets: &mut self.tickets,
             graves: &mut self.graves,
+            lines: &self.lines,
             out,
         };
         work(group, step);
+        group.go_if_empty(step);
         let (after, deadline, over) = (group.id(), group.deadline(step), group.is_over(step));
         if before != after {
             before.map(|id| self.by_id.remove(&id));
@@ -167,6 +189,7 @@ impl Cluster {
         if over {
             after.map(|id| self.by_id.remove(&id));
             self.by_name.remove(group.name());
+            self.last_serial = self.last_serial.max(group.last_serial());
             self.groups.remove(&place);
             self.timers.cancel(place);
         } else if let Some(at) = deadline {
@@ -178,14 +201,43 @@ impl Cluster {
 
     fn on_command(&mut self, now: Time, command: Command, context: Context, out: &mut Vec<Output>) {
         match command {
-            Command::Join { name, seconds } => match self.place_for(&name) {
-                Ok(place) => self.with(place, now, context, out, |group, step| group.join(step, seconds)),
-                Err(why) => out.push(Output::Event(Event::Refused { name, why })),
-            },
-            Command::Leave { name } => match self.by_name.get(&name) {
-                Some(place) => self.with(*place, now, context, out, Group::leave),
-                None => out.push(Output::Event(Event::Left { name })),
-            },
+            Command::Join {
+                name,
+                seconds,
+                ticket,
+                instance,
+                info,
+                attributes,
+            } => {
+                let join = Join {
+                    ticket,
+                    instance,
+                    info,
+                    attributes,
+                };
+                self.listen(out);
+                match self.place_for(&name) {
+                    Ok(place) => self.with(place, now, context, out, |group, step| group.join(step, seconds, join)),
+                    Err(why) => out.push(Output::Event(Event::JoinRefused { name, ticket, why })),
+                }
+            }
+            Command::Abandon { name, ticket } => {
+                if let Some(place) = self.by_name.get(&name) {
+                    self.with(*place, now, context, out, |group, step| group.abandon(step, ticket));
+                }
+            }
+            Command::Order { name, order } => {
+                if let Some(place) = self.by_name.get(&name) {
+                    self.with(*place, now, context, out, |group, step| group.order(step, order));
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, out: &mut Vec<Output>) {
+        if !self.listening {
+            self.listening = true;
+            out.push(Output::Listen);
         }
     }
 
@@ -193,16 +245,15 @@ impl Cluster {
     fn place_for(&mut self, name: &GroupName) -> Result<Place, JoinRefused> {
         let max = self.config.max_groups;
         if let Some(place) = self.by_name.get(name) {
-            let leaving = self.groups.get(place).is_some_and(Group::is_leaving);
-            return if leaving { Err(JoinRefused::Leaving) } else { Ok(*place) };
+            return Ok(*place);
         }
         if self.groups.len() >= max {
-            return Err(JoinRefused::TooMany { max });
+            return Err(JoinRefused::TooManyGroups { max });
         }
         let place = Place(self.next);
         self.next += 1;
         self.by_name.insert(name.clone(), place);
-        let group = Group::new(name.clone(), place, self.me, &self.config);
+        let group = Group::new(name.clone(), place, self.me, &self.config, self.last_serial);
         self.groups.insert(place, group);
         Ok(place)
     }
@@ -270,21 +321,25 @@ impl Cluster {
 
     /// Tells every group with such a node in its view that the node's life is said to be over.
     fn hint(&mut self, now: Time, dead: impl Fn(Node) -> bool, context: Context, out: &mut Vec<Output>) {
+        for (place, node) in self.concerned(dead) {
+            self.with(place, now, context, out, |group, step| {
+                group.handle(step, views::Input::Hint { node });
+            });
+        }
+    }
+
+    /// The groups with such a node in their view, and the first such node of each.
+    fn concerned(&self, wanted: impl Fn(Node) -> bool) -> Vec<(Place, Node)> {
         let in_view = |lineage: &Lineage| {
             let voters = lineage.views().view().map(|view| view.voters.iter());
             voters
                 .into_iter()
                 .flatten()
                 .map(|voter| voter.node)
-                .find(|node| dead(*node))
+                .find(|node| wanted(*node))
         };
         let concerned = |(place, group): (&Place, &Group)| Some((*place, group.lineage().and_then(in_view)?));
-        let concerned: Vec<(Place, Node)> = self.groups.iter().filter_map(concerned).collect();
-        for (place, node) in concerned {
-            self.with(place, now, context, out, |group, step| {
-                group.handle(step, views::Input::Hint { node });
-            });
-        }
+        self.groups.iter().filter_map(concerned).collect()
     }
 
     fn on_guard(&mut self, now: Time, input: GuardInput, context: Context, out: &mut Vec<Output>) {
@@ -380,6 +435,67 @@ impl Cluster {
         });
     }
 
+    fn on_pipe(&mut self, now: Time, input: PipeInput, context: Context, out: &mut Vec<Output>) {
+        match input {
+            PipeInput::Up { peer, incarnation } => self.lines.up(peer, incarnation),
+            PipeInput::Down { peer, lost } => {
+                self.lines.down(&peer);
+                self.on_lost(now, peer, lost, context, out);
+            }
+            PipeInput::Refused { peer, lost } => self.on_lost(now, peer, lost, context, out),
+            PipeInput::Received { peer, body } => {
+                out.push(Output::PipeRead { peer });
+                match self.lines.received(peer, self.me, &body) {
+                    Some(arrival) => self.on_arrival(now, arrival, context, out),
+                    None => self.dropped += 1,
+                }
+            }
+            PipeInput::NotTaken { peer, body } => {
+                if let Some((to, group, carried)) = Lines::not_taken(peer, &body)
+                    && let Some(place) = self.by_id.get(&group)
+                {
+                    self.with(*place, now, context, out, |group, step| {
+                        group.on_floor(step, floor::Input::Full { to, carried });
+                    });
+                }
+            }
+            PipeInput::Room { peer } => self.for_all_with(now, peer, context, out, floor::Input::Room),
+        }
+    }
+
+    /// A pipe that ends after everything has arrived is nobody's concern.
+    fn on_lost(&mut self, now: Time, peer: PeerId, lost: usize, context: Context, out: &mut Vec<Output>) {
+        if lost > 0 {
+            self.for_all_with(now, peer, context, out, floor::Input::LineDown);
+        }
+    }
+
+    fn on_arrival(&mut self, now: Time, arrival: Arrival, context: Context, out: &mut Vec<Output>) {
+        let Arrival { from, group, carried } = arrival;
+        match self.by_id.get(&group).copied() {
+            Some(place) => self.with(place, now, context, out, |group, step| {
+                group.on_floor(step, floor::Input::Received { from, carried });
+            }),
+            None => self.dropped += 1,
+        }
+    }
+
+    /// Tells every group with a node of this peer in its view.
+    fn for_all_with(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        context: Context,
+        out: &mut Vec<Output>,
+        input: fn(Node) -> floor::Input,
+    ) {
+        for (place, node) in self.concerned(|node| node.peer == peer) {
+            self.with(place, now, context, out, |group, step| {
+                group.on_floor(step, input(node))
+            });
+        }
+    }
+
     fn on_wake(&mut self, now: Time, context: Context, out: &mut Vec<Output>) {
         // What is set meanwhile waits for the next time.
         let due: Vec<Place> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
@@ -396,6 +512,10 @@ fn status(group: &Group) -> GroupStatus {
         founding: lineage.map(Lineage::founding),
         status: lineage.map_or(Status::Joining, |lineage| lineage.views().status()),
         view: lineage.and_then(Lineage::view).cloned(),
+        blocked: lineage.and_then(|lineage| lineage.views().blocked().cloned()),
+        state: lineage.and_then(|lineage| lineage.floor().state().cloned()),
+        awaited: lineage.map(|lineage| lineage.floor().awaited()).unwrap_or_default(),
+        own: lineage.map(|lineage| lineage.floor().providers()).unwrap_or_default(),
         doing: group.doing(),
     }
 }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use fatebound_base::ConfigError;
 
-use crate::views;
+use crate::{stream, views};
 
 /// Everything that can be set about process groups. Counts are per peer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Of the agreement on views.
     pub views: views::Config,
+    /// Of the stream of entries.
+    pub stream: stream::Config,
     /// A question to a leader, or to the directory, is repeated after this time, doubled up to sixteen times as much: 500 ms.
     pub repeat: Duration,
     /// A record that could not be published is published again after this time: 5 s.
@@ -24,7 +26,7 @@ pub struct Config {
 }
 
 impl Config {
-    fn of(step: Duration, patience: Duration, guard_patience: Duration) -> Config {
+    fn of(step: Duration, patience: Duration, guard_patience: Duration, stream: stream::Config) -> Config {
         Config {
             views: views::Config {
                 step,
@@ -32,6 +34,7 @@ impl Config {
                 guard_patience,
                 ..views::Config::default()
             },
+            stream,
             repeat: Duration::from_millis(500),
             publish_again: Duration::from_secs(5),
             linger: Duration::from_secs(30),
@@ -43,19 +46,19 @@ impl Config {
     /// For peers of one machine or one rack.
     pub fn local() -> Config {
         let ms = Duration::from_millis;
-        Config::of(ms(50), ms(1_000), ms(8_000))
+        Config::of(ms(50), ms(1_000), ms(8_000), stream::Config::local())
     }
 
     /// For a data centre.
     pub fn lan() -> Config {
         let ms = Duration::from_millis;
-        Config::of(ms(200), ms(1_800), ms(12_000))
+        Config::of(ms(200), ms(1_800), ms(12_000), stream::Config::lan())
     }
 
     /// For the open Internet.
     pub fn wan() -> Config {
         let ms = Duration::from_millis;
-        Config::of(ms(1_000), ms(4_000), ms(40_000))
+        Config::of(ms(1_000), ms(4_000), ms(40_000), stream::Config::wan())
     }
 
     /// Refuses what cannot work.
@@ -65,6 +68,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let rule = ConfigError::unless;
         self.views.validate()?;
+        self.stream.validate()?;
         rule(!self.repeat.is_zero(), "repeat > 0")?;
         rule(!self.publish_again.is_zero(), "publish_again > 0")?;
         rule(self.max_groups >= 1, "max_groups ≥ 1")?;

@@ -2,22 +2,35 @@
 //!
 //! Each of these is a machine or a value of its own, and none knows of another: what one says becomes the input of another here.
 
+use std::collections::VecDeque;
+
 use fatebound_base::{Bounded, PeerId, Rule, Time};
 use fatebound_overlay::directory::{Claimed, Found, NotPublished, Record};
 use fatebound_tree::GroupId;
 
 use crate::config::Config;
-use crate::door::Door;
-use crate::io::{Event, Output};
+use crate::door::{Change, Door};
+use crate::floor;
+use crate::io::{Event, JoinRefused, Output};
 use crate::lineage::{Happened, Leader, Lineage};
 use crate::message::Words;
 use crate::name::{Founding, GroupName, GroupRef};
 use crate::numbers::Node;
+use crate::protocols::{self, Attributes, GroupState, MAX_PROVIDERS_PER_NODE, Ticket};
 use crate::publishing::Publisher;
 use crate::step::{Asked, Place, Step};
 use crate::view::{View, Voter};
 use crate::views::{self, ChangeRefused, Status};
 use crate::way_in::{Listing, Order, WayIn};
+
+/// A provider that wants to come in.
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) ticket: Ticket,
+    pub(crate) instance: Vec<u8>,
+    pub(crate) info: Vec<u8>,
+    pub(crate) attributes: Box<Attributes>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -29,7 +42,11 @@ pub(crate) struct Group {
     publisher: Publisher,
     /// The wall clock when this node was told to join, in seconds since the beginning of 2020.
     seconds: u32,
-    /// The application wants this node out.
+    /// Joins of providers that wait until this node is in the group.
+    waiting: VecDeque<Join>,
+    /// Serials that were given out to providers of this node.
+    last_serial: u32,
+    /// This node has no providers in the group any more, and goes.
     leaving: bool,
     /// When to ask again to be let go.
     ask_again: Option<Time>,
@@ -40,7 +57,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(name: GroupName, place: Place, me: Node, config: &Config) -> Group {
+    pub(crate) fn new(name: GroupName, place: Place, me: Node, config: &Config, last_serial: u32) -> Group {
         Group {
             name,
             place,
@@ -49,6 +66,8 @@ impl Group {
             door: Door::default(),
             publisher: Publisher::default(),
             seconds: 0,
+            waiting: VecDeque::new(),
+            last_serial,
             leaving: false,
             ask_again: None,
             out_since: None,
@@ -69,8 +88,10 @@ impl Group {
         self.lineage.as_ref()
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving && self.out_since.is_none()
+    /// The last serial that was given to a provider of this node.
+    pub(crate) fn last_serial(&self) -> u32 {
+        let now = self.lineage.as_ref().map(|lineage| lineage.floor().last_serial());
+        self.last_serial.max(now.unwrap_or_default())
     }
 
     /// What this node is doing to come in.
@@ -97,18 +118,22 @@ impl Group {
             .is_some_and(|since| since + step.config.linger <= step.now)
     }
 
-    pub(crate) fn bounds(&self, limit: usize) -> [Bounded; 2] {
-        self.door.bounds(limit)
+    pub(crate) fn bounds(&self, limit: usize) -> Vec<Bounded> {
+        let mut bounds = self.door.bounds(limit).to_vec();
+        bounds.push(Bounded::new(
+            "joins that wait",
+            self.waiting.len(),
+            MAX_PROVIDERS_PER_NODE,
+        ));
+        bounds.extend(self.lineage.iter().flat_map(|lineage| lineage.floor().bounds()));
+        bounds
     }
 
     pub(crate) fn on_wake(&mut self, step: &mut Step<'_>) {
         let mut orders = Vec::new();
         self.way.on_wake(step.now, &mut orders);
         self.carry_out(step, orders);
-        let due = |at: Option<Time>| at.is_some_and(|at| at <= step.now);
-        if due(self.lineage.as_ref().and_then(Lineage::deadline)) {
-            self.handle(step, views::Input::Wake);
-        }
+        self.with_lineage(step, Lineage::on_wake);
         if self.ask_again.is_some_and(|at| at <= step.now) {
             self.ask_to_go(step);
         }
@@ -121,11 +146,71 @@ impl Group {
 
     // The way in.
 
-    pub(crate) fn join(&mut self, step: &mut Step<'_>, seconds: u32) {
-        self.seconds = seconds;
-        self.leaving = false;
+    /// N10: "a peer is in a group for its providers": it comes in with the first, and goes with the last.
+    pub(crate) fn join(&mut self, step: &mut Step<'_>, seconds: u32, join: Join) {
+        if self.waiting.len() >= MAX_PROVIDERS_PER_NODE {
+            let max = MAX_PROVIDERS_PER_NODE;
+            return self.refuse(step, join.ticket, JoinRefused::TooManyJoins { max });
+        }
+        if let Err(why) = join.attributes.check() {
+            return self.refuse(step, join.ticket, why.into());
+        }
+        self.seconds = self.seconds.max(seconds);
         self.out_since = None;
-        self.set_out(step);
+        self.waiting.push_back(join);
+        if self.leader() == Leader::NotHere {
+            self.leaving = false;
+            self.set_out(step);
+        }
+        self.seat(step);
+    }
+
+    fn refuse(&self, step: &mut Step<'_>, ticket: Ticket, why: JoinRefused) {
+        let name = self.name.clone();
+        step.tell(Event::JoinRefused { name, ticket, why });
+    }
+
+    pub(crate) fn abandon(&mut self, step: &mut Step<'_>, ticket: Ticket) {
+        let before = self.waiting.len();
+        self.waiting.retain(|join| join.ticket != ticket);
+        if self.waiting.len() < before {
+            self.refuse(step, ticket, JoinRefused::Abandoned);
+        }
+    }
+
+    /// Whoever waits becomes a provider of this node, once it is in the group and does not go.
+    fn seat(&mut self, step: &mut Step<'_>) {
+        let ready = self
+            .lineage
+            .as_ref()
+            .is_some_and(|lineage| lineage.floor().state().is_some());
+        while ready && !self.leaving {
+            let Some(join) = self.waiting.pop_front() else { return };
+            self.order(
+                step,
+                protocols::Order::Join {
+                    ticket: join.ticket,
+                    instance: join.instance,
+                    info: join.info,
+                    attributes: *join.attributes,
+                },
+            );
+        }
+    }
+
+    pub(crate) fn order(&mut self, step: &mut Step<'_>, order: protocols::Order) {
+        self.on_floor(step, floor::Input::Order(order));
+    }
+
+    /// A node without providers goes.
+    pub(crate) fn go_if_empty(&mut self, step: &mut Step<'_>) {
+        let seated = self
+            .lineage
+            .as_ref()
+            .is_some_and(|lineage| !lineage.floor().providers().is_empty());
+        if self.waiting.is_empty() && !seated && !self.leaving {
+            self.leave(step);
+        }
     }
 
     fn set_out(&mut self, step: &mut Step<'_>) {
@@ -154,7 +239,7 @@ impl Group {
                 Order::Find => step.find(self.place, &self.name),
                 Order::Claim => step.claim(self.place, &self.name),
                 Order::Found(founding) => {
-                    self.lineage = Some(Lineage::new(&self.name, self.place, founding, step));
+                    self.begin_lineage(step, founding);
                     self.make_first_guard(step);
                 }
                 Order::Ask(founding, peer, life) => {
@@ -169,9 +254,14 @@ impl Group {
     /// This node wants into this founding. If it was put out of it before, it comes in as a newcomer (V16).
     fn belong_to(&mut self, step: &mut Step<'_>, founding: Founding) {
         match &self.lineage {
-            Some(lineage) if lineage.founding() == founding => self.handle(step, views::Input::Rejoin),
-            _ => self.lineage = Some(Lineage::new(&self.name, self.place, founding, step)),
+            Some(lineage) if lineage.founding() == founding => self.with_lineage(step, Lineage::rejoin),
+            _ => self.begin_lineage(step, founding),
         }
+    }
+
+    fn begin_lineage(&mut self, step: &Step<'_>, founding: Founding) {
+        self.last_serial = self.last_serial();
+        self.lineage = Some(Lineage::new(&self.name, self.place, founding, step, self.last_serial));
     }
 
     fn make_first_guard(&mut self, step: &mut Step<'_>) {
@@ -185,31 +275,31 @@ impl Group {
     }
 
     pub(crate) fn on_first_guard(&mut self, step: &mut Step<'_>, guard: Option<GroupId>) {
-        let lineage = self.lineage.as_mut().filter(|_| !self.leaving);
-        let begun = match (guard, lineage) {
-            (Some(guard), Some(lineage)) if lineage.is_joining() => lineage.found(step, guard),
-            _ => None,
-        };
-        match begun {
-            Some(begun) => self.on_happened(step, begun),
-            None => {
+        let joining = self.lineage.as_ref().is_some_and(Lineage::is_joining) && !self.leaving;
+        match (guard, self.first_state()) {
+            (Some(guard), Some(state)) if joining => self.with_lineage(step, |lineage, step, happened| {
+                lineage.found(step, guard, state, happened);
+            }),
+            (guard, _) => {
                 self.way.not_founded(step.now);
                 step.out.extend(guard.map(|guard| Output::EndGuard { guard }));
             }
         }
     }
 
+    /// Of the group that this node founds: as its first provider takes it to be.
+    fn first_state(&self) -> Option<GroupState> {
+        let (founding, first) = (self.lineage.as_ref()?.founding(), self.waiting.front()?);
+        GroupState::founding((*first.attributes).clone(), founding.incarnation).ok()
+    }
+
     // Words.
 
     pub(crate) fn on_words(&mut self, step: &mut Step<'_>, from: Node, words: Words) {
         match words {
-            Words::Views(message) => {
-                let mut happened = Vec::new();
-                if let Some(lineage) = &mut self.lineage {
-                    lineage.on_agreement(step, from, *message, &mut happened);
-                }
-                self.on_all_happened(step, happened);
-            }
+            Words::Views(message) => self.with_lineage(step, |lineage, step, happened| {
+                lineage.on_agreement(step, from, *message, happened);
+            }),
             Words::Welcome { install, state } => self.on_welcome(step, from, *install, state),
             Words::Insert { voter } => self.on_insert(step, from, voter),
             Words::Remove => self.on_remove(step, from),
@@ -233,13 +323,13 @@ impl Group {
 
     /// N9 ◆ "A newcomer believes those who may sign the name's record, and whom these name, and nobody else."
     fn on_welcome(&mut self, step: &mut Step<'_>, from: Node, install: views::Message, state: Vec<u8>) {
-        let Some(lineage) = &mut self.lineage else { return };
-        if lineage.is_joining() && !self.way.trusts(&from.peer) && Rule::NamesTrust.holds() {
+        let joining = self.lineage.as_ref().is_some_and(Lineage::is_joining);
+        if joining && !self.way.trusts(&from.peer) && Rule::NamesTrust.holds() {
             return;
         }
-        let mut happened = Vec::new();
-        lineage.on_welcome(step, from, install, state, &mut happened);
-        self.on_all_happened(step, happened);
+        self.with_lineage(step, |lineage, step, happened| {
+            lineage.on_welcome(step, from, install, state, happened);
+        });
     }
 
     fn on_insert(&mut self, step: &mut Step<'_>, from: Node, voter: Voter) {
@@ -271,12 +361,25 @@ impl Group {
     // Views.
 
     pub(crate) fn handle(&mut self, step: &mut Step<'_>, input: views::Input) {
+        self.with_lineage(step, |lineage, step, happened| lineage.handle(step, input, happened));
+        self.plan(step);
+    }
+
+    /// What stands on the views.
+    pub(crate) fn on_floor(&mut self, step: &mut Step<'_>, input: floor::Input) {
+        self.with_lineage(step, |lineage, step, happened| lineage.on_floor(step, input, happened));
+    }
+
+    fn with_lineage(
+        &mut self,
+        step: &mut Step<'_>,
+        work: impl FnOnce(&mut Lineage, &mut Step<'_>, &mut Vec<Happened>),
+    ) {
         let mut happened = Vec::new();
         if let Some(lineage) = &mut self.lineage {
-            lineage.handle(step, input, &mut happened);
+            work(lineage, step, &mut happened);
         }
         self.on_all_happened(step, happened);
-        self.plan(step);
     }
 
     fn on_all_happened(&mut self, step: &mut Step<'_>, all: Vec<Happened>) {
@@ -294,12 +397,12 @@ impl Group {
             Happened::Unblocked => step.tell(Event::Unblocked { name }),
             Happened::Removed { view, leader } => {
                 self.lead_no_more(step);
-                if self.leaving {
-                    return self.left(step);
+                if !self.leaving {
+                    step.tell(Event::Removed { name, view, leader });
                 }
-                step.tell(Event::Removed { name, view, leader });
-                self.set_out(step);
+                self.after_it(step);
             }
+            Happened::Told(told) => self.tell(step, told),
             Happened::ChangeRefused(why) => {
                 let refused = match &why {
                     ChangeRefused::Guard(nodes) => nodes.as_slice(),
@@ -307,6 +410,37 @@ impl Group {
                 };
                 self.door.refused(refused, step.now + step.config.repeat);
             }
+        }
+    }
+
+    /// This node is in the group no more. Whoever waits has it set out again.
+    fn after_it(&mut self, step: &mut Step<'_>) {
+        if self.waiting.is_empty() {
+            self.leaving = true;
+            return self.left(step);
+        }
+        self.leaving = false;
+        self.ask_again = None;
+        self.set_out(step);
+    }
+
+    fn tell(&self, step: &mut Step<'_>, told: floor::Output) {
+        let name = self.name.clone();
+        match told {
+            floor::Output::Show { to, notice } => step.tell(Event::Shown { name, to, notice }),
+            floor::Output::Event { provider, event } => step.tell(Event::Provider { name, provider, event }),
+            floor::Output::Deactivate {
+                provider,
+                protocol,
+                argument,
+            } => step.tell(Event::Deactivate {
+                name,
+                provider,
+                protocol,
+                argument,
+            }),
+            // Sent already.
+            floor::Output::Send { .. } => {}
         }
     }
 
@@ -328,6 +462,7 @@ impl Group {
         if self.leaving {
             self.ask_to_go(step);
         }
+        self.seat(step);
     }
 
     fn lead_no_more(&mut self, step: &mut Step<'_>) {
@@ -339,21 +474,20 @@ impl Group {
 
     /// The next change, if there is one to be made and now is the time.
     fn plan(&mut self, step: &mut Step<'_>) {
-        let Some(lineage) = &mut self.lineage else { return };
+        let Some(lineage) = &self.lineage else { return };
         let Some(view) = lineage.views().view().filter(|_| lineage.views().may_plan()) else {
             return;
         };
-        if let Some(change) = self.door.plan(view) {
-            let (insert, remove) = (change.insert, change.remove);
-            let mut happened = Vec::new();
-            lineage.handle(step, views::Input::Change { insert, remove }, &mut happened);
-            self.on_all_happened(step, happened);
+        if let Some(Change { insert, remove }) = self.door.plan(view) {
+            self.with_lineage(step, |lineage, step, happened| {
+                lineage.handle(step, views::Input::Change { insert, remove }, happened);
+            });
         }
     }
 
     // Leaving.
 
-    pub(crate) fn leave(&mut self, step: &mut Step<'_>) {
+    fn leave(&mut self, step: &mut Step<'_>) {
         self.leaving = true;
         self.way.rest();
         match self.lineage.as_ref().map(|lineage| lineage.views().status()) {
@@ -381,12 +515,15 @@ impl Group {
 
     /// The last member goes, and with it the group.
     fn bury(&mut self, step: &mut Step<'_>) {
-        if let Some(publication) = self.publisher.bury() {
+        let state = self.lineage.as_ref().and_then(|lineage| lineage.floor().state());
+        let incarnation = state.map_or(0, |state| state.epoch().incarnation());
+        if let Some(publication) = self.publisher.bury(incarnation) {
             step.publish(self.place, publication);
         }
         self.end_guard(step);
+        self.last_serial = self.last_serial();
         self.lineage = None;
-        self.left(step);
+        self.after_it(step);
     }
 
     fn end_guard(&mut self, step: &mut Step<'_>) {
@@ -443,6 +580,8 @@ impl Group {
         if ours < rival {
             let id = GroupRef::new(&self.name, &rival);
             step.say(from, id, Words::Lives { founding: ours });
+            // N8: its epochs have to be ahead of those of the group that gives way.
+            self.on_floor(step, floor::Input::Raise(rival.incarnation.saturating_add(1)));
         } else if ours != rival {
             self.contest(step, from, rival, ours);
         }
@@ -475,16 +614,17 @@ impl Group {
     }
 
     fn dissolve(&mut self, step: &mut Step<'_>, favour: Founding) {
+        self.on_floor(step, floor::Input::Removed);
+        self.last_serial = self.last_serial();
         if let Some(lineage) = self.lineage.take() {
             step.graves.bury(lineage.id(), favour);
         }
         self.rival = None;
         self.lead_no_more(step);
-        if self.leaving {
-            return self.left(step);
+        if !self.leaving {
+            let name = self.name.clone();
+            step.tell(Event::Dissolved { name, favour });
         }
-        let name = self.name.clone();
-        step.tell(Event::Dissolved { name, favour });
-        self.set_out(step);
+        self.after_it(step);
     }
 }

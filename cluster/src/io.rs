@@ -8,7 +8,8 @@ use fatebound_tree::GroupId;
 
 use crate::message::{Packet, Receipt};
 use crate::name::{Founding, GroupName};
-use crate::numbers::{Node, ViewNumber};
+use crate::numbers::{Node, Seq, ViewNumber};
+use crate::protocols::{self, Attributes, Notice, Order, OutOfRange, ProviderId, Ticket};
 use crate::view::View;
 use crate::views::{self, Blocked};
 
@@ -49,8 +50,55 @@ pub enum Input {
         /// Whose.
         peer: PeerId,
     },
+    /// About pipes with other peers.
+    Pipe(PipeInput),
     /// The deadline has come.
     Wake,
+}
+
+/// What is reported of pipes, all of it at the port of process groups.
+#[derive(Clone, Debug)]
+pub enum PipeInput {
+    /// There is one.
+    Up {
+        /// With whom.
+        peer: PeerId,
+        /// The other end's life.
+        incarnation: u64,
+    },
+    /// There is none any more.
+    Down {
+        /// With whom.
+        peer: PeerId,
+        /// So many of the bodies last sent may be lost.
+        lost: usize,
+    },
+    /// Nobody stands at this port there: so many of the bodies last sent are lost.
+    Refused {
+        /// Where.
+        peer: PeerId,
+        /// How many.
+        lost: usize,
+    },
+    /// A body has come.
+    Received {
+        /// From whom.
+        peer: PeerId,
+        /// What.
+        body: Vec<u8>,
+    },
+    /// A body was not taken.
+    NotTaken {
+        /// To whom.
+        peer: PeerId,
+        /// What.
+        body: Vec<u8>,
+    },
+    /// There is room again.
+    Room {
+        /// To whom.
+        peer: PeerId,
+    },
 }
 
 /// What is reported of guards.
@@ -94,17 +142,35 @@ pub enum GuardInput {
 /// Orders of the application, or of whoever speaks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Be in the group of this name: found it if there is none. Answered by `Event::Installed`, or by `Event::Refused`.
+    /// Let a process of this peer be a provider of the group of this name; the group is found, or founded if there is none, and this node comes into it.
+    /// `protocols::Event::Joining` names the provider; what becomes of it comes back with the ticket.
     Join {
-        /// Which.
+        /// Which group.
         name: GroupName,
         /// The wall clock, in seconds since the beginning of 2020: a new founding is named by it.
         seconds: u32,
+        /// Comes back with the outcome.
+        ticket: Ticket,
+        /// What the process is called: 1 to 64 bytes, unique in the group at this peer.
+        instance: Vec<u8>,
+        /// What the others are to know of it: at most 128 bytes.
+        info: Vec<u8>,
+        /// What it takes the group to be like; the founder's are the group's.
+        attributes: Box<Attributes>,
     },
-    /// Be in it no more. Answered by `Event::Left`.
-    Leave {
-        /// Which.
+    /// A join that has not become a provider yet is wanted no more. Answered by `Event::JoinRefused`, unless it is too late.
+    Abandon {
+        /// Of which group.
         name: GroupName,
+        /// Of the join.
+        ticket: Ticket,
+    },
+    /// An order of a provider of this node; not `Order::Join`. It is ignored if this node is not in the group: its providers were told that they are out.
+    Order {
+        /// In which group.
+        name: GroupName,
+        /// What.
+        order: Order,
     },
 }
 
@@ -152,6 +218,20 @@ pub enum Output {
     },
     /// An order to the directory.
     Directory(directory::Command),
+    /// Stand at the port of process groups from now on.
+    Listen,
+    /// Send a body through the pipe with this peer.
+    PipeSend {
+        /// To whom.
+        peer: PeerId,
+        /// What.
+        body: Vec<u8>,
+    },
+    /// The oldest body that has come from this peer is read.
+    PipeRead {
+        /// From whom.
+        peer: PeerId,
+    },
     /// For the application.
     Event(Event),
 }
@@ -203,32 +283,72 @@ pub enum Event {
         /// The older one.
         favour: Founding,
     },
-    /// This node is in the group no more, as it wanted.
+    /// This node is in the group no more, for it has no providers there any more.
     Left {
         /// Which.
         name: GroupName,
     },
-    /// A `Join` is refused. Nothing has changed.
-    Refused {
+    /// A `Join` does not become a provider. Nothing has changed.
+    JoinRefused {
         /// Of which group.
         name: GroupName,
+        /// Of the join.
+        ticket: Ticket,
         /// Why.
         why: JoinRefused,
     },
+    /// Something concerns one provider of this node.
+    Provider {
+        /// Of which group.
+        name: GroupName,
+        /// Which.
+        provider: ProviderId,
+        /// What.
+        event: protocols::Event,
+    },
+    /// Something that follows from an entry, in the order of all entries, for these providers of this node.
+    Shown {
+        /// Of which group.
+        name: GroupName,
+        /// For whom.
+        to: Vec<ProviderId>,
+        /// What.
+        notice: Notice,
+    },
+    /// Run the command of deactivation of a provider that was expelled from this node; `Order::Deactivated` must follow.
+    Deactivate {
+        /// Of which group.
+        name: GroupName,
+        /// Whose.
+        provider: ProviderId,
+        /// For which protocol.
+        protocol: Seq,
+        /// With this argument.
+        argument: Vec<u8>,
+    },
 }
 
-/// Why a group is not joined. Nothing has changed.
+/// Why a process does not come into a group. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinRefused {
     /// This peer is in as many process groups as it may be.
     #[error("this peer is in its limit of {max} process groups")]
-    TooMany {
+    TooManyGroups {
         /// The limit.
         max: usize,
     },
-    /// This node is leaving the group and has not left yet.
-    #[error("this peer is leaving the group and has not left yet")]
-    Leaving,
+    /// As many joins to this group wait here as may.
+    #[error("{max} joins to this group wait at this peer already")]
+    TooManyJoins {
+        /// The limit.
+        max: usize,
+    },
+    /// No group may have such attributes.
+    #[error(transparent)]
+    Attributes(#[from] OutOfRange),
+    /// It was given up.
+    #[error("it was given up before this peer came into the group")]
+    Abandoned,
 }
 
 /// What the machine reads of the layers below, as of this input.

@@ -8,11 +8,13 @@
 mod cluster;
 mod config;
 mod door;
+mod floor;
 mod graves;
 mod group;
 pub mod guards;
 mod io;
 mod lineage;
+mod lines;
 pub mod log;
 mod mail;
 pub mod message;

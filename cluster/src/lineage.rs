@@ -1,15 +1,17 @@
-//! One founding of a group at one node: agreement on views, and what passes between it and other nodes.
+//! One founding of a group at one node: agreement on views, what stands on them, and what passes between these and other nodes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fatebound_base::{PeerId, Time};
 use fatebound_tree::GroupId;
 
+use crate::floor::{self, Beginning, Floor};
 use crate::guards::GuardNote;
 use crate::io::Output;
 use crate::message::Words;
 use crate::name::{Founding, GroupName, GroupRef};
 use crate::numbers::{Node, Seq, ViewNumber};
+use crate::protocols::GroupState;
 use crate::quorum::Policy;
 use crate::step::{Asked, Place, Step};
 use crate::view::{View, Voter};
@@ -30,6 +32,8 @@ pub(crate) enum Happened {
         leader: Node,
     },
     ChangeRefused(ChangeRefused),
+    /// For the application.
+    Told(floor::Output),
 }
 
 /// Who leads the group, as this node sees it.
@@ -59,18 +63,29 @@ pub(crate) struct Lineage {
     views: Views,
     /// The view in which this node is, or was last.
     view: Option<View>,
+    floor: Floor,
+    /// What a newcomer came in with, until its view begins.
+    beginning: Option<Beginning>,
     welcome: Option<Welcome>,
 }
 
 impl Lineage {
     /// For a node that wants to come in, or is about to found the group.
-    pub(crate) fn new(name: &GroupName, place: Place, founding: Founding, step: &Step<'_>) -> Lineage {
+    pub(crate) fn new(
+        name: &GroupName,
+        place: Place,
+        founding: Founding,
+        step: &Step<'_>,
+        last_serial: u32,
+    ) -> Lineage {
         Lineage {
             place,
             founding,
             id: GroupRef::new(name, &founding),
             views: Views::joining(step.me, step.config.views.clone()),
             view: None,
+            floor: Floor::new(step.me, &step.config.stream, step.config.repeat, last_serial),
+            beginning: None,
             welcome: None,
         }
     }
@@ -93,11 +108,26 @@ impl Lineage {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.views.deadline()
+        [self.views.deadline(), self.floor.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(crate) fn floor(&self) -> &Floor {
+        &self.floor
     }
 
     pub(crate) fn is_joining(&self) -> bool {
         self.views.status() == Status::Joining
+    }
+
+    /// This node was put out and wants in again, as a newcomer (V16).
+    pub(crate) fn rejoin(&mut self, step: &mut Step<'_>, out: &mut Vec<Happened>) {
+        if self.views.status() == Status::Gone {
+            self.view = None;
+            self.handle(step, views::Input::Rejoin, out);
+        }
     }
 
     /// V11: "Whoever is not in an open view speaks for nobody".
@@ -111,7 +141,7 @@ impl Lineage {
     }
 
     /// The first view of the group: its founder is alone in it.
-    pub(crate) fn found(&mut self, step: &Step<'_>, guard: GroupId) -> Option<Happened> {
+    pub(crate) fn found(&mut self, step: &mut Step<'_>, guard: GroupId, state: GroupState, out: &mut Vec<Happened>) {
         let view = View {
             number: ViewNumber::default(),
             voters: vec![Voter::new(step.me)],
@@ -119,9 +149,13 @@ impl Lineage {
             cut: Seq::default(),
             guard,
         };
-        self.views = Views::founding(step.me, view.clone(), step.config.views.clone())?;
-        self.view = Some(view.clone());
-        Some(Happened::Installed(view))
+        let Some(views) = Views::founding(step.me, view.clone(), step.config.views.clone()) else {
+            return;
+        };
+        self.views = views;
+        let lasts = BTreeMap::new();
+        self.beginning = Some(Beginning { state, lasts });
+        self.on_event(step, views::Event::Installed { view }, out);
     }
 
     /// A newcomer comes in with the state of the group, or not at all: an `Install` without it comes from somebody who does not have it either.
@@ -140,21 +174,45 @@ impl Lineage {
         out: &mut Vec<Happened>,
     ) {
         if self.is_joining() {
+            let Some(beginning) = Beginning::decode(&state) else {
+                return;
+            };
+            self.beginning = Some(beginning);
             let know = BTreeSet::new();
             self.welcome = Some(Welcome { state, know });
         }
         self.handle(step, views::Input::Received { from, message }, out);
     }
 
-    /// One step, followed to its end.
+    /// One step of the agreement.
     pub(crate) fn handle(&mut self, step: &mut Step<'_>, input: views::Input, out: &mut Vec<Happened>) {
-        let mut work = VecDeque::from([input]);
-        while let Some(input) = work.pop_front() {
-            let mut outputs = Vec::new();
-            self.views.handle(step.now, input, step.context, &mut outputs);
-            for output in outputs {
-                self.lift(step, output, out);
+        let mut outputs = Vec::new();
+        self.views.handle(step.now, input, step.context, &mut outputs);
+        for output in outputs {
+            self.lift(step, output, out);
+        }
+    }
+
+    /// One step of what stands on it.
+    pub(crate) fn on_floor(&mut self, step: &mut Step<'_>, input: floor::Input, out: &mut Vec<Happened>) {
+        let mut outputs = Vec::new();
+        self.floor.handle(step.now, input, &mut self.views, &mut outputs);
+        for output in outputs {
+            match output {
+                floor::Output::Send { to, carried } => step.send_through_pipe(to, self.id, carried),
+                told => out.push(Happened::Told(told)),
             }
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, step: &mut Step<'_>, out: &mut Vec<Happened>) {
+        let now = step.now;
+        let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
+        if due(self.views.deadline()) {
+            self.handle(step, views::Input::Wake, out);
+        }
+        if due(self.floor.deadline()) {
+            self.on_floor(step, floor::Input::Wake, out);
         }
     }
 
@@ -164,7 +222,7 @@ impl Lineage {
             views::Output::CreateGuard { request, members } => self.create_guard(step, request, members),
             views::Output::Decide { guard, accept } => step.out.push(Output::DecideGuard { guard, accept }),
             views::Output::EndGuard { guard } => step.out.push(Output::EndGuard { guard }),
-            views::Output::Event(event) => self.on_event(event, out),
+            views::Output::Event(event) => self.on_event(step, event, out),
         }
     }
 
@@ -204,27 +262,29 @@ impl Lineage {
         });
     }
 
-    fn on_event(&mut self, event: views::Event, out: &mut Vec<Happened>) {
-        out.push(match event {
-            views::Event::Wedged { view } => Happened::Wedged(view),
-            views::Event::Deliver { .. } => return,
-            views::Event::Installed { view } => {
-                self.begin(&view);
-                Happened::Installed(view)
+    fn on_event(&mut self, step: &mut Step<'_>, event: views::Event, out: &mut Vec<Happened>) {
+        match event {
+            views::Event::Wedged { view } => {
+                self.on_floor(step, floor::Input::Wedged, out);
+                out.push(Happened::Wedged(view));
             }
-            views::Event::Blocked(blocked) => Happened::Blocked(blocked),
-            views::Event::Unblocked => Happened::Unblocked,
+            views::Event::Deliver { up_to, .. } => self.on_floor(step, floor::Input::Ended(up_to), out),
+            views::Event::Installed { view } => {
+                out.push(Happened::Installed(view.clone()));
+                self.remember_for_newcomers();
+                self.view = Some(view.clone());
+                let beginning = self.beginning.take();
+                self.on_floor(step, floor::Input::Begin { view, beginning }, out);
+            }
+            views::Event::Blocked(blocked) => out.push(Happened::Blocked(blocked)),
+            views::Event::Unblocked => out.push(Happened::Unblocked),
             views::Event::Removed { view, leader } => {
                 self.remember_for_newcomers();
-                Happened::Removed { view, leader }
+                self.on_floor(step, floor::Input::Removed, out);
+                out.push(Happened::Removed { view, leader });
             }
-            views::Event::ChangeRefused(why) => Happened::ChangeRefused(why),
-        });
-    }
-
-    fn begin(&mut self, view: &View) {
-        self.remember_for_newcomers();
-        self.view = Some(view.clone());
+            views::Event::ChangeRefused(why) => out.push(Happened::ChangeRefused(why)),
+        }
     }
 
     /// Whoever was in the view before has the state; whoever was not gets it with the next one.
@@ -234,7 +294,11 @@ impl Lineage {
             return;
         };
         let know = view.voters.iter().map(|voter| voter.node).collect();
-        let state = Vec::new();
+        let state = self
+            .floor
+            .beginning()
+            .map(|beginning| beginning.encode())
+            .unwrap_or_default();
         self.welcome = Some(Welcome { state, know });
     }
 }

@@ -201,7 +201,10 @@ mod tests {
         let mut log = log();
         log.commit(Seq(5));
         log.forget(Seq(4));
-        assert_eq!((log.after(), log.have(), log.len(), log.bytes()), (Seq(4), Seq(6), 2, 20));
+        assert_eq!(
+            (log.after(), log.have(), log.len(), log.bytes()),
+            (Seq(4), Seq(6), 2, 20)
+        );
         assert_eq!((log.get(Seq(4)), log.get(Seq(5))), (None, Some(&entry(5))));
         log.forget(Seq(4));
         log.forget(Seq(9));

@@ -49,8 +49,9 @@ impl Publisher {
     /// The group is dissolved, by its last member or for another founding. Says what is to be published instead.
     ///
     /// N4: "a dissolved group leaves a tombstone with its incarnation".
-    pub(crate) fn bury(&mut self) -> Option<Publication> {
+    pub(crate) fn bury(&mut self, incarnation: u32) -> Option<Publication> {
         let mut publication = self.current.take()?;
+        publication.order.incarnation = publication.order.incarnation.max(incarnation);
         self.again = None;
         publication.tombstone = true;
         publication.order.view = publication.order.view.saturating_add(1);

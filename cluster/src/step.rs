@@ -6,8 +6,10 @@ use fatebound_base::Time;
 use fatebound_overlay::directory::{Command, Publication, Ticket};
 
 use crate::config::Config;
+use crate::floor::Carried;
 use crate::graves::Graves;
 use crate::io::{Context, Event, Output};
+use crate::lines::Lines;
 use crate::mail::Mail;
 use crate::message::Words;
 use crate::name::{GroupName, GroupRef};
@@ -75,6 +77,7 @@ pub(crate) struct Step<'a> {
     pub(crate) mail: &'a mut Mail,
     pub(crate) tickets: &'a mut Tickets,
     pub(crate) graves: &'a mut Graves,
+    pub(crate) lines: &'a Lines,
     pub(crate) out: &'a mut Vec<Output>,
 }
 
@@ -85,6 +88,10 @@ impl Step<'_> {
 
     pub(crate) fn say(&mut self, to: Node, group: GroupRef, words: Words) {
         self.mail.say(to, group, words);
+    }
+
+    pub(crate) fn send_through_pipe(&mut self, to: Node, group: GroupRef, carried: Carried) {
+        self.out.push(self.lines.send(to, group, carried));
     }
 
     pub(crate) fn find(&mut self, place: Place, name: &GroupName) {

@@ -3,9 +3,9 @@
 //! Their guards are failure notification groups like any other, with a tag that no application may use: what happens to these is told to the process
 //! groups and to nobody else.
 
-use fatebound_cluster::{Cluster, Context, GuardInput, guards};
+use fatebound_cluster::{Cluster, Context, GuardInput, PipeInput, guards};
 use fatebound_fng::{Admit, Event as GroupEvent, Refusal, Ticket};
-use fatebound_overlay::{Command as Order, Port, Posting, Time, Ways, directory};
+use fatebound_overlay::{Command as Order, Port, Posting, Time, Ways, directory, pipes};
 
 use crate::machine::Machine;
 use crate::wire::encode;
@@ -13,6 +13,8 @@ use crate::{Event, Output};
 
 /// Of orders whose end makes no difference.
 const NOBODY_WAITS: Ticket = Ticket(u64::MAX);
+/// Where process groups stand.
+const PORT: Port = Port::PROCESS_GROUPS;
 
 impl Machine {
     pub(crate) fn run_cluster(&mut self, now: Time, input: fatebound_cluster::Input, out: &mut Vec<Output>) {
@@ -22,18 +24,15 @@ impl Machine {
         let mut outputs = Vec::new();
         self.cluster.handle(now, input, context, &mut outputs);
         for output in outputs {
-            self.lift_cluster(output, out);
+            self.lift_cluster(now, output, out);
         }
     }
 
-    fn lift_cluster(&mut self, output: fatebound_cluster::Output, out: &mut Vec<Output>) {
+    fn lift_cluster(&mut self, now: Time, output: fatebound_cluster::Output, out: &mut Vec<Output>) {
         use fatebound_cluster::Output as From;
         match output {
             From::Post { post, to, packet } => self.order(Order::Post {
-                posting: Posting {
-                    port: Port::PROCESS_GROUPS,
-                    post,
-                },
+                posting: Posting { port: PORT, post },
                 to,
                 body: encode(&packet),
                 ways: Ways::Direct,
@@ -65,9 +64,43 @@ impl Machine {
                 ticket: NOBODY_WAITS,
                 group: guard,
             }),
+            From::Listen => self.order_pipes(now, pipes::Command::Listen { port: PORT }, out),
+            From::PipeSend { peer, body } => {
+                let port = PORT;
+                self.order_pipes(now, pipes::Command::Send { port, peer, body }, out);
+            }
+            From::PipeRead { peer } => self.order_pipes(now, pipes::Command::Read { port: PORT, peer }, out),
             From::Directory(command) => self.order(Order::Directory(command)),
             From::Event(event) => out.push(Output::Event(Event::Cluster(event))),
         }
+    }
+
+    fn order_pipes(&mut self, now: Time, command: pipes::Command, out: &mut Vec<Output>) {
+        self.run_pipes(now, pipes::Input::Command(command), out);
+    }
+
+    /// What happens at the port of process groups is for them; that there is a pipe, or none any more, for everybody.
+    pub(crate) fn on_pipe_event(&mut self, event: pipes::Event, out: &mut Vec<Output>) {
+        use pipes::Event as From;
+        let input = match event {
+            From::Received { port: PORT, peer, body } => PipeInput::Received { peer, body },
+            From::NotTaken {
+                port: PORT, peer, body, ..
+            } => PipeInput::NotTaken { peer, body },
+            From::Room { port: PORT, peer } => PipeInput::Room { peer },
+            From::Refused { port: PORT, peer, lost } => PipeInput::Refused { peer, lost },
+            From::Up { peer, incarnation } => {
+                out.push(Output::Event(Event::Pipe(event)));
+                PipeInput::Up { peer, incarnation }
+            }
+            From::Down { peer, ref lost, .. } => {
+                let lost = lost.iter().find(|(port, _)| *port == PORT).map_or(0, |(_, lost)| *lost);
+                out.push(Output::Event(Event::Pipe(event)));
+                PipeInput::Down { peer, lost }
+            }
+            event => return out.push(Output::Event(Event::Pipe(event))),
+        };
+        self.cluster_input(fatebound_cluster::Input::Pipe(input));
     }
 
     fn order_group(&mut self, command: fatebound_fng::Command) {

@@ -5,7 +5,7 @@ use fatebound_overlay::{Command as Order, Multiaddr, PeerId, Time};
 
 use crate::machine::Machine;
 use crate::wire;
-use crate::{Event, Output, PipeInput, PipeOutput};
+use crate::{Output, PipeInput, PipeOutput};
 
 impl Machine {
     pub(crate) fn on_pipe(&mut self, now: Time, input: PipeInput, out: &mut Vec<Output>) {
@@ -42,7 +42,7 @@ impl Machine {
                 out.push(Output::Pipe(PipeOutput::Send { pipe, frame }));
             }
             pipes::Output::Close { pipe } => out.push(Output::Pipe(PipeOutput::Close { pipe })),
-            pipes::Output::Event(event) => out.push(Output::Event(Event::Pipe(event))),
+            pipes::Output::Event(event) => self.on_pipe_event(event, out),
         }
     }
 

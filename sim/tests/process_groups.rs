@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fatebound_machine::process_groups::{Command as Order, Event as Of, GroupName, View};
+use fatebound_machine::process_groups::protocols::{Notice, Order, ProviderId, Ticket};
+use fatebound_machine::process_groups::{Command as Word, Event as Of, GroupName, View};
 use fatebound_machine::{Command, Event};
 use fatebound_sim::{PeerIndex, Profile, World};
 
@@ -13,14 +14,62 @@ fn name(text: &str) -> GroupName {
     GroupName::try_from(text).unwrap()
 }
 
+fn order(world: &mut World, peer: PeerIndex, group: &str, order: Order) {
+    let name = name(group);
+    world.command(peer, Command::Cluster(Word::Order { name, order }));
+}
+
 fn join(world: &mut World, peer: PeerIndex, group: &str) {
     let seconds = 1_000 + u32::try_from(world.now().elapsed().as_secs()).unwrap();
-    let (name, order) = (name(group), Command::Cluster);
-    world.command(peer, order(Order::Join { name, seconds }));
+    let join = Word::Join {
+        name: name(group),
+        seconds,
+        ticket: Ticket(1),
+        instance: format!("p{}", peer.0).into_bytes(),
+        info: Vec::new(),
+        attributes: Box::default(),
+    };
+    world.command(peer, Command::Cluster(join));
+}
+
+/// The last provider that a peer has had in any group.
+fn provider(world: &World, peer: PeerIndex) -> ProviderId {
+    let joining = |(_, event): &(_, Event)| match event {
+        Event::Cluster(Of::Provider { provider, .. }) => Some(*provider),
+        _ => None,
+    };
+    world.events(peer).iter().rev().find_map(joining).unwrap()
 }
 
 fn leave(world: &mut World, peer: PeerIndex, group: &str) {
-    world.command(peer, Command::Cluster(Order::Leave { name: name(group) }));
+    let goodbye = Order::Goodbye {
+        provider: provider(world, peer),
+        text: Vec::new(),
+        hold: None,
+    };
+    order(world, peer, group, goodbye);
+}
+
+/// The messages that a peer was shown, in their order.
+fn messages(world: &World, peer: PeerIndex) -> Vec<Vec<u8>> {
+    let message = |(_, event): &(_, Event)| match event {
+        Event::Cluster(Of::Shown {
+            notice: Notice::Message { body, .. },
+            ..
+        }) => Some(body.clone()),
+        _ => None,
+    };
+    world.events(peer).iter().filter_map(message).collect()
+}
+
+/// The providers that are in a group, as a peer knows.
+fn listed(world: &World, peer: PeerIndex, group: &str) -> Vec<ProviderId> {
+    let status = world
+        .machine(peer)
+        .and_then(|machine| machine.process_groups().group(&name(group)));
+    let state = status.and_then(|status| status.state);
+    let providers = state.map(|state| state.providers().to_vec()).unwrap_or_default();
+    providers.iter().map(|provider| provider.id).collect()
 }
 
 /// The view of a group in which a peer is, if it is in an open one.
@@ -34,8 +83,11 @@ fn view(world: &World, peer: PeerIndex, group: &str) -> Option<View> {
 /// Whether all these are in one open view, and it has nobody else.
 fn together(world: &World, peers: &[PeerIndex], group: &str) -> bool {
     let views: Vec<Option<View>> = peers.iter().map(|peer| view(world, *peer, group)).collect();
+    let lists: Vec<Vec<ProviderId>> = peers.iter().map(|peer| listed(world, *peer, group)).collect();
     let first = views.first().and_then(Option::as_ref);
-    first.is_some_and(|first| first.voters.len() == peers.len()) && views.iter().all(|view| view.as_ref() == first)
+    first.is_some_and(|first| first.voters.len() == peers.len())
+        && views.iter().all(|view| view.as_ref() == first)
+        && lists.iter().all(|list| list.len() == peers.len() && *list == lists[0])
 }
 
 fn members(world: &World, peers: &[PeerIndex], peer: PeerIndex, group: &str) -> Vec<PeerIndex> {
@@ -176,4 +228,44 @@ fn a_member_leaves_and_the_last_one_takes_the_group_with_it() {
         })
         .collect();
     assert!(foundings[0] > *foundings.last().unwrap(), "{foundings:?}");
+}
+
+#[test]
+fn everybody_sees_the_same_messages_in_the_same_order_though_the_leader_is_killed() {
+    let mut world = World::new(5, Profile::Lan);
+    let peers = world.spawn_overlay(8);
+    group_of(&mut world, &peers[..5], "db");
+    let send = |world: &mut World, peer: PeerIndex, number: usize| {
+        let body = format!("{} of {peer:?}", number).into_bytes();
+        let provider = provider(world, peer);
+        order(world, peer, "db", Order::Send { provider, body });
+    };
+    for number in 0..20 {
+        for &peer in &peers[..5] {
+            send(&mut world, peer, number);
+        }
+        world.run_for(Duration::from_millis(2));
+    }
+    world.crash(peers[0]);
+    for number in 20..40 {
+        for &peer in &peers[1..5] {
+            send(&mut world, peer, number);
+        }
+        world.run_for(Duration::from_millis(2));
+    }
+    assert!(world.run_until(10 * SECOND, |world| together(world, &peers[1..5], "db")));
+    world.run_for(5 * SECOND);
+    let first = messages(&world, peers[1]);
+    for &peer in &peers[2..5] {
+        assert_eq!(messages(&world, peer), first, "{peer:?}");
+    }
+    for &peer in &peers[1..5] {
+        let own: Vec<Vec<u8>> = (0..40)
+            .map(|number| format!("{number} of {peer:?}").into_bytes())
+            .collect();
+        let end = format!("of {peer:?}").into_bytes();
+        let seen: Vec<Vec<u8>> = first.iter().filter(|body| body.ends_with(&end)).cloned().collect();
+        assert_eq!(seen, own, "each once, and in its order");
+    }
+    check_views(&world, &peers);
 }

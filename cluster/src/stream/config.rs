@@ -114,7 +114,10 @@ mod tests {
         assert_eq!(verdict(|config| config.window_bytes = MAX_BODY), bytes);
         let none = Err("queue_submissions ≥ 1");
         assert_eq!(verdict(|config| config.queue_submissions = 0), none);
-        assert_eq!(verdict(|config| config.queue_bytes = 1_000), Err("queue_bytes ≥ a body"));
+        assert_eq!(
+            verdict(|config| config.queue_bytes = 1_000),
+            Err("queue_bytes ≥ a body")
+        );
         assert_eq!(verdict(|config| config.flight = 0), Err("flight ≥ 1"));
         assert_eq!(verdict(|config| config.idle = Duration::ZERO), Err("idle > 0"));
         let late = Err("repeat ≥ 2 · idle");

@@ -110,7 +110,10 @@ impl Line {
 pub(super) fn bytes(log: Option<&Log>, after: Seq, last: Seq) -> usize {
     let Some(log) = log else { return 0 };
     let numbers = after.0.saturating_add(1)..=last.0;
-    numbers.filter_map(|seq| log.get(Seq(seq))).map(|entry| entry.0.len()).sum()
+    numbers
+        .filter_map(|seq| log.get(Seq(seq)))
+        .map(|entry| entry.0.len())
+        .sum()
 }
 
 impl Leading {
@@ -156,7 +159,9 @@ impl Stream {
     /// A frame from another voter of the view that this node leads.
     pub(super) fn on_voters_frame(&mut self, step: &mut Step<'_>, from: Node, frame: Frame) {
         let Role::Leading(leading) = &mut self.role else { return };
-        let Some(line) = leading.lines.get_mut(&from) else { return };
+        let Some(line) = leading.lines.get_mut(&from) else {
+            return;
+        };
         (line.full, line.broken) = (false, false);
         match frame {
             Frame::Submit {
@@ -180,7 +185,9 @@ impl Stream {
 
     fn on_have(&mut self, step: &mut Step<'_>, from: Node, seq: Seq, ask: bool) {
         let Role::Leading(leading) = &mut self.role else { return };
-        let Some(line) = leading.lines.get_mut(&from) else { return };
+        let Some(line) = leading.lines.get_mut(&from) else {
+            return;
+        };
         line.asks |= ask;
         if line.acknowledge(seq, step.shelf.log()) {
             self.timers.cancel(Timer::Repeat(from));

@@ -131,14 +131,21 @@ impl Stream {
             return;
         };
         let open = !following.full && !following.broken;
-        let (have, stable) = step.shelf.log().map_or((following.known, true), |log| (log.have(), log.is_empty()));
+        let (have, stable) = step
+            .shelf
+            .log()
+            .map_or((following.known, true), |log| (log.have(), log.is_empty()));
         if have > following.acked && open {
             start(&mut self.timers, Timer::Acknowledge, step.now + self.config.idle);
         } else {
             self.timers.cancel(Timer::Acknowledge);
         }
         if self.own.unlogged() || have < following.known || !stable {
-            start(&mut self.timers, Timer::Ask, step.now + self.config.pause(following.repeated));
+            start(
+                &mut self.timers,
+                Timer::Ask,
+                step.now + self.config.pause(following.repeated),
+            );
         } else {
             following.repeated = 0;
             self.timers.cancel(Timer::Ask);

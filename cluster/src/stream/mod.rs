@@ -169,6 +169,16 @@ impl Stream {
         Ok(number)
     }
 
+    /// Between views: a submission that is not delivered will be an entry without a body. For what has to be decided anew in each view.
+    pub fn void(&mut self, number: u64) {
+        self.own.void(number);
+    }
+
+    /// The last submission of this node that has its place in this view, with all before it.
+    pub fn placed(&self) -> u64 {
+        self.own.placed()
+    }
+
     /// One step: what has happened goes in, what is to be done comes out.
     pub fn handle(&mut self, now: Time, input: Input, shelf: &mut dyn Shelf, out: &mut Vec<Output>) {
         let step = &mut Step { now, shelf, out };

@@ -29,7 +29,9 @@ impl Stream {
     /// S6 ◆ "Submissions of a node are numbered in its order, each once": the next one of this node, or none.
     pub(super) fn on_submit(&mut self, step: &mut Step<'_>, from: Node, number: u64, class: Class, body: &[u8]) {
         let Role::Leading(leading) = &mut self.role else { return };
-        let Some(line) = leading.lines.get_mut(&from) else { return };
+        let Some(line) = leading.lines.get_mut(&from) else {
+            return;
+        };
         let last = leading.numbered.get(&from).copied().unwrap_or_default();
         if body.len() > MAX_BODY || (number <= last && Rule::StreamNumberedOnce.holds()) {
             return;
@@ -62,7 +64,11 @@ impl Stream {
         let Some((number, waiting)) = self.own.next().filter(|_| step.shelf.numbers()) else {
             return false;
         };
-        let share = if leading.lines.values().any(|line| line.waits) { 2 } else { 1 };
+        let share = if leading.lines.values().any(|line| line.waits) {
+            2
+        } else {
+            1
+        };
         if !self.config.room(step.shelf.log(), waiting.body.len(), share) {
             return false;
         }

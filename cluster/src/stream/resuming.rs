@@ -33,7 +33,9 @@ impl Stream {
     pub(super) fn on_full(&mut self, step: &mut Step<'_>, node: Node, frame: &Frame) {
         match &mut self.role {
             Role::Leading(leading) if frame.view() == leading.view => {
-                let Some(line) = leading.lines.get_mut(&node) else { return };
+                let Some(line) = leading.lines.get_mut(&node) else {
+                    return;
+                };
                 line.full = true;
                 match frame {
                     Frame::Entry { seq, .. } => {
@@ -77,7 +79,9 @@ impl Stream {
     pub(super) fn on_line_down(&mut self, step: &mut Step<'_>, node: Node) {
         match &mut self.role {
             Role::Leading(leading) => {
-                let Some(line) = leading.lines.get_mut(&node) else { return };
+                let Some(line) = leading.lines.get_mut(&node) else {
+                    return;
+                };
                 line.full = false;
                 if step.shelf.log().is_some_and(|log| line.have < log.have()) {
                     line.broken = line.repeated > 0;

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 
 use fatebound_base::Rule;
 
+use super::Config;
 use super::io::Refused;
 use super::message::{Class, MAX_BODY};
-use super::Config;
 use crate::numbers::Seq;
 
 /// A submission that waits.
@@ -50,6 +50,22 @@ impl Submissions {
         self.last = self.last.saturating_add(1);
         self.waiting.push_back(Waiting { class, body });
         Ok(self.last)
+    }
+
+    /// One that is not delivered here says nothing any more. It keeps its number, so that those behind it keep theirs.
+    pub fn void(&mut self, number: u64) {
+        let before = self.last.saturating_sub(self.waiting.len() as u64);
+        let index = number.checked_sub(before).and_then(|place| place.checked_sub(1));
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(waiting) = index.and_then(|index| self.waiting.get_mut(index)) {
+            self.bytes = self.bytes.saturating_sub(waiting.body.len());
+            waiting.body = Vec::new();
+        }
+    }
+
+    /// The last one that has its place in this view, with all before it.
+    pub fn placed(&self) -> u64 {
+        self.logged
     }
 
     pub fn len(&self) -> usize {
@@ -137,7 +153,11 @@ impl Submissions {
     /// S6 ◆ "Whatever is not before the cut is submitted again, in order."
     pub fn restart(&mut self, delivered: u64) {
         self.last = self.last.max(delivered);
-        self.logged = if Rule::StreamSubmittedAgain.holds() { delivered } else { self.last };
+        self.logged = if Rule::StreamSubmittedAgain.holds() {
+            delivered
+        } else {
+            self.last
+        };
         self.sent = self.logged;
         self.flight = 0;
     }
@@ -153,7 +173,9 @@ impl Submissions {
 
     fn count_flight(&mut self) {
         let under_way = self.logged.saturating_add(1)..=self.sent;
-        let bytes = under_way.filter_map(|number| self.get(number)).map(|waiting| waiting.body.len());
+        let bytes = under_way
+            .filter_map(|number| self.get(number))
+            .map(|waiting| waiting.body.len());
         self.flight = bytes.sum();
     }
 }

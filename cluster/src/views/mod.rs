@@ -176,6 +176,11 @@ impl Views {
         self.member().map(|member| &member.view)
     }
 
+    /// What is missing of a quorum, as it was said last.
+    pub fn blocked(&self) -> Option<&Blocked> {
+        self.blocked.as_ref()
+    }
+
     /// The entries of the view in which this node is.
     pub fn log(&self) -> Option<&Log> {
         self.member().map(|member| &member.log)

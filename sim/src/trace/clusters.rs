@@ -2,6 +2,7 @@
 
 use fatebound_machine::overlay::PeerId;
 use fatebound_machine::process_groups::message::{Envelope, Packet, Words};
+use fatebound_machine::process_groups::protocols::{self, Notice, Order, ProviderId, Resolved};
 use fatebound_machine::process_groups::views::Message;
 use fatebound_machine::process_groups::{Command, Event, Node, View};
 
@@ -14,6 +15,15 @@ fn node(names: &Names, node: Node) -> String {
 fn view(names: &Names, view: &View) -> String {
     let peers: Vec<PeerId> = view.voters.iter().map(|voter| voter.node.peer).collect();
     format!("view {} of {}", view.number, names.peers(&peers))
+}
+
+fn provider(names: &Names, id: ProviderId) -> String {
+    format!("{}/{}", node(names, id.node), id.serial)
+}
+
+fn providers(names: &Names, ids: impl IntoIterator<Item = ProviderId>) -> String {
+    let each: Vec<String> = ids.into_iter().map(|id| provider(names, id)).collect();
+    each.join(" ")
 }
 
 pub(super) fn event(names: &Names, event: &Event) -> String {
@@ -36,14 +46,78 @@ pub(super) fn event(names: &Names, event: &Event) -> String {
             format!("{name}: dissolved for the founding of {}", names.peer(&favour.founder))
         }
         Event::Left { name } => format!("{name}: left"),
-        Event::Refused { name, why } => format!("{name}: refused ({why})"),
+        Event::JoinRefused { name, why, .. } => format!("{name}: join refused ({why})"),
+        Event::Provider {
+            name,
+            provider: id,
+            event,
+        } => format!("{name}: {} {}", provider(names, *id), of_provider(event)),
+        Event::Shown { name, to, notice } => {
+            let (notice, to) = (shown(names, notice), providers(names, to.iter().copied()));
+            format!("{name}: {notice}, to {to}")
+        }
+        Event::Deactivate { name, provider: id, .. } => format!("{name}: deactivate {}", provider(names, *id)),
     }
 }
 
-pub(super) fn command(command: &Command) -> String {
+fn of_provider(event: &protocols::Event) -> String {
+    match event {
+        protocols::Event::Joining { .. } => "asks to come in".to_owned(),
+        protocols::Event::Done { result, .. } => match result {
+            Resolved::Approved { epoch, .. } => format!("approved, epoch {epoch}"),
+            Resolved::Rejected { .. } => "rejected".to_owned(),
+            Resolved::Refused(why) => format!("refused ({why})"),
+            Resolved::TooManyPhases => "too many phases".to_owned(),
+            Resolved::Unknown => "unknown".to_owned(),
+        },
+        protocols::Event::VoteRefused { why, .. } => format!("vote refused ({why})"),
+        protocols::Event::TooLate { phase, .. } => format!("voted too late in phase {phase}"),
+        protocols::Event::NotSent(why) => format!("not sent ({why})"),
+        protocols::Event::Ended(ended) => format!("ended: {ended:?}"),
+    }
+}
+
+fn shown(names: &Names, notice: &Notice) -> String {
+    match notice {
+        Notice::Opened { phase, change, .. } => format!("phase {phase} of {:?}", change.kind()),
+        Notice::Outcome { change, outcome, .. } => format!("{outcome:?} {:?}", change.kind()),
+        Notice::Providers { providers: list, .. } => {
+            format!(
+                "providers {}",
+                providers(names, list.iter().map(|provider| provider.id))
+            )
+        }
+        Notice::State { version, .. } => format!("state {version}"),
+        Notice::Attributes(_) => "attributes".to_owned(),
+        Notice::Message { from, body } => format!("{} bytes of {}", body.len(), provider(names, *from)),
+        Notice::Failed(failure) => format!("{} failed: {:?}", provider(names, failure.provider), failure.reason),
+        Notice::JoinerGone(id) => format!("{} does not come", provider(names, *id)),
+        Notice::Announced { provider: id, remark } => format!("{} {remark:?}", provider(names, *id)),
+        Notice::Deactivate { providers: list, .. } => format!("deactivate {}", providers(names, list.iter().copied())),
+        Notice::Raised { epoch } => format!("epoch {epoch}"),
+        Notice::Ignored => "an entry that does not fit".to_owned(),
+    }
+}
+
+pub(super) fn command(names: &Names, command: &Command) -> String {
     match command {
         Command::Join { name, .. } => format!("joins the process group {name}"),
-        Command::Leave { name } => format!("leaves the process group {name}"),
+        Command::Abandon { name, .. } => format!("gives up joining the process group {name}"),
+        Command::Order { name, order } => match order {
+            Order::Join { .. } => format!("joins {name}"),
+            Order::Propose { provider: id, .. } => format!("proposes as {} in {name}", provider(names, *id)),
+            Order::Withdraw { provider: id, .. } => format!("withdraws as {} in {name}", provider(names, *id)),
+            Order::Vote { provider: id, vote, .. } => {
+                format!("votes {:?} as {} in {name}", vote.verdict, provider(names, *id))
+            }
+            Order::Send { provider: id, body } => {
+                format!("sends {} bytes as {} in {name}", body.len(), provider(names, *id))
+            }
+            Order::Leave { provider: id, .. } => format!("leaves as {} in {name}", provider(names, *id)),
+            Order::Goodbye { provider: id, .. } => format!("says goodbye as {} in {name}", provider(names, *id)),
+            Order::Gone { provider: id } => format!("loses the process of {} in {name}", provider(names, *id)),
+            Order::Deactivated { provider: id, .. } => format!("has deactivated {} in {name}", provider(names, *id)),
+        },
     }
 }
 

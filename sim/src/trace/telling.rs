@@ -152,7 +152,7 @@ pub(super) fn command(names: &mut Names, command: &Command) -> String {
         Command::Shutdown => "shuts down".to_owned(),
         Command::Directory(command) => directory::command(command),
         Command::Pipe(command) => pipes::command(names, command),
-        Command::Cluster(command) => clusters::command(command),
+        Command::Cluster(command) => clusters::command(names, command),
         Command::Group(command) => match command {
             fng::Command::Create { members, .. } => format!("creates a group with {}", names.peers(members)),
             fng::Command::Signal { group, .. } => format!("signals {}", names.group(group)),

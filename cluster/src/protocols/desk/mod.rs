@@ -75,13 +75,23 @@ pub struct Desk {
 impl Desk {
     /// Of this node, with nobody in the group yet.
     pub fn new(me: Node) -> Desk {
+        Desk::after(me, 0)
+    }
+
+    /// The same at a node whose desks have given out serials up to this one: no provider is named as another was.
+    pub fn after(me: Node, last_serial: u32) -> Desk {
         Desk {
             me,
-            last_serial: 0,
+            last_serial,
             locals: BTreeMap::new(),
             deactivations: BTreeMap::new(),
             leaves: Deadlines::default(),
         }
+    }
+
+    /// The last serial that it has given out.
+    pub fn last_serial(&self) -> u32 {
+        self.last_serial
     }
 
     /// When `DeskInput::Wake` is wanted.
