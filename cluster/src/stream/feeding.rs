@@ -47,8 +47,10 @@ pub(super) struct Line {
     lagging: bool,
     /// A submission of it was turned away and has not come again.
     pub waits: bool,
-    /// It is called for its submissions as soon as there is room.
+    /// It is called for its submissions as soon as there is room for the one that was turned away.
     pub call: bool,
+    /// The bytes of that one.
+    pub wants: usize,
 }
 
 impl Line {
@@ -67,6 +69,7 @@ impl Line {
             lagging: false,
             waits: false,
             call: false,
+            wants: 0,
         }
     }
 
@@ -199,7 +202,7 @@ impl Stream {
     pub(super) fn feed(&mut self, step: &mut Step<'_>) {
         let Role::Leading(leading) = &mut self.role else { return };
         let last = step.shelf.log().map(Log::have).unwrap_or_default();
-        let room = step.shelf.numbers() && self.config.room(step.shelf.log(), 0, 1);
+        let numbers = step.shelf.numbers();
         let mut untold = false;
         for (node, line) in &mut leading.lines {
             if line.is_open() {
@@ -207,7 +210,7 @@ impl Stream {
                 if line.probe || line.asks || line.told < leading.urgent {
                     step.send(*node, line.progress(leading.view, leading.marks));
                 }
-                if line.call && room {
+                if line.call && numbers && self.config.room(step.shelf.log(), line.wants, 1) {
                     line.call = false;
                     let taken = leading.numbered.get(node).copied().unwrap_or_default();
                     let (view, have) = (leading.view, line.sent);

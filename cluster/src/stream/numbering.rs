@@ -42,6 +42,7 @@ impl Stream {
         }
         let room = self.config.room(step.shelf.log(), body.len(), 1);
         if !step.shelf.numbers() || !room {
+            line.wants = body.len();
             return line.turn_away(true);
         }
         let item = Item {
