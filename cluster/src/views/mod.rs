@@ -208,7 +208,7 @@ impl Views {
         let step = &mut Step { now, context, out };
         match input {
             Input::Change { insert, remove } => self.on_change(step, insert, &remove),
-            Input::Rejoin => self.on_rejoin(),
+            Input::Rejoin => self.on_rejoin(step),
             Input::Received { from, message } => self.on_received(step, from, message),
             Input::Entry { view, seq, entry } => self.on_entry(view, seq, entry),
             Input::Committed { view, seq } => self.on_committed(view, seq),
@@ -287,8 +287,12 @@ impl Views {
         }
     }
 
-    fn on_rejoin(&mut self) {
+    fn on_rejoin(&mut self, step: &mut Step<'_>) {
         if let Standing::Gone(gone) = &self.standing {
+            if let Some(past) = gone.past.as_ref().filter(|past| !past.waiting.is_empty()) {
+                // It will not know any more whom it has to tell: who waits asks once the guard is gone.
+                step.out.push(Output::EndGuard { guard: past.guard });
+            }
             // Never into a view in which it may have been before: it has forgotten what it promised there.
             let behind = Some(gone.view);
             self.standing = Standing::Joining { behind };

@@ -283,3 +283,29 @@ fn what_was_said_of_a_view_that_one_has_left_is_no_matter() {
     hears(&mut member, 1, Message::Install { next: early });
     assert_eq!(member.status(), Status::Joining);
 }
+
+#[test]
+fn whoever_comes_back_before_all_have_heard_leaves_them_an_alarm() {
+    let mut leader = first(0);
+    let change = Input::Change {
+        insert: Vec::new(),
+        remove: vec![node(0)],
+    };
+    let out = handle(&mut leader, change);
+    let request = says(&out).into_iter().find_map(|message| match message {
+        Message::MakeGuard { request, .. } => Some(*request),
+        _ => None,
+    });
+    let (view, ballot) = (ViewNumber(0), Ballot::PLANNED);
+    let made = Message::Guard {
+        request: request.expect("the next leader is asked"),
+        guard: guard(node(1), 7),
+    };
+    hears(&mut leader, 1, made);
+    hears(&mut leader, 2, Message::Accepted { view, ballot });
+    assert_eq!(leader.status(), Status::Gone);
+    let ended = Output::EndGuard {
+        guard: guard(node(0), 0),
+    };
+    assert_eq!(handle(&mut leader, Input::Rejoin), [ended]);
+}
