@@ -15,7 +15,7 @@ fn the_promises_hold_along_random_ways() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
     let (from, runs) = match number("SEED") {
         Some(seed) => (seed, 1),
-        None => (0, number("RUNS").unwrap_or(2_000)),
+        None => (0, number("RUNS").unwrap_or(4_000)),
     };
     let begun = Instant::now();
     let (mut views, mut delivered, mut ended, mut full, mut sent) = (0, 0, 0, 0, 0);

@@ -502,11 +502,21 @@ impl World {
         self.living().all(stands) && view.voters.iter().all(|voter| self.peers[number(voter.node)].alive)
     }
 
+    /// Whether those who live are a quorum of the last view in which any of them is. Whoever has not come to it does not count if the entries
+    /// before its cut have died with those who had them: half of a view with its oldest decides, and the oldest of two is alone.
     fn quorum_lives(&self) -> bool {
         let Some(view) = self.view() else { return false };
+        let logs = self.living().flat_map(|number| {
+            let views = &self.peers[number].views;
+            let now = views.view().map(|view| view.number).zip(views.log());
+            now.into_iter().chain(views.past_log())
+        });
+        let before = logs.filter(|(of, _)| view.number.follows(*of));
+        let all_there = before.map(|(_, log)| log.have()).max() >= Some(view.cut);
         let present = self.living().filter_map(|number| {
-            let inside = self.peers[number].views.view().is_some();
-            view.place(nodes()[number]).filter(|_| inside)
+            let at = self.peers[number].views.view().map(|view| view.number);
+            let comes = at == Some(view.number) || (at.is_some() && all_there);
+            view.place(nodes()[number]).filter(|_| comes)
         });
         view.policy
             .is_quorum(&view.voters, &present.collect(), &BTreeSet::new())
