@@ -182,7 +182,7 @@ impl Observer {
     }
 
     /// A node has delivered the end of a view, with what it knows then.
-    pub fn ends(&mut self, at: Number, view: ViewNumber, up_to: Seq, lasts: BTreeMap<Node, u64>) {
+    pub fn ends(&mut self, at: Number, view: ViewNumber, up_to: Seq, lasts: &BTreeMap<Node, u64>) {
         let other = self.cuts.insert(view.0, up_to);
         self.check(other.is_none_or(|other| other == up_to), || {
             format!("view {view} has two cuts")
@@ -207,7 +207,7 @@ impl Observer {
             format!("G9: safe entry {behind:?} is behind the cut {up_to}")
         });
         if let Some(other) = self.lasts.insert(view.0, lasts.clone()) {
-            self.check(other == lasts, || {
+            self.check(other == *lasts, || {
                 format!("G5 {at}: other last submissions in view {view}")
             });
         }

@@ -304,7 +304,7 @@ impl World {
             Event::Deliver { view, up_to } => {
                 self.stream(number, stream::Input::Ended { up_to });
                 let lasts = self.peers[number].stream.lasts().clone();
-                self.observer.ends(number, view, up_to, lasts);
+                self.observer.ends(number, view, up_to, &lasts);
             }
             Event::Installed { view } => self.installed(number, &view),
             Event::Removed { .. } => {
