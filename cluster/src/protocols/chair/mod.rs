@@ -184,6 +184,13 @@ impl Chair {
             self.answered.begun(by);
         }
         self.watch(step);
+        self.losses.retain(
+            |loss| match state.provider(loss.provider).map(|listed| listed.standing) {
+                Some(Standing::Failed(_)) => false,
+                Some(Standing::Absent { .. }) => loss.reason == Reason::HoldOver,
+                Some(Standing::Present) | None => true,
+            },
+        );
         for provider in state.providers() {
             let Standing::Absent { hold } = provider.standing else {
                 continue;

@@ -10,11 +10,11 @@ use super::queue::Waiting;
 use super::{Chair, Step};
 use crate::protocols::MAX_BATCH;
 use crate::protocols::change::{Change, Joiner, Refusal, Voting};
-use crate::protocols::entry::{Entry, Exit, Failure, Reason};
+use crate::protocols::entry::{Entry, Exit, Failure};
 use crate::protocols::io::ChairOutput;
 use crate::protocols::message::Ask;
 use crate::protocols::names::{ProposalId, ProviderId};
-use crate::protocols::state::{Stage, Standing};
+use crate::protocols::state::Stage;
 
 /// A change that can begin, and how.
 type Ready = (Change, Voting);
@@ -61,13 +61,10 @@ impl Chair {
         let joiners = step.state.joiners();
         let (mut failures, mut later): (Vec<Failure>, Vec<Failure>) = Default::default();
         for loss in std::mem::take(&mut self.losses) {
-            let standing = step.state.provider(loss.provider).map(|provider| provider.standing);
-            match standing {
-                Some(Standing::Present) => failures.push(loss),
-                Some(Standing::Absent { .. }) if loss.reason != Reason::HoldOver => {}
-                Some(Standing::Absent { .. }) if step.state.is_wanted(loss.provider) => later.push(loss),
-                Some(Standing::Absent { .. }) => failures.push(loss),
-                Some(Standing::Failed(_)) => {}
+            match step.state.provider(loss.provider) {
+                // Who is about to take the place may have it.
+                Some(_) if step.state.is_wanted(loss.provider) => later.push(loss),
+                Some(_) => failures.push(loss),
                 None if joiners.contains(&loss.provider) => failures.push(loss),
                 None => self.forget_join(step, loss.provider),
             }

@@ -150,6 +150,8 @@ impl Desk {
             }
             if outside {
                 ended.push((by.provider, Ended::NotJoined));
+            } else if is_join {
+                local.say_proposal(by.provider, step);
             }
             self.leaves_no_more(by.provider);
         }

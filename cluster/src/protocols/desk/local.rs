@@ -31,6 +31,7 @@ pub(super) struct Begun {
     pub ticket: Option<Ticket>,
     pub number: u32,
     pub is_leave: bool,
+    pub is_join: bool,
 }
 
 /// A provider.
@@ -46,8 +47,8 @@ pub(super) struct Local {
     pub vote: Option<(Seq, u32, Vote)>,
     /// It is gone, or says goodbye.
     pub over: Option<(Reason, Vec<u8>)>,
-    /// The ticket of a leave that became a goodbye.
-    pub leaving: Option<Ticket>,
+    /// The tickets of leaves that became a goodbye.
+    pub leaving: Vec<Ticket>,
 }
 
 impl Local {
@@ -60,7 +61,7 @@ impl Local {
             begun: None,
             vote: None,
             over: None,
-            leaving: None,
+            leaving: Vec::new(),
         }
     }
 
@@ -84,9 +85,10 @@ impl Local {
         self.pending.len() == 1
     }
 
-    /// Says the first proposal, or that it is withdrawn.
+    /// Says the first proposal, or that it is withdrawn. Whoever is just coming in proposes nothing yet.
     pub(super) fn say_proposal(&self, provider: ProviderId, step: &mut Step<'_>) {
-        let Some(first) = self.pending.front().filter(|_| self.over.is_none()) else {
+        let waits = self.over.is_some() || self.begun.is_some_and(|begun| begun.is_join);
+        let Some(first) = self.pending.front().filter(|_| !waits) else {
             return;
         };
         let by = ProposalId {
@@ -115,6 +117,7 @@ impl Local {
             ticket: first.ticket,
             number,
             is_leave: first.ask == Ask::Leave,
+            is_join: first.is_join(),
         });
         true
     }
@@ -146,22 +149,19 @@ impl Local {
         self.over.is_none() && (pending || self.begun.is_some_and(|begun| begun.is_leave))
     }
 
-    /// Takes the ticket of its leave: whatever becomes of that, it goes.
-    pub(super) fn take_leave(&mut self) -> Option<Ticket> {
+    /// Its leaves are settled by its going, whatever becomes of them.
+    pub(super) fn goes(&mut self) {
         let begun = self.begun.as_mut().filter(|begun| begun.is_leave);
-        if let Some(begun) = begun {
-            return begun.ticket.take();
-        }
-        let mut pending = self.pending.iter_mut();
-        pending.find(|pending| pending.ask == Ask::Leave)?.ticket.take()
+        self.leaving.extend(begun.and_then(|begun| begun.ticket.take()));
+        let pending = self.pending.iter_mut().filter(|pending| pending.ask == Ask::Leave);
+        self.leaving.extend(pending.filter_map(|pending| pending.ticket.take()));
     }
 
     /// All tickets that are not settled.
     pub(super) fn take_tickets(&mut self) -> Vec<Ticket> {
         let begun = self.begun.take().and_then(|begun| begun.ticket);
         let pending = self.pending.drain(..).filter_map(|pending| pending.ticket);
-        let tickets = self.leaving.take().into_iter().chain(begun).chain(pending);
-        tickets.collect()
+        self.leaving.drain(..).chain(begun).chain(pending).collect()
     }
 }
 

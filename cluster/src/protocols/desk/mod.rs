@@ -200,8 +200,7 @@ impl Desk {
             if !Rule::ProtocolsLeaveLimit.holds() {
                 continue;
             }
-            if let Some(local) = self.locals.get_mut(&provider).filter(|local| local.leaves()) {
-                local.leaving = local.take_leave();
+            if self.locals.get(&provider).is_some_and(Local::leaves) {
                 self.say_over(step, provider, Reason::Goodbye, LEAVE_LIMIT.to_vec());
             }
         }
@@ -214,13 +213,9 @@ impl Desk {
         };
         step.say(over(provider, reason, &text));
         local.over = Some((reason, text));
+        local.goes();
         for unsaid in local.drop_unsaid() {
-            let left = matches!(unsaid.ask, super::message::Ask::Leave);
-            if left {
-                local.leaving = unsaid.ticket;
-            } else {
-                step.done(provider, unsaid.ticket, Resolved::Refused(Refusal::Gone));
-            }
+            step.done(provider, unsaid.ticket, Resolved::Refused(Refusal::Gone));
         }
     }
 
@@ -246,9 +241,12 @@ impl Desk {
             votes: Vec::new(),
             exits: Vec::new(),
         };
-        // It is out, as it wished; or what it proposed came true with its going.
-        for ticket in [local.leaving.take(), local.begun.take().and_then(|begun| begun.ticket)] {
-            step.done(provider, ticket, left.clone());
+        if how != Ended::NotJoined {
+            // It is out, as it wished; or what it proposed came true with its going.
+            let begun = local.begun.take().and_then(|begun| begun.ticket);
+            for ticket in local.leaving.drain(..).chain(begun) {
+                step.done(provider, Some(ticket), left.clone());
+            }
         }
         for ticket in local.take_tickets() {
             step.done(provider, Some(ticket), Resolved::Refused(Refusal::Gone));

@@ -219,10 +219,11 @@ impl GroupState {
         let listed = self
             .provider(by.provider)
             .is_some_and(|provider| by.number <= provider.last);
-        let runs = self
+        let joins = self
             .running
             .as_ref()
-            .is_some_and(|running| running.change.joiner(by.provider).is_some());
+            .and_then(|running| running.change.joiner(by.provider));
+        let runs = joins.is_some_and(|joiner| by.number <= joiner.by.number);
         listed || runs
     }
 

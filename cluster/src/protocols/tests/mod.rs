@@ -1,5 +1,14 @@
 //! Desks, chairs and states, without a network.
 
+mod checks;
+mod garbage;
+mod limits;
+mod membership;
+mod random;
+mod repeats;
+mod votes;
+mod world;
+
 use fatebound_base::Keypair;
 
 use super::ProviderId;
