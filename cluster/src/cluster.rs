@@ -19,7 +19,7 @@ use crate::mail::Mail;
 use crate::message::{Envelope, MAX_ENVELOPES, Packet, Receipt, Words};
 use crate::name::{Founding, GroupName, GroupRef};
 use crate::numbers::Node;
-use crate::protocols::{GroupState, ProviderId};
+use crate::protocols::{GroupState, ProviderId, Refusal};
 use crate::step::{Asked, Place, Step, Tickets};
 use crate::view::View;
 use crate::views::{self, Blocked, Status};
@@ -118,6 +118,15 @@ impl Cluster {
     /// One of them.
     pub fn group(&self, name: &GroupName) -> Option<GroupStatus> {
         self.groups.get(self.by_name.get(name)?).map(status)
+    }
+
+    /// Why a message of so many bytes would not be taken now from this provider, if it would not.
+    pub fn obstacle(&self, name: &GroupName, provider: ProviderId, bytes: usize) -> Option<Refusal> {
+        let group = self.by_name.get(name).and_then(|place| self.groups.get(place));
+        let lineage = group.and_then(Group::lineage);
+        lineage.map_or(Some(Refusal::NotListed), |lineage| {
+            lineage.floor().obstacle(provider, bytes)
+        })
     }
 
     /// Words that were thrown away: of nobody who may say them, or too many at once.

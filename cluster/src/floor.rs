@@ -201,6 +201,17 @@ impl Floor {
         self.desk.last_serial()
     }
 
+    /// Why a message of so many bytes would not be taken now, if it would not.
+    pub(crate) fn obstacle(&self, provider: ProviderId, bytes: usize) -> Option<Refusal> {
+        if !self.desk.providers().any(|local| local == provider) {
+            return Some(Refusal::NotListed);
+        }
+        if bytes > MAX_MESSAGE {
+            return Some(not_sent(stream::Refused::TooLong));
+        }
+        self.stream.obstacle(bytes).map(not_sent)
+    }
+
     /// Who has not voted yet, as the leader knows.
     pub(crate) fn awaited(&self) -> Vec<ProviderId> {
         match (&self.chair, &self.state) {

@@ -15,6 +15,7 @@ use crate::error::{CreateGroupError, SignalError, Stopped};
 use crate::event::{EventKind, EventLog};
 use crate::failures::{End, Failure, Handler, Outcome, SharedFailures};
 use crate::pipes::{PipeOrder, Ports};
+use crate::process_group::{GroupOrder, Seats};
 
 /// Accepted invitations at most that wait for the machine's word that we are members.
 const MAX_UNDECIDED: usize = 64;
@@ -79,6 +80,8 @@ pub(crate) enum Order {
     },
     /// About pipes.
     Pipe(PipeOrder),
+    /// About process groups.
+    ProcessGroup(Box<GroupOrder>),
     /// Look at the machine.
     Read(Box<dyn FnOnce(&Machine) + Send>),
     /// Stop.
@@ -97,6 +100,7 @@ impl Order {
             Order::JoinGroup(joining) => joining.reply.is_closed(),
             Order::Leave { reply, .. } => reply.is_closed(),
             Order::Pipe(order) => order.is_abandoned(),
+            Order::ProcessGroup(order) => order.is_abandoned(),
             Order::Directory { .. }
             | Order::Admit { .. }
             | Order::Join { .. }
@@ -177,6 +181,7 @@ pub(crate) struct Application {
     locates: HashMap<PeerId, Vec<oneshot::Sender<Vec<Multiaddr>>>>,
     names: HashMap<directory::Ticket, oneshot::Sender<directory::Event>>,
     ports: Ports,
+    seats: Seats,
     waiters: HashMap<String, Vec<mpsc::Sender<Offer>>>,
     /// Places held for accepted invitations until the machine says that we are members, which it does at once.
     accepted: HashMap<GroupId, (mpsc::OwnedPermit<Offer>, Offer)>,
@@ -205,6 +210,7 @@ impl Application {
             locates: HashMap::new(),
             names: HashMap::new(),
             ports: Ports::default(),
+            seats: Seats::default(),
             waiters: HashMap::new(),
             accepted: HashMap::new(),
             states: HashMap::new(),
@@ -262,6 +268,7 @@ impl Application {
                 commands.push(Command::Directory(order(ticket)));
             }
             Order::Pipe(order) => self.ports.order(order, machine, commands),
+            Order::ProcessGroup(order) => self.seats.order(*order, machine, commands),
             Order::Read(read) => read(machine),
             Order::Shutdown => commands.push(Command::Shutdown),
         }
@@ -352,6 +359,7 @@ impl Application {
             MachineEvent::Group(event) => self.group_event(event, machine, commands),
             MachineEvent::Directory(event) => self.directory_event(event),
             MachineEvent::Pipe(event) => self.ports.event(event, commands),
+            MachineEvent::Cluster(event) => self.seats.event(event, commands),
             MachineEvent::Foreigner { .. } | MachineEvent::Stopped => {}
         }
     }

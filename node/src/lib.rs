@@ -90,6 +90,7 @@ mod join;
 mod node;
 mod pipe;
 mod pipes;
+pub mod process_group;
 mod queue;
 mod rarely;
 mod session;

@@ -373,7 +373,22 @@ impl Node {
         answer.await.map_err(|_| Stopped)
     }
 
-    async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Machine) -> T + Send + 'static) -> Result<T, Stopped> {
+    /// As [`Node::try_order`], but where there is no room it waits for it, if there is a runtime in which that can be done.
+    pub(crate) fn order_in_drop(&self, order: Order) {
+        if let Err(mpsc::error::TrySendError::Full(order)) = self.0.orders.try_send(order)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let node = self.clone();
+            runtime.spawn(async move {
+                let _ = node.order(order).await;
+            });
+        }
+    }
+
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Machine) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
         let order = |reply: oneshot::Sender<T>| {
             Order::Read(Box::new(move |machine: &Machine| {
                 if !reply.is_closed() {

@@ -61,6 +61,9 @@ pub enum PortError {
     /// Somebody in this node listens there.
     #[error("somebody listens at this port already")]
     InUse,
+    /// It is for the layers of a node.
+    #[error("ports below {} are for the layers of a node", Port::FIRST_OF_APPLICATIONS.0)]
+    Reserved,
     /// As many ports as may be are in use.
     #[error("as many ports are in use as may be")]
     TooMany,
@@ -113,12 +116,15 @@ impl PipeOrder {
 }
 
 impl Node {
-    /// Listens at this port, from 0 to 255, until the result is dropped. This is the low-level floor of what will stand above it: ordered and bounded
+    /// Listens at this port, from 64 to 255 (those below are for the layers of a node), until the result is dropped. This is the low-level floor of what will stand above it: ordered and bounded
     /// bodies between two peers, with no word about who is alive (groups tell that), and nothing is sent twice.
     ///
     /// # Errors
     /// The port is in use, or too many are (8); see [`PortError`].
     pub async fn pipe_port(&self, port: u8) -> Result<PipePort, PortError> {
+        if Port(port) < Port::FIRST_OF_APPLICATIONS {
+            return Err(PortError::Reserved);
+        }
         let (events, events_out) = mpsc::channel(EVENTS);
         let (port, room) = (Port(port), Arc::new(Notify::new()));
         let order = |reply| {

@@ -24,7 +24,7 @@ use crate::{GroupId, PeerIndex, World};
 /// Peers through which all others join, and they through one another.
 const BOOTSTRAP: usize = 3;
 /// A port that not everybody reads.
-const UNREAD: Port = Port(2);
+const UNREAD: Port = Port(102);
 /// So long may joining take, in virtual time.
 const JOINING: Duration = Duration::from_secs(120);
 

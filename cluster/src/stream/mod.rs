@@ -169,6 +169,14 @@ impl Stream {
         Ok(number)
     }
 
+    /// Why a submission of so many bytes would not be taken now, if it would not.
+    pub fn obstacle(&self, bytes: usize) -> Option<Refused> {
+        match self.inside {
+            true => self.own.obstacle(&self.config, bytes),
+            false => Some(Refused::NotIn),
+        }
+    }
+
     /// Between views: a submission that is not delivered will be an entry without a body. For what has to be decided anew in each view.
     pub fn void(&mut self, number: u64) {
         self.own.void(number);

@@ -37,16 +37,22 @@ pub(super) struct Submissions {
 }
 
 impl Submissions {
+    /// Why one of so many bytes would not be taken now, if it would not.
+    pub fn obstacle(&self, config: &Config, body: usize) -> Option<Refused> {
+        if body > MAX_BODY {
+            return Some(Refused::TooLong);
+        }
+        let bytes = self.bytes.saturating_add(body);
+        let full = self.waiting.len() >= config.queue_submissions || bytes > config.queue_bytes;
+        full.then_some(Refused::QueueFull)
+    }
+
     /// Takes one more; says which number it has.
     pub fn push(&mut self, config: &Config, class: Class, body: Vec<u8>) -> Result<u64, Refused> {
-        if body.len() > MAX_BODY {
-            return Err(Refused::TooLong);
+        if let Some(why) = self.obstacle(config, body.len()) {
+            return Err(why);
         }
-        let bytes = self.bytes.saturating_add(body.len());
-        if self.waiting.len() >= config.queue_submissions || bytes > config.queue_bytes {
-            return Err(Refused::QueueFull);
-        }
-        self.bytes = bytes;
+        self.bytes = self.bytes.saturating_add(body.len());
         self.last = self.last.saturating_add(1);
         self.waiting.push_back(Waiting { class, body });
         Ok(self.last)
