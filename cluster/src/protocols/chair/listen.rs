@@ -13,7 +13,7 @@ use crate::protocols::change::{Kind, Proposal, Refusal, Voting};
 use crate::protocols::entry::{Exit, Reason};
 use crate::protocols::message::{Answer, Ask, Word};
 use crate::protocols::names::{ProposalId, ProviderId};
-use crate::protocols::state::{GroupState, Stage, is_in_range, is_named_well};
+use crate::protocols::state::{GroupState, Provider, Stage, is_in_range, is_named_well};
 use crate::protocols::{MAX_TEXT, MAX_WAITING};
 
 impl Chair {
@@ -45,6 +45,7 @@ impl Chair {
     }
 
     fn on_propose(&mut self, step: &mut Step<'_>, by: ProposalId, ask: Ask) {
+        // X1 ◆ "Each proposal begins at most once".
         let before = self.answered.before(by).filter(|_| Rule::ProtocolsBegunOnce.holds());
         match before {
             Some(Before::Refused(why)) => return step.tell(by.provider.node, Answer::Refused { by, why }),
@@ -99,9 +100,7 @@ impl Chair {
     }
 
     fn screen_proposer(&self, state: &GroupState, by: ProposalId) -> Result<(), Refusal> {
-        let here = state
-            .provider(by.provider)
-            .is_some_and(|provider| provider.is_present());
+        let here = state.provider(by.provider).is_some_and(Provider::is_present);
         if !here || self.losses.iter().any(|loss| loss.provider == by.provider) {
             return Err(Refusal::NotListed);
         }
@@ -149,7 +148,7 @@ impl Chair {
             .waiting_joins()
             .iter()
             .any(|join| join.by.provider == provider);
-        if listed.is_some_and(|listed| listed.is_present()) || wants_in || waits {
+        if listed.is_some_and(Provider::is_present) || wants_in || waits {
             self.lose(provider, reason, text);
         } else if listed.is_none() {
             step.tell(provider.node, Answer::Unlisted { provider });
@@ -167,7 +166,7 @@ impl Chair {
     }
 }
 
-/// X9 ◆ "Whoever wants to come in has to bring the group's attributes".
+/// X9 ◆ "Whoever wants to come in brings the group's attributes".
 pub(super) fn prescreen(state: &GroupState, attributes: &crate::protocols::Attributes) -> Result<(), Refusal> {
     match state.attributes().difference(attributes) {
         Some(field) if Rule::ProtocolsPrescreen.holds() => Err(Refusal::Difference(field)),

@@ -202,7 +202,7 @@ impl Chair {
         }
     }
 
-    /// X4 ◆ "The limit of a phase runs from when its opening is applied; with a new leader it runs anew".
+    /// X4 ◆ "The limit of a phase runs at the leader, from when its opening is applied; at a new one anew".
     fn watch(&mut self, step: &mut Step<'_>) {
         let inherited = !std::mem::replace(&mut self.seated, true);
         let running = step.state.running();

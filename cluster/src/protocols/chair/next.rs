@@ -97,7 +97,7 @@ impl Chair {
         })
     }
 
-    /// X13 ◆ "Whoever has failed is removed before anybody comes in, and comes in before the rest has its turn".
+    /// X13 ◆ "All who have failed are removed before anybody comes in, and joins come before the rest".
     fn begin(&mut self, step: &mut Step<'_>) -> Option<Entry> {
         let ready = if Rule::ProtocolsFailuresFirst.holds() {
             self.removal(step).or_else(|| self.joins(step))
@@ -155,9 +155,7 @@ impl Chair {
         Some((change, voting(voted)))
     }
 
-    /// Whether it can come in along with those; `false`: it waits.
-    ///
-    /// X13 ◆ "A second join of one process waits until its earlier life is removed".
+    /// Whether it can come in along with those; `false`: it waits, also for the removal of an earlier life of the same process.
     fn screen_join(
         &self,
         step: &Step<'_>,
@@ -169,11 +167,8 @@ impl Chair {
             prescreen(step.state, attributes)?;
         }
         if let Some(holder) = step.state.holder(joiner) {
-            let lives_on = holder.is_present() && holder.id.node == joiner.by.provider.node;
-            if lives_on || !Rule::ProtocolsOneLife.holds() {
-                return Err(Refusal::InstanceInUse);
-            }
-            return Ok(false);
+            let lives = holder.is_present() && holder.id.node == joiner.by.provider.node;
+            return if lives { Err(Refusal::InstanceInUse) } else { Ok(false) };
         }
         let with = |joiner: &Joiner| [along, std::slice::from_ref(joiner)].concat();
         let alone = Change::Join {
@@ -186,32 +181,28 @@ impl Chair {
 
     /// The first of the rest that is due and fits.
     fn rest(&mut self, step: &mut Step<'_>) -> Option<Ready> {
-        let waiting: Vec<Waiting> = self.queue.waiting_rest().cloned().collect();
-        for first in &waiting {
-            match &first.ask {
-                Ask::Leave if first.ready > step.now => {}
-                Ask::Leave => return self.leaves(step, first.by, &waiting),
-                Ask::Propose { proposal, voting } => {
-                    let change = Change::Proposed {
-                        by: first.by,
-                        proposal: proposal.clone(),
-                    };
-                    match step.state.admits(&change) {
-                        Ok(()) => return Some((change, *voting)),
-                        Err(why) => self.refuse(step, first.by, why),
-                    }
-                }
-                Ask::Join { .. } => {}
+        loop {
+            let due = |waiting: &&Waiting| waiting.ask != Ask::Leave || waiting.ready <= step.now;
+            let first = self.queue.waiting_rest().find(due)?;
+            let by = first.by;
+            let Ask::Propose { proposal, voting } = &first.ask else {
+                return self.leaves(step, by);
+            };
+            let (proposal, voting) = (proposal.clone(), *voting);
+            let change = Change::Proposed { by, proposal };
+            match step.state.admits(&change) {
+                Ok(()) => return Some((change, voting)),
+                Err(why) => self.refuse(step, by, why),
             }
         }
-        None
     }
 
     /// X2: all leaves that are collected go together.
-    fn leaves(&self, step: &Step<'_>, first: ProposalId, waiting: &[Waiting]) -> Option<Ready> {
+    fn leaves(&self, step: &Step<'_>, first: ProposalId) -> Option<Ready> {
         let attributes = step.state.attributes();
-        let leaves = waiting
-            .iter()
+        let leaves = self
+            .queue
+            .waiting_rest()
             .filter(|waiting| waiting.ask == Ask::Leave)
             .map(|waiting| waiting.by);
         let leavers = if attributes.leave_window.is_zero() {

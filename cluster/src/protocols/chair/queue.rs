@@ -10,7 +10,7 @@ use crate::protocols::MAX_WAITING;
 use crate::protocols::change::Joiner;
 use crate::protocols::message::Ask;
 use crate::protocols::names::ProposalId;
-use crate::protocols::state::GroupState;
+use crate::protocols::state::{GroupState, Provider};
 
 /// A proposal that waits.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ impl Queue {
         self.joins.retain(|join| !begun.contains(&join.by));
         self.rest.retain(|waiting| {
             let proposer = state.provider(waiting.by.provider);
-            proposer.is_some_and(|provider| provider.is_present()) && !state.has_begun(waiting.by)
+            proposer.is_some_and(Provider::is_present) && !state.has_begun(waiting.by)
         });
         begun
     }

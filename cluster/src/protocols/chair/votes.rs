@@ -62,7 +62,7 @@ impl Votes {
 
     /// The entry that ends the open phase, if everybody has voted or is not waited for.
     ///
-    /// X5 ◆ "A rejection ends the protocol when the phase ends, not before": a phase is a barrier also when it fails.
+    /// X5 ◆ "A rejection ends the protocol when its phase ends, not before": a phase is a barrier also when it fails.
     pub(super) fn close(&self, state: &GroupState, limit_over: bool) -> Option<Entry> {
         let (protocol, phase) = open(state)?;
         let voters = state.voters();

@@ -106,7 +106,7 @@ impl Desk {
 
     /// What can grow, and how far.
     pub fn bounds(&self) -> Vec<Bounded> {
-        let proposals = self.locals.values().map(|local| local.proposals());
+        let proposals = self.locals.values().map(Local::proposals);
         vec![
             Bounded::new("providers of a node", self.locals.len(), MAX_PROVIDERS_PER_NODE),
             Bounded::fullest("proposals of a provider", proposals, MAX_PROPOSALS),

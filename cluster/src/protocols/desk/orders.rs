@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fatebound_base::Rule;
+
 use super::local::{Local, Withdrawn};
 use super::{Desk, Step};
 use crate::numbers::Seq;
@@ -85,10 +87,12 @@ impl Desk {
         self.locals.insert(provider, local);
     }
 
+    /// X13 ◆ "A process comes in again once it has gone": meanwhile its join waits.
     fn may_join(&self, instance: &[u8], info: &[u8], attributes: &Attributes) -> Result<(), Refusal> {
         is_named_well(instance, info)?;
         attributes.check().map_err(|error| Refusal::OutOfRange(error.0))?;
-        let in_use = |local: &Local| local.over.is_none() && local.instance == instance;
+        let lives = |local: &Local| local.over.is_none() || !Rule::ProtocolsOneLife.holds();
+        let in_use = |local: &Local| local.instance == instance && lives(local);
         if self.locals.values().any(in_use) {
             return Err(Refusal::InstanceInUse);
         }

@@ -182,7 +182,7 @@ impl GroupState {
         }
     }
 
-    /// X6 ◆ "A rejection of a failure's removal rejects what came along, never the removal".
+    /// X6 ◆ "A rejection of the removal of who has failed rejects what came along, never the removal".
     fn reject(&mut self, running: Running, outcome: Outcome, ballots: Vec<Ballot>, notices: &mut Vec<Notice>) {
         if matches!(running.change, Change::Failure { .. }) && Rule::ProtocolsRemovalStands.holds() {
             self.epoch = self.epoch.next();

@@ -8,8 +8,8 @@ use fatebound_base::Time;
 use super::world::Member;
 use crate::numbers::{Node, Seq};
 use crate::protocols::{
-    ByDefault, Change, Decision, Ended, Entry, Event, GroupState, Kind, MAX_SNAPSHOT, Notice, Order, Outcome,
-    ProposalId, ProviderId, Reason, Remark, Stage, Standing, Ticket, Vote, Why,
+    Attributes, ByDefault, Change, Decision, Ended, Entry, Event, GroupState, Kind, MAX_SNAPSHOT, Notice, Order,
+    Outcome, ProposalId, ProviderId, Reason, Remark, Stage, Standing, Ticket, Vote, Why,
 };
 
 /// What the checks remember.
@@ -31,6 +31,9 @@ pub struct Checks {
     /// By which protocol each proposal was begun.
     begun: BTreeMap<ProposalId, Seq>,
     tickets: BTreeMap<Ticket, ProviderId>,
+    /// What each join brought along.
+    joins: BTreeMap<Ticket, Attributes>,
+    brought: BTreeMap<ProviderId, Attributes>,
     settled: BTreeSet<Ticket>,
     ended: BTreeSet<ProviderId>,
     /// How many chairs there have been.
@@ -58,7 +61,10 @@ impl Checks {
             Order::Propose { ticket, provider, .. } | Order::Leave { ticket, provider } => {
                 self.tickets.insert(*ticket, *provider);
             }
-            Order::Join { .. } | Order::Send { .. } | Order::Withdraw { .. } | Order::Deactivated { .. } => {}
+            Order::Join { ticket, attributes, .. } => {
+                self.joins.insert(*ticket, attributes.clone());
+            }
+            Order::Send { .. } | Order::Withdraw { .. } | Order::Deactivated { .. } => {}
         }
     }
 
@@ -74,6 +80,7 @@ impl Checks {
         match event {
             Event::Joining { ticket } => {
                 self.tickets.insert(*ticket, provider);
+                self.brought.insert(provider, self.joins[ticket].clone());
             }
             Event::Done { ticket, .. } => assert!(self.settled.insert(*ticket), "{ticket:?} comes back twice"),
             Event::Ended(how) => {
@@ -219,6 +226,14 @@ impl Checks {
                 0,
                 "somebody has failed and is not removed before {change:?}"
             );
+        }
+        // X9.
+        for joiner in change
+            .proposals()
+            .iter()
+            .filter(|by| change.joiner(by.provider).is_some())
+        {
+            assert_eq!(self.brought[&joiner.provider].difference(before.attributes()), None);
         }
         if let Change::Failure { providers } = change {
             let failed = |id: &ProviderId| before.provider(*id).is_some_and(|listed| listed.failed().is_some());

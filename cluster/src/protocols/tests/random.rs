@@ -10,7 +10,7 @@ use crate::protocols::{
 };
 
 /// What may happen. Numbers choose among whatever is there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Join(usize, usize, bool),
     Leave(usize),
@@ -26,8 +26,10 @@ enum Step {
     Apply(usize),
     Settle,
     Pass(u64),
-    ChangeChair,
-    Lose(usize),
+    Cut,
+    NextView,
+    ChangeChair(bool),
+    Lose(usize, bool),
     Add,
     Break(usize, usize),
 }
@@ -49,8 +51,10 @@ fn step() -> impl Strategy<Value = Step> {
         20 => which.clone().prop_map(Step::Apply),
         6 => Just(Step::Settle),
         4 => (1u64..8_000).prop_map(Step::Pass),
-        2 => Just(Step::ChangeChair),
-        1 => which.clone().prop_map(Step::Lose),
+        1 => Just(Step::Cut),
+        1 => Just(Step::NextView),
+        2 => any::<bool>().prop_map(Step::ChangeChair),
+        1 => (which.clone(), any::<bool>()).prop_map(|(place, cut)| Step::Lose(place, cut)),
         1 => Just(Step::Add),
         4 => (which, 0usize..4).prop_map(|(place, lost)| Step::Break(place, lost)),
     ]
@@ -104,7 +108,7 @@ fn proposal(world: &World, what: usize, number: usize) -> Proposal {
         2 => Proposal::Message { body: b"m".to_vec() },
         3 => Proposal::Expel {
             providers: somebody.into_iter().collect(),
-            deactivate: (number % 2 == 0).then(Vec::new),
+            deactivate: number.is_multiple_of(2).then(Vec::new),
         },
         4 => Proposal::Attributes {
             attributes: Box::new(Attributes {
@@ -124,8 +128,8 @@ fn vote(what: usize) -> Vote {
     };
     Vote {
         message: vec![0; what % 3],
-        state: (what % 5 == 0).then(|| vec![u8::try_from(what).expect("small")]),
-        default: (what % 7 == 0).then_some(DefaultVote::Approve),
+        state: what.is_multiple_of(5).then(|| vec![u8::try_from(what).expect("small")]),
+        default: what.is_multiple_of(7).then_some(DefaultVote::Approve),
         ..Vote::new(verdict)
     }
 }
@@ -202,8 +206,25 @@ fn take(world: &mut World, step: Step, nodes: &mut u8) {
         }
         Step::Settle => world.settle(),
         Step::Pass(millis) => world.pass(Duration::from_millis(millis)),
-        Step::ChangeChair => world.change_chair(),
-        Step::Lose(number) => world.lose(place(number)),
+        // What is cut goes with the view, whose end follows at once.
+        Step::Cut => {
+            world.cut();
+            world.next_view();
+        }
+        Step::NextView => world.next_view(),
+        Step::ChangeChair(cut) => {
+            if cut {
+                world.cut();
+            }
+            world.change_chair();
+        }
+        Step::Lose(number, cut) => {
+            let place = place(number);
+            if cut && world.members.len() > 1 {
+                world.cut();
+            }
+            world.lose(place);
+        }
         Step::Add => {
             world.add(*nodes);
             *nodes += 1;

@@ -74,7 +74,7 @@ impl World {
         }
         self.install();
         for place in 0..self.members.len() {
-            self.to_desk(place, DeskInput::Leader);
+            self.desk_hears(place, DeskInput::Leader);
         }
     }
 
@@ -82,7 +82,17 @@ impl World {
     fn install(&mut self) {
         while (0..self.members.len()).any(|place| self.apply_next(place)) {}
         let present = self.members.iter().map(|member| member.node).collect();
-        self.to_chair(ChairInput::Nodes { present });
+        self.chair_hears(ChairInput::Nodes { present });
+    }
+
+    /// What is numbered and not applied by the leader is lost with the view.
+    pub fn cut(&mut self) {
+        self.log.truncate(self.members[0].applied);
+    }
+
+    /// A view of the same nodes, with the same leader.
+    pub fn next_view(&mut self) {
+        self.install();
     }
 
     /// The leader's machine makes place for the next member's, and nobody is lost.
@@ -126,7 +136,7 @@ impl World {
         });
         self.install();
         let last = self.members.len() - 1;
-        self.to_desk(last, DeskInput::Leader);
+        self.desk_hears(last, DeskInput::Leader);
     }
 
     /// The way between a node and the chair breaks: `lost` of what is on it in either direction is lost, from the end.
@@ -136,12 +146,12 @@ impl World {
         member.to_chair.truncate(left);
         let left = member.answers.len().saturating_sub(lost);
         member.answers.truncate(left);
-        self.to_desk(place, DeskInput::Again);
+        self.desk_hears(place, DeskInput::Again);
     }
 
     pub fn order(&mut self, place: usize, order: Order) {
         self.checks.ordered(&order, self.now);
-        self.to_desk(place, DeskInput::Order(order));
+        self.desk_hears(place, DeskInput::Order(order));
     }
 
     pub fn ticket(&mut self) -> Ticket {
@@ -149,7 +159,7 @@ impl World {
         Ticket(self.next_ticket)
     }
 
-    fn to_desk(&mut self, place: usize, input: DeskInput<'_>) {
+    fn desk_hears(&mut self, place: usize, input: DeskInput<'_>) {
         let mut out = Vec::new();
         let member = &mut self.members[place];
         member.desk.handle(self.now, input, &member.state, &mut out);
@@ -177,7 +187,7 @@ impl World {
         }
     }
 
-    fn to_chair(&mut self, input: ChairInput) {
+    fn chair_hears(&mut self, input: ChairInput) {
         let mut out = Vec::new();
         self.chair.handle(self.now, input, &self.members[0].state, &mut out);
         for bound in self.chair.bounds() {
@@ -219,9 +229,9 @@ impl World {
         member.applied += 1;
         self.checks
             .applied(self.now, seq, &entry, &before, &self.members[place].state, &notices);
-        self.to_desk(place, DeskInput::Applied { seq, notices: &notices });
+        self.desk_hears(place, DeskInput::Applied { seq, notices: &notices });
         if place == 0 {
-            self.to_chair(ChairInput::Applied {
+            self.chair_hears(ChairInput::Applied {
                 control: entry.is_control(),
             });
         }
@@ -234,7 +244,7 @@ impl World {
             return false;
         };
         let from = self.members[place].node;
-        self.to_chair(ChairInput::Words {
+        self.chair_hears(ChairInput::Words {
             from,
             words: vec![word],
         });
@@ -246,7 +256,7 @@ impl World {
         let Some(answer) = self.members[place].answers.pop_front() else {
             return false;
         };
-        self.to_desk(place, DeskInput::Answer(answer));
+        self.desk_hears(place, DeskInput::Answer(answer));
         true
     }
 
@@ -282,9 +292,9 @@ impl World {
                 break;
             };
             self.now = self.now.max(due);
-            self.to_chair(ChairInput::Wake);
+            self.chair_hears(ChairInput::Wake);
             for place in 0..self.members.len() {
-                self.to_desk(place, DeskInput::Wake);
+                self.desk_hears(place, DeskInput::Wake);
             }
         }
         self.now = end;
@@ -451,12 +461,12 @@ impl World {
 
     /// The chair looks at the time, and nothing else happens.
     pub fn wake_chair(&mut self) {
-        self.to_chair(ChairInput::Wake);
+        self.chair_hears(ChairInput::Wake);
     }
 
     /// Something else that the chair is told.
     pub fn tell_chair(&mut self, input: ChairInput) {
-        self.to_chair(input);
+        self.chair_hears(input);
     }
 
     /// A node is put out of the group, and goes on by itself.
