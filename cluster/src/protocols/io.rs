@@ -153,8 +153,6 @@ pub enum DeskInput<'a> {
     Answer(Answer),
     /// An entry was applied here.
     Applied {
-        /// Its number.
-        seq: Seq,
         /// What followed from it.
         notices: &'a [Notice],
     },

@@ -133,14 +133,10 @@ impl Chair {
 
     fn on_over(&mut self, step: &mut Step<'_>, provider: ProviderId, reason: Reason, mut text: Vec<u8>) {
         text.truncate(MAX_TEXT);
-        let reason = match reason {
-            Reason::ProcessGone | Reason::Goodbye => reason,
-            Reason::Restart { hold } => Reason::Restart {
-                hold: hold.min(step.state.attributes().max_hold),
-            },
-            // Not for a desk to say.
-            Reason::NodeGone | Reason::HoldOver => return,
-        };
+        // These are not for a desk to say.
+        if matches!(reason, Reason::NodeGone | Reason::HoldOver) {
+            return;
+        }
         let listed = step.state.provider(provider);
         let wants_in = step.state.joiners().contains(&provider);
         let waits = self

@@ -42,11 +42,10 @@ impl Votes {
         self.cast.retain(|_, (phase, _)| *phase >= earliest);
     }
 
-    fn of(&self, voter: ProviderId, phase: Phase) -> Option<&Vote> {
-        self.cast
-            .get(&voter)
-            .filter(|(cast, _)| *cast == phase)
-            .map(|(_, vote)| vote)
+    /// Its vote in this phase. One that came before the phase was open here may turn out too long for it, and is none.
+    fn of(&self, state: &GroupState, voter: ProviderId, phase: Phase) -> Option<&Vote> {
+        let (cast, vote) = self.cast.get(&voter)?;
+        (*cast == phase && vote.fits(state.voters().len())).then_some(vote)
     }
 
     /// Whose vote the open phase waits for.
@@ -67,7 +66,7 @@ impl Votes {
         let (protocol, phase) = open(state)?;
         let voters = state.voters();
         let rejects = |voter: &ProviderId| {
-            self.of(*voter, (protocol, phase))
+            self.of(state, *voter, (protocol, phase))
                 .is_some_and(|vote| vote.verdict == Verdict::Reject)
         };
         let hasty = !Rule::ProtocolsBarrier.holds() && voters.iter().any(rejects);
@@ -78,7 +77,7 @@ impl Votes {
         let votes = votes.collect::<Option<Vec<Counted>>>()?;
         let cast = voters
             .iter()
-            .filter_map(|voter| Some((*voter, self.of(*voter, (protocol, phase))?)));
+            .filter_map(|voter| Some((*voter, self.of(state, *voter, (protocol, phase))?)));
         let states = cast
             .clone()
             .filter_map(|(voter, vote)| Some((voter, vote.state.clone()?)));
@@ -94,7 +93,7 @@ impl Votes {
 
     /// A voter's vote, or the default if it is due.
     fn counted(&self, state: &GroupState, voter: ProviderId, phase: Phase, limit_over: bool) -> Option<Counted> {
-        if let Some(vote) = self.of(voter, phase) {
+        if let Some(vote) = self.of(state, voter, phase) {
             return Some(Counted {
                 verdict: vote.verdict,
                 by_default: None,

@@ -69,8 +69,9 @@ impl Local {
         self.pending.len()
     }
 
+    /// Whether it may propose nothing more now; or never again, when its numbers are used up.
     pub(super) fn is_full(&self) -> bool {
-        self.pending.len() >= MAX_PROPOSALS
+        self.pending.len() >= MAX_PROPOSALS || self.last_number == u32::MAX
     }
 
     /// Adds a proposal; says whether it is the first and so to be said.
@@ -173,4 +174,19 @@ pub(super) enum Withdrawn {
     Said,
     /// It has begun, or never was.
     TooLate,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_never_used_twice() {
+        let mut local = Local::new(b"x".to_vec());
+        local.last_number = u32::MAX - 1;
+        assert!(!local.is_full());
+        local.propose(Ticket(1), Ask::Leave);
+        assert!(local.has_begun(u32::MAX));
+        assert!(local.is_full() && local.proposals() == 0);
+    }
 }

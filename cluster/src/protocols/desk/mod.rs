@@ -120,9 +120,8 @@ impl Desk {
         match input {
             DeskInput::Order(order) => self.on_order(step, order),
             DeskInput::Answer(answer) => self.on_answer(step, answer),
-            DeskInput::Applied { seq: _, notices } => self.on_applied(step, notices),
-            DeskInput::Leader => self.say_again(step),
-            DeskInput::Again => self.say_again(step),
+            DeskInput::Applied { notices } => self.on_applied(step, notices),
+            DeskInput::Leader | DeskInput::Again => self.say_again(step),
             DeskInput::Removed => self.on_removed(step),
             DeskInput::Wake => self.on_wake(step),
         }

@@ -30,9 +30,9 @@ impl GroupState {
     fn mark(&mut self, failure: &Failure) -> Option<()> {
         let listed = self.provider(failure.provider)?;
         let standing = match (listed.standing, failure.reason) {
-            (Standing::Present, Reason::Restart { hold }) if hold <= self.attributes.max_hold => {
-                Standing::Absent { hold }
-            }
+            (Standing::Present, Reason::Restart { hold }) => Standing::Absent {
+                hold: hold.min(self.attributes.max_hold),
+            },
             (Standing::Present, Reason::NodeGone | Reason::ProcessGone | Reason::Goodbye) => {
                 Standing::Failed(failure.reason)
             }

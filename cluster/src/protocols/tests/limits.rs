@@ -1,10 +1,13 @@
 //! What happens at each bound.
 
+use std::time::Duration;
+
 use super::world::{World, value};
+use crate::numbers::Seq;
 use crate::protocols::{
     Attributes, ChairInput, DeskInput, Event, MAX_INFO, MAX_INSTANCE, MAX_MESSAGE, MAX_NAMES, MAX_PROPOSALS,
-    MAX_PROVIDERS, MAX_PROVIDERS_PER_NODE, MAX_STATE, MAX_TEXT, MAX_WAITING, Notice, Order, Proposal, Refusal, Remark,
-    Resolved, Ticket, Verdict, Voting,
+    MAX_PROVIDERS, MAX_PROVIDERS_PER_NODE, MAX_STATE, MAX_TEXT, MAX_VOTE_MESSAGE, MAX_WAITING, Notice, Order, Proposal,
+    Refusal, Remark, Resolved, Standing, Ticket, Verdict, Vote, Voting, Word, message_share,
 };
 
 fn refused(world: &World, ticket: Ticket) -> Option<Refusal> {
@@ -187,4 +190,78 @@ fn orders_of_unknown_providers_come_back() {
         .desk
         .handle(world.now, DeskInput::Again, &state, &mut out);
     assert!(out.is_empty());
+}
+
+#[test]
+fn the_longest_votes_of_as_many_as_may_be_fit_one_entry() {
+    let mut world = World::new(2, Attributes::default());
+    let join = |world: &mut World, number: usize| world.join(number / MAX_PROVIDERS_PER_NODE, &format!("{number}")).0;
+    let providers: Vec<_> = (0..MAX_PROVIDERS).map(|number| join(&mut world, number)).collect();
+    let ticket = world.propose(providers[0], value("x"), Voting::VOTED);
+    world.settle();
+    for provider in providers {
+        let vote = Vote {
+            message: vec![1; message_share(MAX_PROVIDERS)],
+            state: Some(vec![2; MAX_STATE]),
+            ..Vote::new(Verdict::Approve)
+        };
+        world.vote(provider, vote);
+    }
+    world.settle();
+    assert!(world.approved(ticket));
+    assert_eq!(world.state().value(), (&[2; MAX_STATE][..], 1));
+}
+
+#[test]
+fn a_vote_that_came_early_and_is_too_long_is_none() {
+    let mut world = World::new(9, Attributes::default());
+    let providers = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|place| world.join(place, "x").0);
+    let protocol = Seq(world.log.len() as u64 + 1);
+    // Nobody votes yet, so it has the longest share.
+    let vote = Vote {
+        message: vec![0; MAX_VOTE_MESSAGE],
+        ..Vote::new(Verdict::Approve)
+    };
+    let early = Word::Vote {
+        provider: providers[8],
+        protocol,
+        phase: 1,
+        vote,
+    };
+    let from = providers[8].node;
+    let words = vec![early];
+    world.tell_chair(ChairInput::Words { from, words });
+    let ticket = world.propose(providers[0], value("x"), Voting::VOTED);
+    world.settle();
+    assert_eq!(world.open(0), Some((protocol, 1)));
+    for provider in &providers[..8] {
+        world.votes(*provider, Verdict::Approve);
+    }
+    world.settle();
+    assert_eq!(world.chair.awaited(world.state()), [providers[8]]);
+    world.pass(Duration::from_secs(5));
+    assert!(world.rejected(ticket), "by default");
+    world.at_rest();
+}
+
+#[test]
+fn a_place_is_held_no_longer_than_the_group_allows_by_then() {
+    let mut world = World::new(2, Attributes::default());
+    let [a, b] = [0, 1].map(|place| world.join(place, "x").0);
+    let max_hold = Duration::from_secs(1);
+    let attributes = Box::new(Attributes {
+        max_hold,
+        ..Attributes::default()
+    });
+    world.propose(a, Proposal::Attributes { attributes }, Voting::OnePhase);
+    world.word(0);
+    // The change is under way when this is heard.
+    world.goodbye(b, Some(Duration::from_secs(200)));
+    world.word(1);
+    world.settle();
+    let standing = world.state().provider(b).map(|listed| listed.standing);
+    assert_eq!(standing, Some(Standing::Absent { hold: max_hold }));
+    world.pass(max_hold);
+    assert_eq!(world.listed(), [a]);
+    world.at_rest();
 }

@@ -229,7 +229,7 @@ impl World {
         member.applied += 1;
         self.checks
             .applied(self.now, seq, &entry, &before, &self.members[place].state, &notices);
-        self.desk_hears(place, DeskInput::Applied { seq, notices: &notices });
+        self.desk_hears(place, DeskInput::Applied { notices: &notices });
         if place == 0 {
             self.chair_hears(ChairInput::Applied {
                 control: entry.is_control(),
