@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{World, value};
+use super::handy::value;
+use super::world::World;
 use crate::numbers::Seq;
 use crate::protocols::{
     Attributes, ChairInput, DeskInput, Event, MAX_INFO, MAX_INSTANCE, MAX_MESSAGE, MAX_NAMES, MAX_PROPOSALS,

@@ -2,6 +2,8 @@
 
 mod checks;
 mod garbage;
+mod going;
+mod handy;
 mod limits;
 mod membership;
 mod random;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::world::{World, value};
+use super::handy::value;
+use super::world::World;
 use crate::protocols::{
     Attributes, Collision, DefaultVote, Exit, MAX_LIMIT, Order, Proposal, ProviderId, Verdict, Vote, Voting,
 };

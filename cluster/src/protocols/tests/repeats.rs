@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{World, value};
+use super::handy::value;
+use super::world::World;
 use crate::protocols::{
     Attributes, ChairInput, Collision, DefaultVote, Ended, Entry, Event, Proposal, ProviderId, Refusal, Resolved,
     Verdict, Vote, Voting,
@@ -189,6 +190,8 @@ fn a_withdrawal_that_crosses_the_beginning_is_too_late() {
     world.word(1);
     world.withdraw(b, ticket);
     world.word(1);
+    // An answer would be here before the entry.
+    world.answer(1);
     world.settle();
     assert!(world.approved(ticket));
     world.at_rest();
@@ -248,4 +251,28 @@ fn nobody_speaks_for_another_node() {
     }
     world.settle();
     assert_eq!(world.chair.awaited(world.state()), [b]);
+}
+
+#[test]
+fn the_first_vote_of_a_voter_counts_whatever_its_desk_says() {
+    use crate::protocols::Word;
+    let (mut world, [a, b]) = two(Attributes::default());
+    let ticket = world.propose(a, value("new"), Voting::VOTED);
+    world.settle();
+    let (protocol, phase) = world.open(0).expect("open");
+    world.votes(b, Verdict::Approve);
+    world.settle();
+    let other = Word::Vote {
+        provider: b,
+        protocol,
+        phase,
+        vote: Vote::new(Verdict::Reject),
+    };
+    world.tell_chair(ChairInput::Words {
+        from: b.node,
+        words: vec![other],
+    });
+    world.votes(a, Verdict::Approve);
+    world.settle();
+    assert!(world.approved(ticket));
 }

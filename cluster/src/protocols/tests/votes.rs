@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{World, value};
+use super::handy::value;
+use super::world::World;
 use crate::numbers::Seq;
 use crate::protocols::{
     Attributes, ByDefault, DefaultVote, Event, MAX_VOTE_MESSAGE, Notice, Order, Outcome, Proposal, ProviderId, Refusal,

@@ -1,7 +1,7 @@
 //! A group over a perfect log: several nodes, one chair, words that are lost with the chair or on the way. What happens in what order, the test
 //! says; whether it may, the checks here say at every entry.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use fatebound_base::Time;
@@ -10,7 +10,7 @@ use super::node;
 use crate::numbers::{Node, Seq};
 use crate::protocols::{
     Answer, Attributes, Chair, ChairInput, ChairOutput, Desk, DeskInput, DeskOutput, Entry, Event, GroupState, Notice,
-    Order, Proposal, ProviderId, Resolved, Ticket, Verdict, Vote, Voting, Word,
+    Order, ProviderId, Ticket, Word,
 };
 
 /// One node: its state, its desk, and what its applications were told.
@@ -24,7 +24,7 @@ pub struct Member {
     pub events: Vec<(ProviderId, Event)>,
     pub deactivate: Vec<(ProviderId, Seq)>,
     /// Words on their way to the chair, and answers on their way back.
-    to_chair: VecDeque<Word>,
+    pub to_chair: VecDeque<Word>,
     answers: VecDeque<Answer>,
 }
 
@@ -35,7 +35,7 @@ pub struct World {
     pub chair: Chair,
     pub log: Vec<Entry>,
     pub checks: super::checks::Checks,
-    next_ticket: u64,
+    pub next_ticket: u64,
 }
 
 impl World {
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// A view of all members: the log is applied everywhere, and what is not in it is lost.
-    fn install(&mut self) {
+    pub fn install(&mut self) {
         while (0..self.members.len()).any(|place| self.apply_next(place)) {}
         let present = self.members.iter().map(|member| member.node).collect();
         self.chair_hears(ChairInput::Nodes { present });
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    fn chair_hears(&mut self, input: ChairInput) {
+    pub fn chair_hears(&mut self, input: ChairInput) {
         let mut out = Vec::new();
         self.chair.handle(self.now, input, &self.members[0].state, &mut out);
         for bound in self.chair.bounds() {
@@ -298,208 +298,5 @@ impl World {
             }
         }
         self.now = end;
-    }
-
-    // What tests order, and what they look at.
-
-    /// Joins a provider at a node, and lets everything settle.
-    pub fn join(&mut self, place: usize, instance: &str) -> (ProviderId, Ticket) {
-        let attributes = self.members[place].state.attributes().clone();
-        let (provider, ticket) = self.ask_to_join(place, instance, attributes);
-        self.settle();
-        (provider, ticket)
-    }
-
-    pub fn ask_to_join(&mut self, place: usize, instance: &str, attributes: Attributes) -> (ProviderId, Ticket) {
-        let ticket = self.ticket();
-        self.order(
-            place,
-            Order::Join {
-                ticket,
-                instance: instance.as_bytes().to_vec(),
-                info: b"info".to_vec(),
-                attributes,
-            },
-        );
-        let events = self.members[place].events.iter().rev();
-        let joining = events
-            .into_iter()
-            .find(|(_, event)| *event == Event::Joining { ticket });
-        (joining.expect("it is named").0, ticket)
-    }
-
-    pub fn propose(&mut self, provider: ProviderId, proposal: Proposal, voting: Voting) -> Ticket {
-        let ticket = self.ticket();
-        let order = Order::Propose {
-            ticket,
-            provider,
-            proposal,
-            voting,
-        };
-        self.order(self.place(provider), order);
-        ticket
-    }
-
-    pub fn leave(&mut self, provider: ProviderId) -> Ticket {
-        let ticket = self.ticket();
-        self.order(self.place(provider), Order::Leave { ticket, provider });
-        ticket
-    }
-
-    pub fn goodbye(&mut self, provider: ProviderId, hold: Option<Duration>) {
-        let text = b"bye".to_vec();
-        self.order(self.place(provider), Order::Goodbye { provider, text, hold });
-    }
-
-    pub fn gone(&mut self, provider: ProviderId) {
-        self.order(self.place(provider), Order::Gone { provider });
-    }
-
-    /// Votes in whatever phase is open.
-    pub fn vote(&mut self, provider: ProviderId, vote: Vote) {
-        let place = self.place(provider);
-        let Some((protocol, phase)) = self.open(place) else {
-            return;
-        };
-        let order = Order::Vote {
-            provider,
-            protocol,
-            phase,
-            vote,
-        };
-        self.order(place, order);
-    }
-
-    pub fn votes(&mut self, provider: ProviderId, verdict: Verdict) {
-        self.vote(provider, Vote::new(verdict));
-    }
-
-    pub fn open(&self, place: usize) -> Option<(Seq, u32)> {
-        let running = self.members[place].state.running()?;
-        match running.stage {
-            crate::protocols::Stage::Phase(phase) => Some((running.protocol, phase)),
-            crate::protocols::Stage::Deactivation => None,
-        }
-    }
-
-    pub fn place(&self, provider: ProviderId) -> usize {
-        let place = self.members.iter().position(|member| member.node == provider.node);
-        place.expect("its node is here")
-    }
-
-    pub fn state(&self) -> &GroupState {
-        &self.members[0].state
-    }
-
-    pub fn listed(&self) -> Vec<ProviderId> {
-        self.state().providers().iter().map(|provider| provider.id).collect()
-    }
-
-    pub fn result(&self, ticket: Ticket) -> Option<&Resolved> {
-        let events = self.members.iter().flat_map(|member| &member.events);
-        events.into_iter().find_map(|(_, event)| match event {
-            Event::Done { ticket: of, result } if *of == ticket => Some(result),
-            _ => None,
-        })
-    }
-
-    pub fn approved(&self, ticket: Ticket) -> bool {
-        matches!(self.result(ticket), Some(Resolved::Approved { .. }))
-    }
-
-    pub fn rejected(&self, ticket: Ticket) -> bool {
-        matches!(self.result(ticket), Some(Resolved::Rejected { .. }))
-    }
-
-    pub fn events(&self, provider: ProviderId) -> Vec<&Event> {
-        let events = self.members.iter().flat_map(|member| &member.events);
-        events
-            .filter(|(of, _)| *of == provider)
-            .map(|(_, event)| event)
-            .collect()
-    }
-
-    pub fn shown(&self, provider: ProviderId) -> Vec<&Notice> {
-        let shown = self.members.iter().flat_map(|member| &member.shown);
-        shown
-            .filter(|(to, _)| *to == provider)
-            .map(|(_, notice)| notice)
-            .collect()
-    }
-
-    /// What the checks want to hold in the end, once everything has settled and time has passed.
-    pub fn at_rest(&self) {
-        let unsettled: BTreeSet<Ticket> = self.checks.unsettled(&self.members);
-        assert!(unsettled.is_empty(), "orders without an outcome: {unsettled:?}");
-        assert!(
-            self.members.iter().all(|member| member.applied == self.log.len()),
-            "somebody is behind"
-        );
-        self.checks.at_rest(&self.members);
-    }
-}
-
-/// A change of the state value.
-pub fn value(text: &str) -> Proposal {
-    Proposal::State {
-        value: text.as_bytes().to_vec(),
-        expected: None,
-    }
-}
-
-impl World {
-    /// Votes in a phase that may not be open.
-    pub fn vote_in(&mut self, provider: ProviderId, (protocol, phase): (Seq, u32), vote: Vote) {
-        let order = Order::Vote {
-            provider,
-            protocol,
-            phase,
-            vote,
-        };
-        self.order(self.place(provider), order);
-    }
-
-    /// The chair looks at the time, and nothing else happens.
-    pub fn wake_chair(&mut self) {
-        self.chair_hears(ChairInput::Wake);
-    }
-
-    /// Something else that the chair is told.
-    pub fn tell_chair(&mut self, input: ChairInput) {
-        self.chair_hears(input);
-    }
-
-    /// A node is put out of the group, and goes on by itself.
-    pub fn put_out(&mut self, place: usize) -> Member {
-        let mut out = Vec::new();
-        let member = &mut self.members[place];
-        member
-            .desk
-            .handle(self.now, DeskInput::Removed, &member.state, &mut out);
-        for output in out {
-            if let DeskOutput::Event { provider, event } = output {
-                member.events.push((provider, event));
-            }
-        }
-        let lost = self.members.remove(place);
-        self.checks.node_gone(lost.node, self.now);
-        self.install();
-        lost
-    }
-}
-
-impl World {
-    /// Takes what is on its way to the chair off the way.
-    pub fn hold_words(&mut self, place: usize) -> VecDeque<Word> {
-        std::mem::take(&mut self.members[place].to_chair)
-    }
-
-    /// Puts it on again.
-    pub fn release_words(&mut self, place: usize, words: VecDeque<Word>) {
-        self.members[place].to_chair.extend(words);
-    }
-
-    pub fn withdraw(&mut self, provider: ProviderId, ticket: Ticket) {
-        self.order(self.place(provider), Order::Withdraw { provider, ticket });
     }
 }
