@@ -518,7 +518,7 @@ impl Floor {
             return;
         };
         let notices = state.apply(seq, &entry);
-        self.run_desk(now, DeskInput::Applied { seq, notices: &notices }, out);
+        self.run_desk(now, DeskInput::Applied { notices: &notices }, out);
         self.run_chair(now, ChairInput::Applied { control }, out);
     }
 
