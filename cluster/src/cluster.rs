@@ -32,8 +32,8 @@ pub struct Cluster {
     groups: BTreeMap<Place, Group>,
     by_name: BTreeMap<GroupName, Place>,
     by_id: BTreeMap<GroupRef, Place>,
-    /// The guards in which this node is, or which it is asked to be in.
-    guards: BTreeMap<GroupId, Place>,
+    /// The guards in which this node is, or which it is asked to be in, and of which founding they are.
+    guards: BTreeMap<GroupId, (Place, GroupRef)>,
     timers: Deadlines<Place>,
     next: u64,
     /// Serials that were given to providers in groups that are forgotten: no provider is named as another was.
@@ -156,7 +156,7 @@ impl Cluster {
             Input::Answered { post, from, receipt } => self.on_answered(now, post, from, receipt, context, out),
             Input::PostFailed { post } => drop(self.mail.over(post, None)),
             Input::Guard(input) => self.on_guard(now, input, context, out),
-            Input::Directory(event) => self.on_directory(now, event, context, out),
+            Input::Directory(event) => self.on_directory(now, &event, context, out),
             Input::PeerDead { peer } => self.on_peer_dead(now, peer, context, out),
             Input::Pipe(input) => self.on_pipe(now, input, context, out),
             Input::Wake => self.on_wake(now, context, out),
@@ -176,7 +176,7 @@ impl Cluster {
         let Some(group) = self.groups.get_mut(&place) else {
             return;
         };
-        let before = group.id();
+        let (before, was_out) = (group.id(), group.is_out());
         let step = &mut Step {
             now,
             me: self.me,
@@ -191,9 +191,13 @@ impl Cluster {
         work(group, step);
         group.go_if_empty(step);
         let (after, deadline, over) = (group.id(), group.deadline(step), group.is_over(step));
+        let out_now = group.is_out();
         if before != after {
             before.map(|id| self.by_id.remove(&id));
             after.map(|id| self.by_id.insert(id, place));
+        }
+        if let Some(id) = before.filter(|_| before != after || out_now && !was_out) {
+            fail_guards(&mut self.guards, id, out);
         }
         if over {
             after.map(|id| self.by_id.remove(&id));
@@ -355,13 +359,16 @@ impl Cluster {
         match input {
             GuardInput::Begun { ticket, guard } => {
                 let place = self.tickets.asked_by(ticket);
-                place.map(|place| self.guards.insert(guard, place));
+                let group = place.and_then(|place| self.groups.get(&place)).and_then(Group::id);
+                if let (Some(place), Some(group)) = (place, group) {
+                    self.guards.insert(guard, (place, group));
+                }
             }
             GuardInput::Created { ticket, guard } => self.on_guard_made(now, ticket, Ok(guard), context, out),
             GuardInput::Refused { ticket, refusals } => self.on_guard_made(now, ticket, Err(refusals), context, out),
             GuardInput::Invited { guard, note } => self.on_invited(now, guard, &note, context, out),
             GuardInput::Over { guard } => {
-                if let Some(place) = self.guards.remove(&guard) {
+                if let Some((place, _)) = self.guards.remove(&guard) {
                     self.with(place, now, context, out, |group, step| {
                         group.handle(step, views::Input::GuardFailed { guard });
                     });
@@ -405,7 +412,7 @@ impl Cluster {
         let (Some(note), Some(place)) = (note, place) else {
             return out.push(Output::DecideGuard { guard, accept: false });
         };
-        self.guards.insert(guard, place);
+        self.guards.insert(guard, (place, note.group));
         let (view, ballot) = (note.view.next(), note.ballot);
         self.with(place, now, context, out, |group, step| {
             group.handle(step, views::Input::Invited { guard, view, ballot });
@@ -417,14 +424,14 @@ impl Cluster {
         }
     }
 
-    fn on_directory(&mut self, now: Time, event: directory::Event, context: Context, out: &mut Vec<Output>) {
+    fn on_directory(&mut self, now: Time, event: &directory::Event, context: Context, out: &mut Vec<Output>) {
         use directory::Event::{Claimed, Conflict, Found, Nearest, NotPublished, Published, Superseded};
         if let Some(Ticket(ticket)) = event.ticket()
             && self.tickets.answered(ticket).is_none()
         {
             return;
         }
-        let text = match &event {
+        let text = match event {
             Published { name, .. } | NotPublished { name, .. } | Found { name, .. } | Claimed { name, .. } => {
                 &name.text
             }
@@ -435,7 +442,7 @@ impl Cluster {
         let Some(place) = name.and_then(|name| self.by_name.get(&name).copied()) else {
             return;
         };
-        self.with(place, now, context, out, |group, step| match &event {
+        self.with(place, now, context, out, |group, step| match event {
             Found { outcome, .. } => group.on_found(step, outcome),
             Claimed { outcome, .. } => group.on_claimed(step, outcome),
             NotPublished { why, .. } => group.on_not_published(step, why),
@@ -500,7 +507,7 @@ impl Cluster {
     ) {
         for (place, node) in self.concerned(|node| node.peer == peer) {
             self.with(place, now, context, out, |group, step| {
-                group.on_floor(step, input(node))
+                group.on_floor(step, input(node));
             });
         }
     }
@@ -512,6 +519,12 @@ impl Cluster {
             self.with(place, now, context, out, Group::on_wake);
         }
     }
+}
+
+/// This node is in the guards of this founding for nothing any more. Whoever counts on it there has to know: the guard is alive as long as it is.
+fn fail_guards(guards: &mut BTreeMap<GroupId, (Place, GroupRef)>, of: GroupRef, out: &mut Vec<Output>) {
+    let ended = guards.extract_if(.., |_, (_, group)| *group == of);
+    out.extend(ended.map(|(guard, _)| Output::FailGuard { guard }));
 }
 
 fn status(group: &Group) -> GroupStatus {

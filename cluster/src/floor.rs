@@ -72,7 +72,7 @@ pub(crate) enum Input {
     /// A view begins here; a newcomer brings what it comes in with.
     Begin {
         view: View,
-        beginning: Option<Beginning>,
+        beginning: Option<Box<Beginning>>,
     },
     /// It has stopped.
     Wedged,
@@ -239,7 +239,7 @@ impl Floor {
     /// One step, followed to its end.
     pub(crate) fn handle(&mut self, now: Time, input: Input, views: &mut Views, out: &mut Vec<Output>) {
         match input {
-            Input::Begin { view, beginning } => self.on_begin(view, beginning),
+            Input::Begin { view, beginning } => self.on_begin(&view, beginning),
             Input::Wedged => self.stream_input(stream::Input::Wedged),
             Input::Ended(up_to) => self.stream_input(stream::Input::Ended { up_to }),
             Input::Removed => self.on_removed(),
@@ -260,7 +260,7 @@ impl Floor {
 
     /// Every entry of the view before was applied. What the chair had numbered and is not among them is void; so are words that are under way, and the
     /// desk says them again.
-    fn on_begin(&mut self, view: View, beginning: Option<Beginning>) {
+    fn on_begin(&mut self, view: &View, beginning: Option<Box<Beginning>>) {
         if let Some(number) = self.under_way.take() {
             self.stream.void(number);
         }

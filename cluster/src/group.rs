@@ -94,6 +94,11 @@ impl Group {
         self.last_serial.max(now.unwrap_or_default())
     }
 
+    /// Whether this node has nothing to do here any more but to answer others.
+    pub(crate) fn is_out(&self) -> bool {
+        self.out_since.is_some()
+    }
+
     /// What this node is doing to come in.
     pub(crate) fn doing(&self) -> &'static str {
         self.way.doing()

@@ -216,6 +216,11 @@ pub enum Output {
         /// Which.
         guard: GroupId,
     },
+    /// A guard has to fail: this node does not count in it any more.
+    FailGuard {
+        /// Which.
+        guard: GroupId,
+    },
     /// An order to the directory.
     Directory(directory::Command),
     /// Stand at the port of process groups from now on.

@@ -65,7 +65,7 @@ pub(crate) struct Lineage {
     view: Option<View>,
     floor: Floor,
     /// What a newcomer came in with, until its view begins.
-    beginning: Option<Beginning>,
+    beginning: Option<Box<Beginning>>,
     welcome: Option<Welcome>,
 }
 
@@ -154,7 +154,7 @@ impl Lineage {
         };
         self.views = views;
         let lasts = BTreeMap::new();
-        self.beginning = Some(Beginning { state, lasts });
+        self.beginning = Some(Box::new(Beginning { state, lasts }));
         self.on_event(step, views::Event::Installed { view }, out);
     }
 
@@ -177,7 +177,7 @@ impl Lineage {
             let Some(beginning) = Beginning::decode(&state) else {
                 return;
             };
-            self.beginning = Some(beginning);
+            self.beginning = Some(Box::new(beginning));
             let know = BTreeSet::new();
             self.welcome = Some(Welcome { state, know });
         }

@@ -53,7 +53,7 @@ enum Stage {
     /// The first view is being made.
     Founding,
     /// A node is asked to take this one in.
-    Asking(Asking),
+    Asking(Box<Asking>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ impl WayIn {
         signers.insert(record.publisher);
         let leader = listing.leader;
         let others = |peer: &PeerId| *peer != self.me.peer && *peer != leader.peer;
-        self.stage = Stage::Asking(Asking {
+        self.stage = Stage::Asking(Box::new(Asking {
             founding: listing.founding,
             incarnation: record.order.incarnation,
             asked: leader.peer,
@@ -222,7 +222,7 @@ impl WayIn {
             signers,
             unanswered: 0,
             referrals: 0,
-        });
+        }));
         match leader.peer == self.me.peer {
             // This peer has led it, in an earlier life or before it was put out.
             true => self.ask_another(now, orders),

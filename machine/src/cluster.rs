@@ -64,6 +64,10 @@ impl Machine {
                 ticket: NOBODY_WAITS,
                 group: guard,
             }),
+            From::FailGuard { guard } => self.order_group(fatebound_fng::Command::Signal {
+                group: guard,
+                text: "out of the process group".to_owned(),
+            }),
             From::Listen => self.order_pipes(now, pipes::Command::Listen { port: PORT }, out),
             From::PipeSend { peer, body } => {
                 let port = PORT;

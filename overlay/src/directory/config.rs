@@ -13,17 +13,17 @@ pub struct Config {
     pub tombstone: Duration,
     /// How long a claim lasts: ten `ping_timeout`s, twice what a creation may take.
     pub claim: Duration,
-    /// Records kept of others: 4,096.
+    /// Records kept of others: 16,384.
     pub max_records: usize,
-    /// Their bytes in all: 8 MiB.
+    /// Their bytes in all: 16 MiB.
     pub max_bytes: usize,
-    /// Of these, records of one publisher: 64.
+    /// Of these, records of one publisher: 4,096, as many as there may be process groups that it leads.
     pub max_per_publisher: usize,
     /// Claims granted at a time: 256.
     pub max_claims: usize,
     /// Of these, to one peer: 16.
     pub max_claims_per_peer: usize,
-    /// Names that this peer publishes itself: 64, as many as a keeper takes.
+    /// Names that this peer publishes itself: 4,096, as many as a keeper takes.
     pub max_published: usize,
     /// Searches and claims of this peer under way: 256.
     pub max_searches: usize,
@@ -40,12 +40,12 @@ impl Config {
             refresh: Duration::from_secs(600),
             tombstone: Duration::from_secs(3600),
             claim: ping_timeout * 10,
-            max_records: 4096,
-            max_bytes: 8 * 1024 * 1024,
-            max_per_publisher: 64,
+            max_records: 16_384,
+            max_bytes: 16 * 1024 * 1024,
+            max_per_publisher: 4096,
             max_claims: 256,
             max_claims_per_peer: 16,
-            max_published: 64,
+            max_published: 4096,
             max_searches: 256,
         }
     }
