@@ -69,10 +69,12 @@ impl Views {
             return;
         }
         let message = if seq < past.next.cut {
-            Message::Fill {
-                view: about,
-                run: past.log.run(seq, bytes),
+            let run = past.log.run(seq, bytes);
+            if run.entries.is_empty() {
+                // Whoever is put out may lack them too: an empty answer would be answered, and so on.
+                return;
             }
+            Message::Fill { view: about, run }
         } else {
             let next = Box::new(past.next.clone());
             Message::Install { next }

@@ -309,3 +309,16 @@ fn whoever_comes_back_before_all_have_heard_leaves_them_an_alarm() {
     };
     assert_eq!(handle(&mut leader, Input::Rejoin), [ended]);
 }
+
+#[test]
+fn whoever_was_put_out_and_lacks_entries_too_has_none_to_give() {
+    let mut member = first(2);
+    let next = Box::new(view(1, &[0, 1], 5));
+    hears(&mut member, 0, Message::Install { next });
+    assert_eq!(member.status(), Status::Gone);
+    let lacks = Message::Have {
+        view: ViewNumber(0),
+        seq: Seq(0),
+    };
+    assert!(hears(&mut member, 1, lacks).is_empty());
+}
