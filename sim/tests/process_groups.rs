@@ -11,7 +11,7 @@ use fatebound_sim::{PeerIndex, Profile, World};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn name(text: &str) -> GroupName {
-    GroupName::try_from(text).unwrap()
+    GroupName::try_from(text).expect("a name")
 }
 
 fn order(world: &mut World, peer: PeerIndex, group: &str, order: Order) {
@@ -20,7 +20,7 @@ fn order(world: &mut World, peer: PeerIndex, group: &str, order: Order) {
 }
 
 fn join(world: &mut World, peer: PeerIndex, group: &str) {
-    let seconds = 1_000 + u32::try_from(world.now().elapsed().as_secs()).unwrap();
+    let seconds = 1_000 + u32::try_from(world.now().elapsed().as_secs()).expect("not that long");
     let join = Word::Join {
         name: name(group),
         seconds,
@@ -38,7 +38,7 @@ fn provider(world: &World, peer: PeerIndex) -> ProviderId {
         Event::Cluster(Of::Provider { provider, .. }) => Some(*provider),
         _ => None,
     };
-    world.events(peer).iter().rev().find_map(joining).unwrap()
+    world.events(peer).iter().rev().find_map(joining).expect("it has joined")
 }
 
 fn leave(world: &mut World, peer: PeerIndex, group: &str) {
@@ -112,7 +112,7 @@ fn group_of(world: &mut World, peers: &[PeerIndex], group: &str) {
         "{:#?}",
         peers
             .iter()
-            .map(|peer| world.machine(*peer).unwrap().process_groups().group(&name(group)))
+            .map(|peer| world.machine(*peer).expect("it runs").process_groups().group(&name(group)))
             .collect::<Vec<_>>()
     );
 }

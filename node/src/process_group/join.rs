@@ -69,11 +69,11 @@ pub enum JoinProcessGroupError {
     Stopped(#[from] Stopped),
 }
 
-/// Why the words of a join have come to nothing.
 impl JoinProcessGroupError {
-    pub(super) fn of(resolved: Resolved) -> JoinProcessGroupError {
+    /// Why a join has come to nothing.
+    pub(super) fn of(resolved: &Resolved) -> JoinProcessGroupError {
         match resolved {
-            Resolved::Refused(why) => JoinProcessGroupError::NotTaken(why),
+            Resolved::Refused(why) => JoinProcessGroupError::NotTaken(*why),
             Resolved::Rejected { .. } | Resolved::TooManyPhases => JoinProcessGroupError::Rejected,
             Resolved::Approved { .. } | Resolved::Unknown => JoinProcessGroupError::PutOut,
         }
@@ -145,7 +145,7 @@ impl JoinProcessGroup {
             }))
         };
         let answer = self.node.ask(order).await;
-        waiting.is_over();
+        waiting.end();
         let joined = answer??;
         Ok(Provider {
             handle: ProviderHandle::new(self.node, self.name, joined.provider, room),
@@ -172,7 +172,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn is_over(mut self) {
+    fn end(mut self) {
         self.over = true;
     }
 }

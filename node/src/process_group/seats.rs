@@ -239,7 +239,7 @@ impl Seats {
         };
         let outcome = match result {
             Resolved::Approved { epoch, .. } => Ok(Joined { provider, epoch }),
-            result => Err(JoinProcessGroupError::of(result)),
+            result => Err(JoinProcessGroupError::of(&result)),
         };
         let taken = outcome.is_ok();
         if reply.send(outcome).is_err() && taken {
