@@ -318,6 +318,9 @@ impl Watch {
                 (FAILED, Some(group)) => {
                     let after = seen.at.saturating_duration_since(killed);
                     record.told.entry((group, seen.node)).or_default().push(after);
+                    let kind = event.reason.as_ref().and_then(|reason| reason.get("kind")?.as_str());
+                    let why = record.why.entry((group, seen.node));
+                    why.or_insert_with(|| kind.unwrap_or("no reason").to_owned());
                     if done(record, (group, seen.node), after)? {
                         return Ok(());
                     }

@@ -126,6 +126,7 @@ impl Report {
             "groups": plan.groups.len(),
             "affected": plan.affected().len(),
             "alive": record.alive.len(),
+            "false_reasons": record.false_reasons(plan),
             "told": times.len(),
             "median_ms": median(&times).map(as_ms),
             "max_ms": times.last().copied().map(as_ms),
@@ -192,6 +193,11 @@ fn summary(plan: &Plan, record: &Record) -> Vec<String> {
         let whole = counted(unaffected, "group");
         lines.push(format!("{whole} without a dead member, {} alive", record.alive.len()));
     }
+    let reasons = record.false_reasons(plan);
+    if !reasons.is_empty() {
+        let reasons: Vec<String> = reasons.iter().map(|(why, count)| format!("{count} × {why}")).collect();
+        lines.push(format!("false alarms: {}", reasons.join(", ")));
+    }
     lines
 }
 
@@ -224,7 +230,7 @@ mod tests {
             told: BTreeMap::from([((0, 1), vec![ms(3)]), ((0, 2), vec![ms(5)])]),
             bounds: vec![ms(7600), ms(9000)],
             alive: vec![1],
-            problems: Vec::new(),
+            ..Record::default()
         };
         assert_eq!(
             summary(&plan, &record),

@@ -10,6 +10,8 @@ use super::plan::Plan;
 pub struct Record {
     /// For each group and node: how long after the kill each notification came. More than one is a broken promise.
     pub told: BTreeMap<(usize, usize), Vec<Duration>>,
+    /// The reason that came first of each of them, as programs know it.
+    pub why: BTreeMap<(usize, usize), String>,
     /// Each group's own bound.
     pub bounds: Vec<Duration>,
     /// The groups whose check said that they live.
@@ -56,10 +58,21 @@ impl Record {
         }
         for (&(group, node), times) in &self.told {
             if !plan.to_tell(group).contains(&node) && !times.is_empty() {
-                broken.push(format!("node {node} was told of group {group}: a false alarm"));
+                let why = self.why.get(&(group, node)).map_or("for no reason", String::as_str);
+                broken.push(format!("node {node} was told of group {group} ({why}): a false alarm"));
             }
         }
         broken
+    }
+
+    /// How often each reason was given to somebody whom no reason should have reached.
+    pub fn false_reasons(&self, plan: &Plan) -> BTreeMap<&str, usize> {
+        let mut reasons = BTreeMap::new();
+        let false_alarms = self.why.iter().filter(|((group, _), _)| plan.dead(*group).is_empty());
+        for (_, why) in false_alarms {
+            *reasons.entry(why.as_str()).or_default() += 1;
+        }
+        reasons
     }
 
     fn wrong(&self, group: usize, node: usize) -> Option<String> {
@@ -127,7 +140,12 @@ mod tests {
     fn a_false_alarm_is_named() {
         let mut record = well();
         record.told.insert((1, 1), vec![MS]);
-        assert_eq!(record.broken(&plan()), ["node 1 was told of group 1: a false alarm"]);
+        record.why.insert((1, 1), "root_unreachable".to_owned());
+        assert_eq!(
+            record.broken(&plan()),
+            ["node 1 was told of group 1 (root_unreachable): a false alarm"]
+        );
+        assert_eq!(record.false_reasons(&plan()), BTreeMap::from([("root_unreachable", 1)]));
     }
 
     #[test]
