@@ -238,10 +238,8 @@ impl Groups {
     }
 
     fn on_wake(&mut self) {
-        while let Some(due) = self.shared.timers.next()
-            && let Some(timer) = self.shared.timers.pop_due(self.shared.now)
-        {
-            self.on_timer(timer, due);
+        while let Some(timer) = self.shared.timers.pop_due(self.shared.now) {
+            self.on_timer(timer);
             self.pass_on();
             if timer == Timer::Deaths {
                 // One batch per input: what has come meanwhile is read before the next.
@@ -250,7 +248,7 @@ impl Groups {
         }
     }
 
-    fn on_timer(&mut self, timer: Timer, due: Time) {
+    fn on_timer(&mut self, timer: Timer) {
         let shared = &mut self.shared;
         match timer {
             Timer::Create(slot) => self.creations.fail(shared, slot),
@@ -258,7 +256,7 @@ impl Groups {
             Timer::Path(key) => self.repairs.on_path_timer(shared, key),
             Timer::Probe(key) => self.inquiries.ask(shared, key),
             Timer::Verdict(key) => self.inquiries.on_verdict_timer(shared, key),
-            Timer::Round(pair) => self.inquiries.on_round_timer(shared, pair, due),
+            Timer::Round(pair) => self.inquiries.on_round_timer(shared, pair),
             Timer::Waiting(number) => self.invitations.on_waiting_timer(shared, number),
             Timer::Silent(number) => self.words.on_silent_timer(shared, number),
             Timer::Join(number) => self.joins.on_timer(shared, number),

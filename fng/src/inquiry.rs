@@ -44,7 +44,7 @@ struct Inquiry {
     from_post: u64,
     /// Answers to postings from this one on clear a suspicion.
     until_post: u64,
-    /// Begin, or last proof: the verdict falls one patience later …
+    /// Begin, or last proof, in own time: the verdict falls one patience later …
     since: Time,
     /// … and here at the latest.
     limit: Time,
@@ -68,8 +68,8 @@ impl Inquiries {
             none.insert(Inquiry {
                 from_post: post,
                 until_post: post,
-                since: shared.now,
-                limit: shared.now + shared.ceiling(key.slot),
+                since: shared.own_now(),
+                limit: shared.own_now() + shared.ceiling(key.slot),
             });
             let verdict = shared.now + shared.patience(key.slot);
             shared.timers.set(Timer::Verdict(key), verdict);
@@ -129,7 +129,7 @@ impl Inquiries {
     }
 
     /// "`Probe`s go every min(patience, 1.6 s) / 4"; `NeedRepair`s "every quarter of the least that its patience can be".
-    pub(crate) fn on_round_timer(&mut self, shared: &mut Shared, pair: Pair, due: Time) {
+    pub(crate) fn on_round_timer(&mut self, shared: &mut Shared, pair: Pair) {
         let Some(sample) = self.prober.sample(pair) else {
             return;
         };
@@ -139,11 +139,8 @@ impl Inquiries {
             Kind::NeedRepair if !Rule::AsksByTheFloor.holds() => need_interval(patience),
             Kind::NeedRepair => need_interval(shared.floor(sample.slot).min(ceiling)),
         };
-        if shared.now.since(due) > interval && Rule::LateAsker.holds() {
-            self.forgive(shared, pair);
-        }
         if Rule::ProofSinceItsQuestion.holds() {
-            let oldest = Time::ZERO + shared.now.elapsed().saturating_sub(ceiling);
+            let oldest = Time::ZERO + shared.own_now().elapsed().saturating_sub(ceiling);
             self.prober.expire(pair, oldest);
         }
         let Some(round) = self.prober.round(shared.now, pair, interval) else {
@@ -164,19 +161,6 @@ impl Inquiries {
             self.question(shared, pair, ways, keys);
         }
         shared.timers.set(Timer::Round(pair), round.next);
-    }
-
-    /// "◆ Who asks later than a whole pause between two questions after it meant to was starved itself, the answers may lie unread: its patience begins
-    /// anew." The ceiling stays where it was, for the bound counts it.
-    fn forgive(&mut self, shared: &mut Shared, pair: Pair) {
-        for key in self.prober.keys(pair) {
-            if let Some(inquiry) = self.open.get_mut(&key) {
-                inquiry.since = inquiry.since.max(shared.now);
-            }
-            if let Some(at) = self.verdict_at(shared, key) {
-                shared.timers.set(Timer::Verdict(key), at);
-            }
-        }
     }
 
     /// "◆ It is looked up anew with every question, and a verdict comes sooner when it has become shorter": a link that had no sample for a
@@ -205,7 +189,7 @@ impl Inquiries {
         };
         shared.counters.questions += 1;
         let post = shared.post(to, request, ways);
-        let sent = shared.now;
+        let sent = shared.own_now();
         self.prober.posted(post, Posting { pair, sent, keys });
     }
 
@@ -265,10 +249,13 @@ impl Inquiries {
     fn alive(&mut self, shared: &mut Shared, key: Key, post: u64, sent: Time) {
         let ceiling = shared.ceiling(key.slot);
         let sent = match Rule::ProofSinceItsQuestion.holds() {
-            false => shared.now,
+            false => shared.own_now(),
             true => sent,
         };
-        let Some(inquiry) = self.inquiry(key, post).filter(|_| shared.now.since(sent) < ceiling) else {
+        let Some(inquiry) = self
+            .inquiry(key, post)
+            .filter(|_| shared.own_now().since(sent) < ceiling)
+        else {
             return;
         };
         let clears = post >= inquiry.until_post || !Rule::SuspicionNeedsALaterAnswer.holds();
@@ -285,7 +272,7 @@ impl Inquiries {
         let ceiling = shared.ceiling(key.slot);
         let root = shared.table.group(key.slot).is_some_and(Group::is_root);
         let proof = if root || !Rule::MemberProofSinceItsQuestion.holds() {
-            shared.now
+            shared.own_now()
         } else {
             sent
         };
@@ -300,7 +287,8 @@ impl Inquiries {
 
     fn verdict_at(&self, shared: &Shared, key: Key) -> Option<Time> {
         let inquiry = self.open.get(&key)?;
-        Some(verdict(inquiry.since, inquiry.limit, shared.patience(key.slot)))
+        let own = verdict(inquiry.since, inquiry.limit, shared.patience(key.slot));
+        Some(shared.from_own(own))
     }
 
     /// "No proof of life for the root's patience since the repair began, or since the last proof: **hard failure**." Patience is looked up anew:

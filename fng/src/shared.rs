@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use fatebound_overlay::{Deadlines, Identity, PeerId, PostId, Time, Way, Ways};
+use fatebound_overlay::{Deadlines, Identity, PeerId, PostId, Rule, Running, Time, Way, Ways};
 use fatebound_tree::{Cause, GroupId, PathId};
 use rand::rngs::StdRng;
 
@@ -65,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: bool,
     /// When the current input came; between two inputs, the last one.
     pub(crate) now: Time,
+    running: Running,
     context: Context,
     rng: StdRng,
     next_post: u64,
@@ -78,7 +79,7 @@ pub(crate) struct Shared {
 /// the next input brings along.
 impl Hash for Shared {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (&self.table, &self.timers, self.stopping, self.next_post).hash(hasher);
+        (&self.table, &self.timers, &self.running, self.stopping, self.next_post).hash(hasher);
     }
 }
 
@@ -94,6 +95,7 @@ impl Shared {
             counters: Counters::default(),
             stopping: false,
             now: Time::ZERO,
+            running: Running::default(),
             context: Context::default(),
             rng,
             next_post: 1,
@@ -114,6 +116,7 @@ impl Shared {
             counters: self.counters.clone(),
             stopping: self.stopping,
             now: self.now,
+            running: self.running.clone(),
             context: self.context,
             rng,
             next_post: self.next_post,
@@ -125,11 +128,30 @@ impl Shared {
     /// An input begins.
     pub(crate) fn begin(&mut self, now: Time, context: Context) {
         (self.now, self.context) = (now, context);
+        self.running.resumes(now, self.config.ping_timeout * 4);
     }
 
     /// It ends: all that has followed from it.
     pub(crate) fn end(&mut self, out: &mut Vec<Output>) {
         out.append(&mut self.out);
+        self.running.waits(self.now, self.timers.next());
+    }
+
+    /// Now, in time in which this peer ran. "◆ Patience and its ceiling are counted in time in which the peer ran" (protocol.md §6).
+    pub(crate) fn own_now(&self) -> Time {
+        Time::ZERO + self.now.elapsed().saturating_sub(self.lost())
+    }
+
+    fn lost(&self) -> Duration {
+        match Rule::OwnTime.holds() {
+            true => self.running.lost(),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// When a limit in own time is over, unless more is lost until then.
+    pub(crate) fn from_own(&self, own: Time) -> Time {
+        own + self.lost()
     }
 
     /// Whether everything that followed from the last input has been passed on.
@@ -220,7 +242,16 @@ impl Shared {
 
     /// This peer's patience about a group.
     pub(crate) fn patience(&self, slot: u32) -> Duration {
-        patience(self.context.round_trips, self.floor(slot), self.ceiling(slot))
+        let floor = self.floor(slot) + self.grace();
+        patience(self.context.round_trips, floor, self.ceiling(slot))
+    }
+
+    /// "As much is added to the floor of a peer's patience."
+    fn grace(&self) -> Duration {
+        match Rule::LatelyLate.holds() {
+            true => self.running.grace(self.config.ping_timeout),
+            false => Duration::ZERO,
+        }
     }
 
     /// A group's notification bound, as far as this peer can tell.

@@ -27,6 +27,7 @@ use crate::carrier::Carrier;
 use crate::clock::Clock;
 use crate::identity::DataDir;
 use crate::rarely::Rarely;
+use crate::reading::Reading;
 
 /// Orders taken in one poll at most, so that a busy application does not keep the swarm from its connections.
 const ORDERS_PER_POLL: usize = 32;
@@ -71,6 +72,9 @@ pub struct Behaviour {
     orders: mpsc::Receiver<Order>,
     listening: watch::Sender<Vec<Multiaddr>>,
     clock: Clock,
+    reading: Reading,
+    /// Inputs taken from the carrier since the start.
+    taken: u64,
     stopping: Stopping,
     /// What others make us say.
     rarely: Rarely,
@@ -113,6 +117,8 @@ impl Behaviour {
             orders,
             listening,
             clock: Clock::new(),
+            reading: Reading::default(),
+            taken: 0,
             stopping: Stopping::No,
             rarely: Rarely::default(),
             output: Vec::new(),
@@ -225,11 +231,17 @@ impl Behaviour {
         let Some(deadline) = self.machine.deadline().filter(|_| running) else {
             return false;
         };
-        let due = self.clock.has_come(deadline, cx);
-        if due {
-            self.feed(Input::Wake);
+        if !self.clock.has_come(deadline, cx) {
+            return false;
         }
-        due
+        let late = self.clock.now().since(deadline);
+        if self.reading.goes_on(late, self.taken, cx) {
+            self.carrier.was_late();
+            return false;
+        }
+        self.reading = Reading::default();
+        self.feed(Input::Wake);
+        true
     }
 
     /// Whether the stop is complete just now.
@@ -303,6 +315,7 @@ impl NetworkBehaviour for Behaviour {
         loop {
             match self.carrier.poll(cx) {
                 Poll::Ready(ToSwarm::GenerateEvent(input)) => {
+                    self.taken += 1;
                     self.feed(input);
                     continue;
                 }

@@ -133,9 +133,9 @@ impl Builder {
         }
         let machine = Machine::new(&config, &keypair, seed()?)?;
         let (alive, done) = watch::channel(());
-        let limits = Limits::of(config.overlay.ping_timeout);
+        let limits = Limits::of(&config);
         let max_addresses = config.overlay.max_addresses;
-        let carrier = Carrier::new(limits.answer, limits.open, &self.announce, max_addresses);
+        let carrier = Carrier::new(limits.answer, limits.slow, limits.open, &self.announce, max_addresses);
         let keep = Keep {
             _directory: directory,
             _alive: alive.clone(),
@@ -166,18 +166,24 @@ struct Limits {
     /// Of a dial with its handshakes, on both sides of it: 5 to 10 s. Never less, since a busy host needs seconds for handshakes that come in
     /// crowds, and one that is thrown away half done is to be done again.
     dial: Duration,
+    /// Of a dial until somebody who waits for it is told that it is slow: a ping's ceiling each way, and half a second for a busy peer.
+    slow: Duration,
     /// Of opening a stream on a connection that is up: four round trips of the slowest kind, within 1 to 10 s.
     open: Duration,
-    /// Of a one-shot exchange on an open connection: a ping's ceiling each way, and half a second for a busy peer.
+    /// Of a one-shot exchange on an open connection: twice as long as its answer may prove that a far end lives, for what a busy peer answers late is
+    /// an answer all the same. (Whoever asks repeats its question long before that.)
     answer: Duration,
 }
 
 impl Limits {
-    fn of(ping_timeout: Duration) -> Limits {
+    fn of(config: &Config) -> Limits {
+        let ping_timeout = config.overlay.ping_timeout;
+        let timings = &config.groups.timings;
         Limits {
             dial: (4 * ping_timeout).clamp(Duration::from_secs(5), Duration::from_secs(10)),
             open: (4 * ping_timeout).clamp(Duration::from_secs(1), Duration::from_secs(10)),
-            answer: 2 * ping_timeout + Duration::from_millis(500),
+            slow: 2 * ping_timeout + Duration::from_millis(500),
+            answer: 2 * timings.probe_timeout.max(timings.member_timeout),
         }
     }
 }

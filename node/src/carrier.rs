@@ -26,7 +26,7 @@ use libp2p::swarm::{
     CloseConnection, ConnectionDenied, ConnectionHandler, ConnectionHandlerSelect, ConnectionId, NetworkBehaviour,
     NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::asks::{Asks, asks};
 use crate::bootstraps::Bootstraps;
@@ -75,6 +75,8 @@ pub struct Carrier {
     listening: Listening,
     max_addresses: usize,
     bootstraps: Bootstraps,
+    /// Until then nothing that is silent is closed: we may not have read what it said.
+    late_until: Option<Instant>,
     actions: VecDeque<Action>,
 }
 
@@ -130,17 +132,18 @@ enum Listening {
 }
 
 impl Carrier {
-    /// `answer_limit`: for a one-shot exchange over an open connection. `open_timeout`: for opening a stream. `announce`: instead of the
+    /// `answer_limit`: for a one-shot exchange over an open connection. `slow_after`: for a dial, before it is called slow. `open_timeout`: for opening a stream. `announce`: instead of the
     /// addresses where we listen, if not empty. `max_addresses`: as many of them are told to others.
     pub(crate) fn new(
         answer_limit: Duration,
+        slow_after: Duration,
         open_timeout: Duration,
         announce: &[Multiaddr],
         max_addresses: usize,
     ) -> Carrier {
         let mut carrier = Carrier {
             open_timeout,
-            slow_after: answer_limit.max(SLOW_AFTER),
+            slow_after: slow_after.max(SLOW_AFTER),
             asks: asks(answer_limit),
             session_numbers: Arc::default(),
             next_open: 0,
@@ -165,6 +168,7 @@ impl Carrier {
             listening: Listening::Found(Vec::new()),
             max_addresses,
             bootstraps: Bootstraps::default(),
+            late_until: None,
             actions: VecDeque::new(),
         };
         if !announce.is_empty() {
@@ -360,11 +364,23 @@ impl Carrier {
         }
     }
 
+    /// This process was late itself: what it takes for silent may have spoken.
+    pub(crate) fn was_late(&mut self) {
+        self.late_until = Some(Instant::now() + self.slow_after);
+    }
+
+    fn is_late(&self) -> bool {
+        self.late_until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Closes a connection that is silent, carries no session, and is not the newest: one-shot exchanges would take it in its turn.
     fn leave_silent(&mut self, connection: ConnectionId) {
         let Some(Connection { peer, silent: true, .. }) = self.connections.get(&connection) else {
             return;
         };
+        if self.is_late() {
+            return;
+        }
         let session = self.sessions.values().any(|live| live.connection == connection);
         let carries = session || self.carries_pipe(connection);
         if !carries && self.newest(peer) != Some(connection) {
@@ -391,11 +407,17 @@ impl Carrier {
             },
         );
         self.peers.entry(peer).or_default().push(connection);
-        for other in self.peers.get(&peer).cloned().unwrap_or_default() {
-            self.leave_silent(other);
-        }
+        self.leave_silent_of(&peer);
         if let (Some(dial), Some(address)) = (dial, dialled) {
             self.dial_succeeded(connection, peer, dial, address);
+        }
+    }
+
+    fn leave_silent_of(&mut self, peer: &PeerId) {
+        if self.peers.get(peer).is_some_and(|all| all.len() > 1) {
+            for connection in self.peers.get(peer).cloned().unwrap_or_default() {
+                self.leave_silent(connection);
+            }
         }
     }
 

@@ -93,6 +93,7 @@ mod pipes;
 pub mod process_group;
 mod queue;
 mod rarely;
+mod reading;
 mod session;
 mod stack;
 mod states;

@@ -36,8 +36,8 @@ mod view;
 pub use config::{Config, MAX_NETWORK};
 pub use fatebound_base as base;
 pub use fatebound_base::{
-    Bounded, ConfigError, Deadlines, Ed25519, Identity, Keypair, Multiaddr, PeerId, Port, Protocol, Rule, Scheme,
-    Signer, Time, UNDONE, Versions,
+    Bounded, ConfigError, Deadlines, Ed25519, Identity, Keypair, Multiaddr, PeerId, Port, Protocol, Rule, Running,
+    Scheme, Signer, Time, UNDONE, Versions,
 };
 pub use io::*;
 pub use key::{Distance, Key, Tag};

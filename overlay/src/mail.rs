@@ -223,8 +223,8 @@ impl Overlay {
         };
         let (to, body) = (state.to, state.question(posting.port));
         let request = self.request(to, addresses.clone(), body.clone(), Question::Post(posting));
-        let round_trips = self.links.round_trips();
-        let fresh = !addresses.is_empty() && self.mail.unanswered.distrusts(self.now, &to, request, round_trips);
+        let wait = self.answers_take();
+        let fresh = !addresses.is_empty() && self.mail.unanswered.distrusts(self.now, &to, request, wait);
         if fresh {
             self.request_beside(to, addresses, body, Question::Post(posting));
         }

@@ -25,7 +25,9 @@ use crate::records::{fitting, without_peer};
 use crate::ring::Ring;
 use crate::upkeep::Upkeep;
 use crate::view::{Counters, Neighbour};
-use crate::{Bounded, Command, Config, Deadlines, Event, Identity, Input, Key, LinkId, Output, Session, Tag, Time};
+use crate::{
+    Bounded, Command, Config, Deadlines, Event, Identity, Input, Key, LinkId, Output, Rule, Running, Session, Tag, Time,
+};
 
 /// What the overlay waits for; the links have deadlines of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +67,7 @@ pub struct Overlay {
     pub(crate) deadlines: Deadlines<Timer>,
     pub(crate) garbage: u64,
     pub(crate) dropped: u64,
+    running: Running,
     stopping: bool,
 }
 
@@ -100,6 +103,7 @@ impl Overlay {
             record,
             garbage: 0,
             dropped: 0,
+            running: Running::default(),
             stopping: false,
         }
     }
@@ -107,13 +111,30 @@ impl Overlay {
     /// Takes one input at `now` and appends what follows from it to `out`.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         self.now = now;
+        self.running.resumes(now, self.config.ping_timeout * 4);
+        self.links.grant(self.grace());
         if !self.stopping || concerns_links(&input) {
             self.dispatch(input);
             self.settle();
         }
+        self.running.waits(now, self.deadline());
         out.append(&mut self.out);
         self.out.shrink_to(KEPT);
         self.reports.shrink_to(KEPT);
+    }
+
+    /// "◆ Who was late itself lately grants four times as much to every answer" (protocol.md §4).
+    fn grace(&self) -> Duration {
+        match Rule::LatelyLate.holds() {
+            true => self.running.grace(self.config.ping_timeout),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// What answers take at present, half of which a question waits before its connection is distrusted.
+    pub(crate) fn answers_take(&self) -> Option<Duration> {
+        let grace = Some(self.grace() * 2).filter(|grace| !grace.is_zero());
+        self.links.round_trips().max(grace)
     }
 
     /// When the overlay wants [`Input::Wake`].
@@ -289,8 +310,8 @@ impl Overlay {
 
     /// A session is not opened on a connection where a question gets no answer.
     fn connect(&mut self, peer: Option<PeerId>, addresses: Vec<Multiaddr>, fresh: bool) {
-        let round_trips = self.links.round_trips();
-        let silent = |peer: &PeerId| self.mail.unanswered.misses(self.now, peer, round_trips);
+        let wait = self.answers_take();
+        let silent = |peer: &PeerId| self.mail.unanswered.misses(self.now, peer, wait);
         let fresh = fresh || (!addresses.is_empty() && peer.as_ref().is_some_and(silent));
         self.out.push(Output::Connect { peer, addresses, fresh });
     }

@@ -51,6 +51,7 @@ impl Carrier {
 
     /// Asks over a connection that is up, if need be when other questions there are over.
     pub(super) fn ask(&mut self, request: RequestId, peer: &PeerId, body: Vec<u8>) {
+        self.leave_silent_of(peer);
         let asking = self.asking.entry(*peer).or_default();
         if asking.under_way < MAX_ASKED {
             asking.under_way += 1;

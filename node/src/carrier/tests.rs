@@ -29,7 +29,13 @@ impl Peer {
         let keypair = Keypair::generate_ed25519();
         let id = keypair.public().to_peer_id();
         let transport = transport::build(&keypair, dial_limit).unwrap();
-        let carrier = Carrier::new(Duration::from_secs(5), Duration::from_secs(5), &[], 8);
+        let carrier = Carrier::new(
+            Duration::from_secs(5),
+            Duration::from_secs(5),
+            Duration::from_secs(5),
+            &[],
+            8,
+        );
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(30));
         Peer {
             swarm: Swarm::new(transport, carrier, id, config),
@@ -459,9 +465,9 @@ async fn a_fresh_question_dials_beside_a_connection_which_is_closed_if_it_says_n
         "a session keeps the old one"
     );
     ours.run(Output::Disconnect { session: old });
-    let end = tokio::time::Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(5);
     while ours.swarm.behaviour().connections.len() == 2 {
-        assert!(tokio::time::Instant::now() < end, "the silent one stays");
+        assert!(Instant::now() < end, "the silent one stays");
         let _ = tokio::time::timeout(Duration::from_millis(10), any(&mut ours, &mut theirs)).await;
     }
 }

@@ -54,7 +54,7 @@ impl Links {
             acknowledged: link.operations.tell_received(),
             joint: link.joint,
         };
-        let limit = time_limit(&self.config, link);
+        let limit = time_limit(&self.config, self.grace, link);
         if self.deadlines.get(Due::Answer(id)).is_none() {
             self.deadlines.set(Due::Answer(id), now + limit);
         }
@@ -94,7 +94,7 @@ impl Links {
         }
         link.told = false;
         link.shared = false;
-        let (peer, limit) = (link.peer, time_limit(&self.config, link));
+        let (peer, limit) = (link.peer, time_limit(&self.config, self.grace, link));
         self.deadlines
             .set(Due::Alive(id), link.proven + self.config.link_lifetime());
         // Answers of a backlog come one after the other: the link works, so the next one has a whole time limit again.
@@ -122,7 +122,7 @@ impl Links {
         let Some(link) = self.links.get(&id) else { return };
         // Not sooner than a time limit, or a peer that announces zero would be pinged as often as it pings.
         let next = Duration::from_millis(next.into()).max(self.config.ping_floor);
-        let at = now + next + time_limit(&self.config, link);
+        let at = now + next + time_limit(&self.config, self.grace, link);
         self.deadlines.set(Due::Announced(id), at);
     }
 
@@ -173,8 +173,27 @@ impl Links {
     /// (scenario 20). `L` is not extended.
     pub(super) fn wait_again(&mut self, now: Time, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
-        let limit = time_limit(&self.config, link);
+        let limit = time_limit(&self.config, self.grace, link);
         self.deadlines.set(Due::Answer(id), now + limit);
+    }
+
+    /// An answer that is due has longer than it had when its ping was sent, because this peer has been late meanwhile. A link that is doubtful already
+    /// is pinged as before.
+    pub(super) fn has_grace(&mut self, now: Time, id: LinkId) -> bool {
+        let Some(link) = self.links.get(&id).filter(|link| link.retries == 0) else {
+            return false;
+        };
+        let limit = time_limit(&self.config, self.grace, link);
+        let until = link
+            .pings
+            .oldest()
+            .map(|sent| sent + limit)
+            .filter(|until| *until > now);
+        if let Some(until) = until.filter(|_| !self.grace.is_zero()) {
+            self.deadlines.set(Due::Answer(id), until);
+            return true;
+        }
+        false
     }
 
     pub(super) fn doubt(&mut self, id: LinkId, out: &mut Vec<Output>) {
@@ -257,6 +276,6 @@ impl Links {
     }
 }
 
-fn time_limit(config: &crate::Config, link: &Link) -> Duration {
-    link.round_trip.time_limit(config.ping_floor, config.ping_timeout)
+fn time_limit(config: &crate::Config, grace: Duration, link: &Link) -> Duration {
+    link.round_trip.time_limit(config.ping_floor, config.ping_timeout) + grace
 }

@@ -87,6 +87,8 @@ pub(crate) struct Links {
     by_peer: HashMap<PeerId, LinkId>,
     last_link: u32,
     rota: Rota,
+    /// Added to the time that an answer has: see [`Links::grant`].
+    grace: Duration,
     /// When an answer last came after all that had been missed.
     hasty: Option<Time>,
     /// A session was silent: all others are to be looked at.
@@ -175,6 +177,7 @@ impl Links {
             by_peer: HashMap::new(),
             last_link: 0,
             rota: Rota::default(),
+            grace: Duration::ZERO,
             hasty: None,
             silent_together: false,
             looked: None,
@@ -225,6 +228,11 @@ impl Links {
         }
     }
 
+    /// Answers have so much longer from now on than the links' round trips say.
+    pub(crate) fn grant(&mut self, grace: Duration) {
+        self.grace = grace;
+    }
+
     fn on_wake(&mut self, now: Time, out: &mut Vec<Output>) {
         while let Some(at) = self.deadlines.next().filter(|at| *at <= now) {
             let Some(due) = self.deadlines.pop_due(now) else { break };
@@ -233,6 +241,7 @@ impl Links {
                 Due::Neighbours => self.tell_neighbours(out),
                 Due::Hello(session) => self.on_no_hello(now, session, out),
                 Due::Answer(link) if self.woke_late(now, at) => self.wait_again(now, link),
+                Due::Answer(link) if self.has_grace(now, link) => {}
                 Due::Answer(link) => self.on_missed(now, link, out),
                 Due::Announced(link) => self.on_announced_passed(now, link, out),
                 Due::Unneeded(link) => self.on_unneeded(now, link, out),

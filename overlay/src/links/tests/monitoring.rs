@@ -145,6 +145,18 @@ fn a_starved_peer_doubts_one_time_limit_later_who_is_silent_indeed() {
     assert_eq!(net.now, late + floor);
 }
 
+/// Its ping is under way when this peer finds out how late it is.
+#[test]
+fn a_ping_has_the_grace_that_is_granted_after_it_was_sent() {
+    let mut net = Net::pair();
+    while pings(&wake(&mut net)) == 0 {}
+    let (sent, grace) = (net.now, Duration::from_millis(300));
+    net.hosts[0].links.grant(grace);
+    let doubt = |output: &Output| matches!(output, Output::Event(Event::LinkDoubtful { .. }));
+    while !wake(&mut net).iter().any(doubt) {}
+    assert_eq!(net.now, sent + Config::lan().ping_floor + grace);
+}
+
 #[test]
 fn any_answer_clears_the_doubt() {
     let mut net = Net::pair();
