@@ -7,6 +7,7 @@ use thiserror::Error;
 /// Why a group has failed, as far as this peer knows. Not everybody is told the same reason (protocol.md §1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(remote = "Self", tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Reason {
     /// A member's application signalled.
     #[error("{by} signalled: {text}")]
@@ -93,6 +94,7 @@ pub enum Reason {
 /// Why one member did not accept an invitation, or a root did not let a peer in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[serde(remote = "Self", tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Refusal {
     /// Nobody in the overlay has an address of this peer.
     #[error("is unknown: nobody in the overlay has an address of it")]

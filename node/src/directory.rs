@@ -33,6 +33,7 @@ pub struct DirectoryRecord {
 
 /// A name that was not found, or not published. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DirectoryError {
     /// The name is empty or too long.
     #[error("a name has 1 to {MAX_TEXT} bytes")]

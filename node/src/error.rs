@@ -15,6 +15,7 @@ pub struct Stopped;
 
 /// A node that did not start. Nothing is left running; a data directory may have been created.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
@@ -37,6 +38,7 @@ pub enum StartError {
 
 /// A group that was not created.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CreateGroupError {
     /// A member was given by an address that does not end in `/p2p/…`. Nothing has happened.
     #[error("{address} does not say which peer it is: it has to end in /p2p/<PeerId>; nothing was created")]

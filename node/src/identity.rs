@@ -23,6 +23,7 @@ pub struct DataDir {
 
 /// A data directory that cannot be used. Nothing in it was changed.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// It could not be created or entered.
     #[error("data directory {}: {source}", path.display())]

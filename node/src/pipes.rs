@@ -57,6 +57,7 @@ pub enum PortEvent {
 
 /// Why a node does not listen at a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum PortError {
     /// Somebody in this node listens there.
     #[error("somebody listens at this port already")]
@@ -74,6 +75,7 @@ pub enum PortError {
 
 /// A body that is not sent. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SendError {
     /// It cannot be queued.
     #[error(transparent)]

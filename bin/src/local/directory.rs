@@ -46,8 +46,9 @@ fn problem(error: &DirectoryError) -> Problem {
         DirectoryError::Nobody { .. } => Kind::NameNotKnown,
         DirectoryError::NotYet { .. } => Kind::NameNotYetKnown,
         DirectoryError::Taken { .. } => Kind::NameTaken,
-        DirectoryError::NotPublished { .. } => Kind::NameNotPublished,
         DirectoryError::Stopped(stopped) => return stopping(*stopped),
+        // Not taken by its keepers, or for a reason that is yet to come.
+        _ => Kind::NameNotPublished,
     };
     Problem::new(kind, error)
 }

@@ -269,6 +269,8 @@ fn refused(error: &CreateGroupError) -> Problem {
         CreateGroupError::Stopped(stopped) => stopping(*stopped),
         CreateGroupError::NoPeer { .. } => Problem::new(Kind::InvalidRequest, &error),
         CreateGroupError::Refused(why) => Problem::new(Kind::CreationRefused, &why),
+        // For a reason that is yet to come.
+        _ => Problem::new(Kind::CreationRefused, &error),
     }
 }
 
