@@ -288,7 +288,7 @@ impl Inquiries {
     fn verdict_at(&self, shared: &Shared, key: Key) -> Option<Time> {
         let inquiry = self.open.get(&key)?;
         let own = verdict(inquiry.since, inquiry.limit, shared.patience(key.slot));
-        Some(shared.from_own(own))
+        Some(shared.ends_at(own))
     }
 
     /// "No proof of life for the root's patience since the repair began, or since the last proof: **hard failure**." Patience is looked up anew:

@@ -149,8 +149,8 @@ impl Shared {
         }
     }
 
-    /// When a limit in own time is over, unless more is lost until then.
-    pub(crate) fn from_own(&self, own: Time) -> Time {
+    /// When a limit in own time is over by the clock, unless more is lost until then.
+    pub(crate) fn ends_at(&self, own: Time) -> Time {
         own + self.lost()
     }
 
