@@ -38,7 +38,12 @@ fn provider(world: &World, peer: PeerIndex) -> ProviderId {
         Event::Cluster(Of::Provider { provider, .. }) => Some(*provider),
         _ => None,
     };
-    world.events(peer).iter().rev().find_map(joining).expect("it has joined")
+    world
+        .events(peer)
+        .iter()
+        .rev()
+        .find_map(joining)
+        .expect("it has joined")
 }
 
 fn leave(world: &mut World, peer: PeerIndex, group: &str) {
@@ -112,7 +117,11 @@ fn group_of(world: &mut World, peers: &[PeerIndex], group: &str) {
         "{:#?}",
         peers
             .iter()
-            .map(|peer| world.machine(*peer).expect("it runs").process_groups().group(&name(group)))
+            .map(|peer| world
+                .machine(*peer)
+                .expect("it runs")
+                .process_groups()
+                .group(&name(group)))
             .collect::<Vec<_>>()
     );
 }

@@ -19,13 +19,13 @@ pub struct Config {
     pub max_bytes: usize,
     /// Of these, records of one publisher: 4,096, as many as there may be process groups that it leads.
     pub max_per_publisher: usize,
-    /// Claims granted at a time: 256.
+    /// Claims granted at a time: 4,096.
     pub max_claims: usize,
-    /// Of these, to one peer: 16.
+    /// Of these, to one peer: 1,024, so that one that founds many groups at once need not wait for long.
     pub max_claims_per_peer: usize,
     /// Names that this peer publishes itself: 4,096, as many as a keeper takes.
     pub max_published: usize,
-    /// Searches and claims of this peer under way: 256.
+    /// Searches and claims of this peer under way: 1,024.
     pub max_searches: usize,
 }
 
@@ -43,10 +43,10 @@ impl Config {
             max_records: 16_384,
             max_bytes: 16 * 1024 * 1024,
             max_per_publisher: 4096,
-            max_claims: 256,
-            max_claims_per_peer: 16,
+            max_claims: 4096,
+            max_claims_per_peer: 1024,
             max_published: 4096,
-            max_searches: 256,
+            max_searches: 1024,
         }
     }
 
