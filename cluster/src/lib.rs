@@ -31,6 +31,7 @@ mod way_in;
 
 pub use cluster::{Cluster, GroupStatus};
 pub use config::Config;
+pub use floor::Carried;
 pub use fatebound_base::{Rule, Time};
 pub use fatebound_tree::GroupId;
 pub use io::*;

@@ -7,6 +7,8 @@
 
 use fatebound_machine::fng::message::{Answer, Request};
 use fatebound_machine::overlay::Versions;
+use fatebound_machine::process_groups::Carried;
+use fatebound_machine::process_groups::message::Packet;
 use fatebound_machine::tree::{Operation, Tell};
 use fatebound_machine::wire;
 use libfuzzer_sys::fuzz_target;
@@ -29,6 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
     decodes(bytes, wire::decode::<Tell>);
     decodes(bytes, wire::decode::<Request>);
     decodes(bytes, wire::decode::<Answer>);
+    decodes(bytes, wire::decode::<Packet>);
+    decodes(bytes, wire::decode::<Carried>);
 });
 
 fn decodes<T>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, wire::WireError>)
