@@ -31,9 +31,9 @@ mod way_in;
 
 pub use cluster::{Cluster, GroupStatus};
 pub use config::Config;
-pub use floor::Carried;
 pub use fatebound_base::{Rule, Time};
 pub use fatebound_tree::GroupId;
+pub use floor::Carried;
 pub use io::*;
 pub use log::{Entry, Log};
 pub use name::{Founding, GroupName, GroupRef, MAX_NAME, NameError};

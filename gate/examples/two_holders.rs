@@ -61,5 +61,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let _ = fs::remove_file(&file);
     let count = count?;
     println!("the count is {count}");
-    Ok(if count == 100 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if count == 100 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

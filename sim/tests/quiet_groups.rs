@@ -70,8 +70,10 @@ fn an_idle_group_sends_nothing() {
     let peers = world.spawn_overlay(8);
     groups_on(&mut world, &peers[..5], GROUPS);
     world.run_for(90 * SECOND);
-    let mut filter = Filter::default();
-    filter.kinds = [Kind::Pipes, Kind::Views, Kind::Groups, Kind::Told].into();
+    let filter = Filter {
+        kinds: [Kind::Pipes, Kind::Views, Kind::Groups, Kind::Told].into(),
+        ..Filter::default()
+    };
     let mut tracer = Tracer::new(&world, filter);
     world.observe(Observe::Messages);
     let mut said = Vec::new();

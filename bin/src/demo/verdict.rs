@@ -110,7 +110,7 @@ mod tests {
             told: BTreeMap::from([((0, 1), vec![3 * MS]), ((0, 2), vec![5 * MS])]),
             bounds: vec![100 * MS; 2],
             alive: vec![1],
-            problems: Vec::new(),
+            ..Record::default()
         }
     }
 
