@@ -47,7 +47,8 @@
 //!   [`Group::leave`] goes, and [`Group::close`] ends a group, without failing anybody.
 //! - [`Node::accept`] receives invitations by tag, with the creator's bytes.
 //! - [`Node::events`] is everything that happens, [`Node::status`], [`Node::peers`] and [`Node::routes`] are how things stand.
-//! - [`Node::directory_get`] and [`Node::directory_publish`] are the floor that process groups will stand on: a name, and who publishes it.
+//! - [`Node::process_group`] comes into a named group of processes whose members all see the same, in the same order: see [`process_group`].
+//! - [`Node::directory_get`] and [`Node::directory_publish`] are a floor on which these stand: a name, and who publishes it.
 //! - [`Node::pipe_port`] is another: ordered streams of bodies between two nodes, bounded, and with back-pressure.
 //! - [`Builder::into_behaviour`] puts all this into a libp2p swarm of your own.
 //!
