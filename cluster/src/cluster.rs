@@ -24,6 +24,9 @@ use crate::step::{Asked, Place, Step, Tickets};
 use crate::view::View;
 use crate::views::{self, Blocked, Status};
 
+/// Guards of one group at a time, at most: of its view, of views to come, and some that are ended and not told yet.
+const MAX_GUARDS: usize = 16;
+
 /// The machine.
 #[derive(Debug)]
 pub struct Cluster {
@@ -140,6 +143,9 @@ impl Cluster {
         let mut bounds = vec![
             Bounded::new("process groups", self.groups.len(), limit),
             self.graves.bounds(),
+            Bounded::new("guards of views", self.guards.len(), MAX_GUARDS * limit),
+            Bounded::new("timers of process groups", self.timers.len(), self.groups.len()),
+            self.tickets.bounds(limit),
         ];
         bounds.extend(self.mail.bounds());
         for group in self.groups.values() {

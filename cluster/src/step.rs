@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fatebound_base::Time;
+use fatebound_base::{Bounded, Time};
 use fatebound_overlay::directory::{Command, Publication, Ticket};
 
 use crate::config::Config;
@@ -18,6 +18,9 @@ use crate::views::GuardRequest;
 
 /// The numbers of orders are the upper half of all: the lower one is the application's.
 const UPPER_HALF: u64 = 1 << 63;
+
+/// Orders of one group that are open at a time, at most.
+const MAX_ORDERS: usize = 16;
 
 /// A group, as a number that is never used again at this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +63,11 @@ impl Tickets {
 
     pub(crate) fn answered(&mut self, ticket: u64) -> Option<(Place, Asked)> {
         self.open.remove(&ticket)
+    }
+
+    /// Orders that are open, of so many groups at most: to the directory, and for guards.
+    pub(crate) fn bounds(&self, groups: usize) -> Bounded {
+        Bounded::new("orders of process groups", self.open.len(), MAX_ORDERS * groups)
     }
 
     /// Whether a ticket is one of these.

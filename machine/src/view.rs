@@ -122,6 +122,7 @@ impl Machine {
         bounds.extend(self.tree.bounds());
         bounds.extend(self.groups.bounds());
         bounds.extend(self.pipes.bounds());
+        bounds.extend(self.cluster.bounds());
         let limit = self.config.overlay.pipes.max_peers;
         bounds.push(Bounded::new(
             "peers located for pipes",

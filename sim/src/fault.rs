@@ -11,6 +11,9 @@
 //! | `signal 2 g1`, `silent 2 g1`, `check 2 g1` | a member signals, lets the group fail in silence, asks after it |
 //! | `publish 2 n0`, `lookup n0` | peer 2 publishes a name; every running peer looks it up |
 //! | `bodies 2>5 1 30000 4` | peer 2 sends peer 5 four bodies of so many bytes, at port 1; what comes at port 2 is not read by peers of odd numbers |
+//! | `enter 3 pg0`, `say 3 pg0 4` | a process of peer 3 comes into a process group; it sends four messages |
+//! | `propose 3 pg0`, `put 3 pg0`, `barrier 3 pg0` | it proposes a state value with a vote, without one, or a barrier |
+//! | `retire 3 pg0`, `farewell 3 pg0`, `lose 3 pg0` | it goes if nobody minds, says goodbye, ends without a word |
 //! | `crash 3`, `vanish 3`, `stop 3`, `restart 3` | the process dies, the host dies, the peer stops in an orderly way, a new life begins |
 //! | `pause 2`, `resume 2` | SIGSTOP and SIGCONT |
 //! | `cut 1 4`, `cut 1>4` | both directions between two hosts, or one |
@@ -34,6 +37,7 @@ use std::time::Duration;
 
 use crate::PeerIndex;
 use crate::adversary::{Adversary, MessageKind, Reaction};
+use crate::deed::{Deed, ProcessGroup};
 use crate::schedule::{Seconds, seconds};
 
 /// The number of a group within its schedule.
@@ -107,6 +111,8 @@ pub enum Fault {
     Lookup(NameNumber),
     /// A peer sends another one bodies over their pipe.
     Bodies(Bodies),
+    /// A process of a peer does something in a process group.
+    Process(PeerIndex, ProcessGroup, Deed),
     /// The process dies; its host says so.
     Crash(PeerIndex),
     /// The host dies; nobody says so.
@@ -182,6 +188,7 @@ impl Fault {
             Fault::Publish(..) => "publish",
             Fault::Lookup(_) => "lookup",
             Fault::Bodies(_) => "bodies",
+            Fault::Process(_, _, deed) => deed.kind(),
             Fault::Crash(_) => "crash",
             Fault::Vanish(_) => "vanish",
             Fault::Stop(_) => "stop",
@@ -227,7 +234,7 @@ impl Fault {
                 Some(*peer)
             }
             Fault::Signal(peer, _) | Fault::Silent(peer, _) | Fault::Check(peer, _) => Some(*peer),
-            Fault::Publish(peer, _) => Some(*peer),
+            Fault::Publish(peer, _) | Fault::Process(peer, ..) => Some(*peer),
             Fault::Bodies(bodies) => Some(bodies.from.max(bodies.to)),
             Fault::Crash(peer) | Fault::Vanish(peer) | Fault::Stop(peer) | Fault::Restart(peer) => Some(*peer),
             Fault::Pause(peer)
@@ -302,6 +309,8 @@ impl fmt::Display for Fault {
             | Fault::Check(peer, group) => write!(f, "{kind} {} {group}", peer.0),
             Fault::Publish(peer, name) => write!(f, "{kind} {} {name}", peer.0),
             Fault::Lookup(name) => write!(f, "{kind} {name}"),
+            Fault::Process(peer, group, Deed::Say(count)) => write!(f, "{kind} {} {group} {count}", peer.0),
+            Fault::Process(peer, group, _) => write!(f, "{kind} {} {group}", peer.0),
             Fault::Bodies(of) => {
                 write!(
                     f,
@@ -402,6 +411,9 @@ pub enum ParseFaultError {
     /// A word that is no group.
     #[error("{0:?} is not a group: groups are written g0, g1, …")]
     Group(String),
+    /// A word that is no process group.
+    #[error("{0:?} is not a process group: these are written pg0, pg1, …")]
+    ProcessGroup(String),
     /// A word that is no name.
     #[error("{0:?} is not a name: names are written n0, n1, …")]
     Name(String),
@@ -437,6 +449,13 @@ fn group(word: &str) -> Result<GroupNumber, ParseFaultError> {
         .ok_or_else(|| ParseFaultError::Group(word.into()))
 }
 
+fn process_group(word: &str) -> Result<ProcessGroup, ParseFaultError> {
+    let number = word.strip_prefix("pg").and_then(|number| number.parse().ok());
+    number
+        .map(ProcessGroup)
+        .ok_or_else(|| ParseFaultError::ProcessGroup(word.into()))
+}
+
 fn name(word: &str) -> Result<NameNumber, ParseFaultError> {
     let number = word.strip_prefix('n').and_then(|number| number.parse().ok());
     number.map(NameNumber).ok_or_else(|| ParseFaultError::Name(word.into()))
@@ -469,7 +488,7 @@ fn adversary(message: &str, share: &str, reaction: Reaction) -> Result<Fault, Pa
 }
 
 /// How each fault is written, for errors: the same examples as above.
-const SHAPES: [(&str, &str); 37] = [
+const SHAPES: [(&str, &str); 45] = [
     (
         "create",
         "create g1 0 2,3` or `create g1 0 2,3 open` or `create g1 0 2,3 members` or `create g1 0 2,3 listed 4,5",
@@ -483,6 +502,14 @@ const SHAPES: [(&str, &str); 37] = [
     ("check", "check 2 g1"),
     ("publish", "publish 2 n0"),
     ("lookup", "lookup n0"),
+    ("enter", "enter 3 pg0"),
+    ("say", "say 3 pg0 4"),
+    ("propose", "propose 3 pg0"),
+    ("put", "put 3 pg0"),
+    ("barrier", "barrier 3 pg0"),
+    ("retire", "retire 3 pg0"),
+    ("farewell", "farewell 3 pg0"),
+    ("lose", "lose 3 pg0"),
     ("crash", "crash 3"),
     ("vanish", "vanish 3"),
     ("stop", "stop 3"),
@@ -543,10 +570,22 @@ impl FromStr for Fault {
             ["restart", who] => Fault::Restart(peer(who)?),
             ["pause", who] => Fault::Pause(peer(who)?),
             ["resume", who] => Fault::Resume(peer(who)?),
-            _ => return network_fault(&words),
+            _ => return deed(&words).unwrap_or_else(|| network_fault(&words)),
         };
         Ok(fault)
     }
+}
+
+/// What a process does in a process group, if that is what these words say.
+fn deed(words: &[&str]) -> Option<Result<Fault, ParseFaultError>> {
+    let (word, who, of, count) = match *words {
+        [word, who, of] => (word, who, of, None),
+        [word, who, of, count] => (word, who, of, Some(count)),
+        _ => return None,
+    };
+    let deed = Deed::parse(word, count)?;
+    let fault = |who, of| Ok(Fault::Process(peer(who)?, process_group(of)?, deed));
+    Some(fault(who, of))
 }
 
 fn create(number: &str, root: &str, members: &str, admit: Admission) -> Result<Fault, ParseFaultError> {

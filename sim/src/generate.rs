@@ -7,6 +7,7 @@
 mod bodies;
 mod comings;
 mod hunted;
+mod process_groups;
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +19,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::PeerIndex;
 use crate::adversary::{Adversary, Reaction};
+use crate::checkers::patience;
 use crate::fault::{self, Admission, Fault, GroupNumber, NameNumber};
 use crate::schedule::Scenario;
 use crate::setting::Setting;
@@ -57,10 +59,12 @@ pub enum Family {
     Hunted,
     /// Episodes of all the others, and peers come into groups and go out of them.
     Comings,
+    /// Episodes of all the others, and processes are in process groups.
+    Processes,
 }
 
 /// All families, with their names.
-pub const FAMILIES: [(Family, &str); 16] = [
+pub const FAMILIES: [(Family, &str); 17] = [
     (Family::Mixed, "mixed"),
     (Family::Crash, "crash"),
     (Family::Restart, "restart"),
@@ -77,6 +81,7 @@ pub const FAMILIES: [(Family, &str); 16] = [
     (Family::Hunted, "hunted"),
     (Family::Silent, "silent"),
     (Family::Comings, "comings"),
+    (Family::Processes, "processes"),
 ];
 
 /// Of these, the families that are drawn. One that came later is played when it is asked for: else it would change what every seed means.
@@ -98,6 +103,8 @@ pub struct Wishes {
     pub family: Option<Family>,
     /// Whether peers come into groups and go out of them, besides the faults; `None`: in half of all scenarios.
     pub comings: Option<bool>,
+    /// Whether processes are in process groups, besides the faults; `None`: in a fifth of all scenarios.
+    pub processes: Option<bool>,
 }
 
 /// The fewest and the most faults of a scenario, about: an episode is not cut short.
@@ -152,13 +159,23 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     let until = names.last().map_or(Duration::ZERO, |(at, _)| *at) + ANSWERED;
     schedule.extend(names);
     schedule.extend(draw.bodies(seed));
+    let processes = draw.processes(seed, wishes.processes.or((family == Family::Processes).then_some(true)));
+    // All have to find together again.
+    let together = if processes.is_empty() {
+        Duration::ZERO
+    } else {
+        whole(calm + bound + patience(&setting.config()))
+    };
+    schedule.extend(processes);
     schedule.append(&mut draw.faults);
     schedule.sort_by_key(|(at, _)| *at);
     Scenario {
         seed,
         peers,
         setting,
-        until: until.max(whole(calm + bound) + setting.config().overlay.link_interval),
+        until: until
+            .max(together)
+            .max(whole(calm + bound) + setting.config().overlay.link_interval),
         schedule,
     }
 }
@@ -256,7 +273,7 @@ impl Draw {
 
     fn episodes(&mut self, family: Family, least: usize) {
         while self.faults.len() < least {
-            let this = if matches!(family, Family::Mixed | Family::Comings) {
+            let this = if matches!(family, Family::Mixed | Family::Comings | Family::Processes) {
                 self.pure_family()
             } else {
                 family
@@ -334,7 +351,7 @@ impl Draw {
     fn episode(&mut self, family: Family) {
         let at = self.when();
         match family {
-            Family::Mixed | Family::Hunted | Family::Comings => {}
+            Family::Mixed | Family::Hunted | Family::Comings | Family::Processes => {}
             Family::Crash => self.crash(at),
             Family::Restart => self.restart(at),
             Family::Pause => self.pause(at),

@@ -24,11 +24,13 @@
 #![forbid(unsafe_code)]
 
 mod adversary;
+mod applications;
 mod cargo;
 mod carriage;
 pub mod checkers;
 mod clock;
 mod connections;
+pub mod deed;
 mod dials;
 mod disturbances;
 pub mod fault;

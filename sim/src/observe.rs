@@ -3,7 +3,7 @@
 //! A [`World`] that is observed keeps a log; whoever observes takes it away after each step, so that it never grows.
 
 use fatebound_machine::overlay::Time;
-use fatebound_machine::{Command, Event, fng};
+use fatebound_machine::{Command, Event, fng, process_groups};
 
 use crate::PeerIndex;
 use crate::world::World;
@@ -54,6 +54,19 @@ impl Observation {
             Observation::Told {
                 peer,
                 event: Event::Group(event),
+            } => Some((*peer, event)),
+            _ => None,
+        }
+    }
+}
+
+impl Observation {
+    /// What a peer told its application about process groups, if this is such a word.
+    pub fn of_process_groups(&self) -> Option<(PeerIndex, &process_groups::Event)> {
+        match self {
+            Observation::Told {
+                peer,
+                event: Event::Cluster(event),
             } => Some((*peer, event)),
             _ => None,
         }

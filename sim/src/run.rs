@@ -11,6 +11,7 @@ use fatebound_machine::{Command, Event};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::applications::Applications;
 use crate::checkers::numbered;
 use crate::checkers::{Checkers, Report, Violation};
 use crate::fault::{Admission, Bodies, Fault, GroupNumber, NameNumber};
@@ -100,6 +101,7 @@ fn play(scenario: &Scenario, tell: Tell<'_>, change: impl FnOnce(&mut World)) ->
         statistics: Statistics::of(scenario),
         asked: Vec::new(),
         come: Vec::new(),
+        applications: Applications::new(scenario.seed),
         whim: StdRng::seed_from_u64(scenario.seed ^ 0x0d00_7057_0077_0000),
     };
     if joined {
@@ -191,6 +193,8 @@ struct Run<'a> {
     whim: StdRng,
     /// Bodies that have come: to whom, where, from whom.
     come: Vec<(PeerIndex, Port, PeerId)>,
+    /// The processes of process groups.
+    applications: Applications,
 }
 
 impl Run<'_> {
@@ -219,6 +223,7 @@ impl Run<'_> {
         self.follow();
         self.decide();
         self.read();
+        self.applications.act(&mut self.world);
         self.checkers.book.feel(&self.world);
         self.checkers.look(&self.world);
         if let Some(trace) = &mut self.trace {
@@ -247,6 +252,7 @@ impl Run<'_> {
             trace.lines(&self.world, &observations);
         }
         self.checkers.follow(&self.world, &observations);
+        self.applications.follow(&observations);
         let asked = |seen: &Observation| match seen.of_groups() {
             Some((root, Of::Asked { group, peer, .. })) => Some((root, *group, *peer)),
             _ => None,
@@ -313,6 +319,7 @@ impl Run<'_> {
             Fault::Publish(peer, name) => self.publish(*peer, *name),
             Fault::Lookup(name) => self.look_up(*name),
             Fault::Bodies(bodies) => self.send_bodies(bodies),
+            Fault::Process(peer, group, deed) => self.applications.does(&mut self.world, *peer, *group, *deed),
             Fault::Crash(peer) => self.when(*peer, &[State::Running, State::Paused], World::crash),
             Fault::Vanish(peer) => self.when(*peer, &[State::Running, State::Paused, State::Crashed], World::vanish),
             Fault::Stop(peer) => self.when(*peer, &[State::Running], |world, peer| {

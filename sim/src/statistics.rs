@@ -44,6 +44,12 @@ pub struct Statistics {
     pub unlucky: u64,
     /// Lookups of names that had to succeed, and did or did not.
     pub lookups: u64,
+    /// Views of process groups that were installed, at every node once.
+    pub views: u64,
+    /// Messages that providers of process groups were shown.
+    pub messages: u64,
+    /// Process groups that had to be together, and open, when a run ended.
+    pub gatherings: u64,
     /// Events of the simulator.
     pub events: u64,
 }
@@ -73,6 +79,7 @@ impl Statistics {
                 | Fault::Publish(..)
                 | Fault::Lookup(_)
                 | Fault::Bodies(_)
+                | Fault::Process(..)
         );
         self.faults += u64::from(!harmless);
     }
@@ -95,6 +102,9 @@ impl Statistics {
     pub(crate) fn take(&mut self, report: &Report) {
         self.unlucky = report.unlucky;
         self.lookups = report.lookups;
+        self.views = report.views;
+        self.messages = report.messages;
+        self.gatherings = report.gatherings;
         for share in &report.shares {
             self.shares[((share * 10.0) as usize).min(10)] += 1;
             self.worst = self.worst.max(*share);
@@ -114,6 +124,9 @@ impl Statistics {
         self.links_lost += other.links_lost;
         self.unlucky += other.unlucky;
         self.lookups += other.lookups;
+        self.views += other.views;
+        self.messages += other.messages;
+        self.gatherings += other.gatherings;
         self.events += other.events;
         for (mine, theirs) in self.shares.iter_mut().zip(other.shares) {
             *mine += theirs;
@@ -171,6 +184,11 @@ impl fmt::Display for Statistics {
             self.links_lost as f64 / runs.max(1) as f64
         )?;
         writeln!(f, "{} lookups of names that had to be found", self.lookups)?;
+        writeln!(
+            f,
+            "process groups: {} views installed, {} messages shown, {} times together in the end",
+            self.views, self.messages, self.gatherings
+        )?;
         let told: u64 = self.shares.iter().sum();
         let tenths: Vec<String> = self.shares[..10]
             .iter()

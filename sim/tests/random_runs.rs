@@ -87,6 +87,7 @@ fn faults_hit_groups(statistics: &Statistics) {
 fn what_once_broke_a_promise_keeps_it() {
     let wishes = Wishes {
         comings: Some(false),
+        processes: Some(false),
         ..Wishes::default()
     };
     for seed in [7_006_536, 7_065_762, 8_034_686, 11_026_976, 12_191_403] {
@@ -101,6 +102,7 @@ fn what_once_broke_a_promise_keeps_it() {
 fn what_once_broke_a_promise_about_coming_and_going_keeps_it() {
     let wishes = Wishes {
         comings: Some(true),
+        processes: Some(false),
         ..Wishes::default()
     };
     for seed in [20_000_091, 20_001_495] {

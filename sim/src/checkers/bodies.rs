@@ -26,7 +26,7 @@ pub(crate) fn numbered(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// The number, if the body is as it was made.
-fn number(body: &[u8]) -> Option<u64> {
+pub(super) fn number(body: &[u8]) -> Option<u64> {
     let number = u64::from_be_bytes(body.get(..8)?.try_into().ok()?);
     body[8..].iter().all(|byte| *byte == number as u8).then_some(number)
 }
@@ -78,6 +78,17 @@ impl Checker for Bodies {
         let limit = world.config.overlay.pipes.idle * PATIENCE + world.config.overlay.ping_timeout * 20;
         for (peer, far) in self.up.keys() {
             let used = self.used.get(&(*peer, *far)).copied().unwrap_or(Time::ZERO);
+            // Process groups use the same pipe, and nobody is told when.
+            let serves = |peer: &PeerIndex| {
+                world
+                    .machine(*peer)
+                    .is_some_and(|machine| machine.process_groups().groups().next().is_some())
+            };
+            let other = world.by_id.get(far);
+            if serves(peer) || other.is_some_and(serves) {
+                self.used.insert((*peer, *far), book.now);
+                continue;
+            }
             let runs = world.peers[peer.0].state == State::Running;
             let machine = world.machine(*peer).filter(|_| runs && book.now.since(used) > limit);
             let Some(machine) = machine else { continue };

@@ -133,6 +133,8 @@ pub struct Book {
     pub member_timeout: Duration,
     /// The last fault, or whatever else disturbed the world.
     pub disturbed: Time,
+    /// When something was last said of process groups: ordered, or told.
+    pub stirred: Time,
     /// Peers that have shut down, until somebody ends their processes.
     pub stopped: Vec<PeerIndex>,
     ids: BTreeMap<PeerId, PeerIndex>,
@@ -163,6 +165,7 @@ impl Book {
             create_timeout: config.groups.create_timeout,
             member_timeout: config.groups.timings.member_timeout,
             disturbed: world.now(),
+            stirred: world.now(),
             stopped: Vec::new(),
             ids: world.by_id.clone(),
             orders: BTreeMap::new(),
@@ -257,6 +260,14 @@ impl Book {
                 event: Event::Group(event),
             } => self.told(at, *peer, event),
             Observation::Disturbed(disturbance) => self.disturb(at, *disturbance),
+            Observation::Told {
+                event: Event::Cluster(_),
+                ..
+            }
+            | Observation::Ordered {
+                command: Command::Cluster(_),
+                ..
+            } => self.stirred = at,
             Observation::Ordered {
                 peer,
                 command: Command::Group(command),

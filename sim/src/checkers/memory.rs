@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use fatebound_machine::fng::Event as Of;
+use fatebound_machine::fng::{Event as Of, GroupView};
 use fatebound_machine::overlay::Time;
+use fatebound_machine::process_groups::guards;
 
 use super::{Book, Checker, Report, name};
 use crate::observe::Observation;
@@ -61,7 +62,9 @@ impl Checker for Memory {
             if status.groups_as_root + status.groups_as_member == 0 {
                 continue;
             }
-            for view in machine.groups(usize::MAX) {
+            // Nobody is told of the guards of process groups.
+            let guards = |view: &GroupView| view.tag.as_deref() == Some(guards::TAG);
+            for view in machine.groups(usize::MAX).into_iter().filter(|view| !guards(view)) {
                 if !self.heard.contains(&(peer, book.peer(peer).life, view.group)) {
                     let what = format!("lists {} from a former life", name(book, &view.group));
                     report.broken(self.promise(), book.now, peer, what);

@@ -10,16 +10,22 @@ mod bodies;
 mod book;
 mod bounds;
 mod creation;
+mod gatherings;
 mod leftovers;
 mod lists;
+mod membership;
 mod memory;
+mod minorities;
 mod names;
 mod nobody;
 mod once;
 mod reach;
+mod remains;
 mod routing;
+mod sequences;
 mod silence;
 mod stranger;
+mod views;
 mod wishes;
 
 use std::fmt;
@@ -32,6 +38,7 @@ use crate::{GroupId, PeerIndex, World};
 
 pub(crate) use bodies::numbered;
 pub use book::{Book, GroupRecord, Membership, PeerRecord};
+pub(crate) use gatherings::patience;
 pub(crate) use reach::works;
 
 /// A promise that was broken.
@@ -68,6 +75,12 @@ pub struct Report {
     pub unlucky: u64,
     /// Lookups of names that had to succeed.
     pub lookups: u64,
+    /// Views of process groups that were installed, at every node once.
+    pub views: u64,
+    /// Messages that providers of process groups were shown.
+    pub messages: u64,
+    /// Process groups that had to be together, and open, in the end.
+    pub gatherings: u64,
 }
 
 /// One thing that has to hold.
@@ -116,6 +129,12 @@ impl Checkers {
                 Box::new(bounds::Bounds),
                 Box::new(names::Names::default()),
                 Box::new(bodies::Bodies::default()),
+                Box::new(views::Views::default()),
+                Box::new(sequences::Sequences::default()),
+                Box::new(membership::Membership::default()),
+                Box::new(minorities::Minorities::default()),
+                Box::new(gatherings::Gatherings::default()),
+                Box::new(remains::Remains::default()),
             ],
         }
     }

@@ -1,8 +1,9 @@
 //! P7, groups that live are silent: "No message is sent for a group that is merely alive" (protocol.md §1). When nothing has disturbed the
-//! world for a bound, every frame is a ping, an answer, or upkeep of the overlay.
+//! world for a bound, every frame is a ping, an answer, or upkeep of the overlay;
+//! or a question about a process group, for whoever is blocked, or wants in and finds nobody, goes on asking.
 
 use fatebound_machine::overlay::message::{Message, OneShot, Routed, Signed};
-use fatebound_machine::overlay::{Time, Versions};
+use fatebound_machine::overlay::{Port, Time, Versions};
 use fatebound_machine::wire;
 
 use super::{Book, Checker, Report};
@@ -22,17 +23,17 @@ fn about_groups(words: &Words) -> Option<&'static str> {
                 Routed {
                     body:
                         Signed {
-                            body: OneShot::Above { .. },
+                            body: OneShot::Above { port, .. },
                             ..
                         },
                     ..
-                } => Some("a routed question about groups"),
+                } if port != Port::PROCESS_GROUPS => Some("a routed question about groups"),
                 _ => None,
             },
             _ => None,
         },
         Words::Request(body) => match wire::decode_question(body, Versions::OURS).ok()?.body {
-            OneShot::Above { .. } => Some("a question about groups"),
+            OneShot::Above { port, .. } if port != Port::PROCESS_GROUPS => Some("a question about groups"),
             _ => None,
         },
         Words::Response(_) | Words::Pipe(_) | Words::Host(_) => None,
@@ -48,7 +49,7 @@ impl Checker for Silence {
         let Observation::Sent { from, to, words } = seen else {
             return;
         };
-        if at < book.disturbed + book.bound {
+        if at < book.disturbed.max(book.stirred) + book.bound {
             return;
         }
         if let Some(kind) = about_groups(words) {

@@ -24,6 +24,7 @@ pub(super) fn wishes(rng: &mut StdRng, wishes: &Wishes) -> Wishes {
         setting: wishes.setting.or(Some(Setting::Tight)),
         family: wishes.family,
         comings: wishes.comings,
+        processes: wishes.processes,
     }
 }
 
