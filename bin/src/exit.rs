@@ -15,12 +15,14 @@ pub enum Exit {
     Error = 1,
     /// The command line makes no sense.
     Usage = 2,
-    /// The group has failed.
+    /// The group has failed; the process group goes on without this one, or is given up.
     GroupFailed = 3,
     /// A creation was refused or is incomplete.
     CreationFailed = 4,
     /// The node cannot be reached, or went away.
     NodeUnreachable = 5,
+    /// The process group is blocked: there is no quorum of it.
+    Blocked = 6,
     /// Ended by SIGHUP: the terminal is gone.
     HungUp = 129,
     /// Ended by SIGINT, or by a second one while stopping.
@@ -104,8 +106,9 @@ mod tests {
             Exit::GroupFailed,
             Exit::CreationFailed,
             Exit::NodeUnreachable,
+            Exit::Blocked,
         ];
-        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(Exit::HungUp as u8, 128 + 1);
         assert_eq!(Exit::Interrupted as u8, 128 + 2);
         assert_eq!(Exit::Terminated as u8, 128 + 15);

@@ -7,8 +7,8 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Command, DirectoryCommand, GroupCommand};
-use crate::client::{directory, groups, joining, status, watch};
+use crate::cli::{Cli, Command, DirectoryCommand, GroupCommand, PgCommand};
+use crate::client::{directory, groups, joining, pg, status, watch};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::shown::shown;
 use crate::{demo, id, logging, node, sim};
@@ -38,6 +38,7 @@ pub fn run(cli: Cli) -> ExitCode {
             logging::for_client();
             id::id(&args)
         }
+        Command::Pg(PgCommand::Guardian) => pg::guardian::guardian(),
         command => {
             logging::for_client();
             wait(Builder::new_current_thread(), client(command))
@@ -67,6 +68,7 @@ async fn client(command: Command) -> Outcome {
         Command::Info(args) => status::info(&args).await,
         Command::Group(command) => group(command).await,
         Command::Directory(command) => names(command).await,
+        Command::Pg(command) => pg::run(command).await,
         Command::Node(_) | Command::Demo(_) | Command::Sim(_) | Command::Completions { .. } | Command::Id(_) => {
             Ok(Exit::Done)
         }

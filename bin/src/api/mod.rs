@@ -1,7 +1,7 @@
 //! The local API: HTTP/1.1 with JSON over a Unix socket, for every program on this machine.
 //!
 //! `model`, `problem` and `naming` are the words that both sides speak; `serving` takes the node's connections, `server` says what is at which
-//! path, and `groups` and `events` are what is there.
+//! path, and `groups`, `events`, `directory` and `process_groups` are what is there.
 
 pub mod connection;
 pub mod directory;
@@ -12,6 +12,7 @@ pub mod model;
 pub mod naming;
 pub mod peer_arg;
 pub mod problem;
+pub mod process_groups;
 pub mod request;
 pub mod server;
 pub mod serving;

@@ -45,6 +45,18 @@ pub enum Kind {
     NameTaken,
     /// The peers that would keep this name have not taken it.
     NameNotPublished,
+    /// It cannot name a process group.
+    InvalidName,
+    /// This node is in no process group of this name.
+    ProcessGroupNotKnown,
+    /// No process that is attached here is called so.
+    ProviderNotKnown,
+    /// The process did not come into the process group.
+    NotJoined,
+    /// An order of a provider was refused, and nothing has changed.
+    OrderRefused,
+    /// The state value has another version by now, and nothing has changed.
+    VersionMismatch,
     /// The node is stopping.
     Stopping,
 }
@@ -71,22 +83,37 @@ impl Kind {
             Kind::NameNotYetKnown => "name-not-yet-known",
             Kind::NameTaken => "name-taken",
             Kind::NameNotPublished => "name-not-published",
+            Kind::InvalidName => "invalid-name",
+            Kind::ProcessGroupNotKnown => "process-group-not-known",
+            Kind::ProviderNotKnown => "provider-not-known",
+            Kind::NotJoined => "not-joined",
+            Kind::OrderRefused => "order-refused",
+            Kind::VersionMismatch => "version-mismatch",
             Kind::Stopping => "stopping",
         }
     }
 
     fn status(self) -> StatusCode {
         match self {
-            Kind::NotFound | Kind::GroupNotKnown | Kind::NameNotKnown | Kind::NameNotYetKnown => StatusCode::NOT_FOUND,
+            Kind::NotFound
+            | Kind::GroupNotKnown
+            | Kind::NameNotKnown
+            | Kind::NameNotYetKnown
+            | Kind::ProcessGroupNotKnown
+            | Kind::ProviderNotKnown => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Kind::InvalidRequest => StatusCode::BAD_REQUEST,
+            Kind::InvalidRequest | Kind::InvalidName => StatusCode::BAD_REQUEST,
             Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::NotAllowed | Kind::NotAdmitted => StatusCode::FORBIDDEN,
             Kind::GroupOver | Kind::GroupClosed => StatusCode::GONE,
-            Kind::GroupAmbiguous | Kind::CreationFailed | Kind::NameTaken | Kind::NameNotPublished => {
-                StatusCode::CONFLICT
-            }
+            Kind::GroupAmbiguous
+            | Kind::CreationFailed
+            | Kind::NameTaken
+            | Kind::NameNotPublished
+            | Kind::NotJoined
+            | Kind::OrderRefused => StatusCode::CONFLICT,
+            Kind::VersionMismatch => StatusCode::PRECONDITION_FAILED,
             Kind::CreationRefused => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Busy | Kind::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -112,6 +139,12 @@ impl Kind {
             Kind::NameNotYetKnown => "It is not known yet whether anybody has this name",
             Kind::NameTaken => "Somebody else publishes this name",
             Kind::NameNotPublished => "The name was not published",
+            Kind::InvalidName => "That cannot name a process group",
+            Kind::ProcessGroupNotKnown => "The process group is not known here",
+            Kind::ProviderNotKnown => "No process that is attached here is called so",
+            Kind::NotJoined => "The process did not come into the process group",
+            Kind::OrderRefused => "The order was refused, nothing has changed",
+            Kind::VersionMismatch => "The state value has another version by now",
             Kind::Stopping => "The node is stopping",
         }
     }
@@ -157,6 +190,9 @@ pub struct More {
     /// `group-ambiguous`: some of the groups that begin like this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<String>,
+    /// `not-joined`, `order-refused`, `version-mismatch`: why, for programs; `kind` and what belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<serde_json::Value>,
 }
 
 impl Problem {

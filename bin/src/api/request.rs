@@ -22,7 +22,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// Bodies that are longer are read where nobody else has to wait for it.
 const SHORT_BODY: usize = 16 * 1024;
 
-/// What the path names: a group, or an entry of the directory.
+/// What the path names: a group, a process group, or an entry of the directory.
 pub struct PathName(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathName {
@@ -31,6 +31,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathName {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathName, Problem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
         path.map(|Path(name)| PathName(name))
+            .map_err(|rejection| Problem::new(Kind::InvalidRequest, &rejection))
+    }
+}
+
+/// What the path names: a process group, and one of its providers.
+pub struct PathNames(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathNames {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathNames, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        path.map(|Path((name, provider))| PathNames(name, provider))
             .map_err(|rejection| Problem::new(Kind::InvalidRequest, &rejection))
     }
 }
@@ -115,7 +128,7 @@ pub struct Places {
 
 /// Event streams that are open at most.
 pub const MAX_STREAMS: usize = 256;
-/// Creations and checks under way at most: they last until other nodes have answered.
+/// Creations, checks and orders in process groups under way at most: they last until other nodes have answered.
 pub const MAX_WAITING: usize = 128;
 
 impl Default for Places {
@@ -155,7 +168,7 @@ impl FromRequestParts<Served> for WaitingPlace {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, served: &Served) -> Result<WaitingPlace, Problem> {
-        let words = || format!("{MAX_WAITING} creations and checks are under way already, as many as a node serves");
+        let words = || format!("{MAX_WAITING} requests that wait for other nodes are under way already, as many as a node serves");
         place(&served.places.waiting, words).map(|permit| WaitingPlace { _permit: permit })
     }
 }

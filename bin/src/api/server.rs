@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use super::model::{NodeInfo, Peers, Routes};
 use super::problem::{Kind, Problem};
 use super::request::{MAX_BODY, Places};
-use super::{directory, events, groups};
+use super::{directory, events, groups, process_groups};
 use crate::local::Local;
 
 /// What every handler gets.
@@ -49,6 +49,7 @@ pub fn router(local: Arc<Local>) -> Router {
         .route("/v1/groups/{group}/events", get(events::of_group))
         .route("/v1/events", get(events::all))
         .route("/v1/directory/{name}", get(directory::get).put(directory::publish))
+        .merge(process_groups::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

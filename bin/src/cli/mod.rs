@@ -3,6 +3,7 @@
 //! Flags read `FATEBOUND_…` from the environment where scripts and services want to set them once; a flag wins.
 
 mod demo;
+mod pg;
 mod sim;
 
 use std::path::PathBuf;
@@ -15,6 +16,9 @@ use fatebound::{Multiaddr, Profile};
 use crate::client::peer_names::PeerName;
 
 pub use demo::DemoArgs;
+pub use pg::{
+    AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgJoinArgs, PgLockArgs, PgStateCommand, ProviderArgs, VoteDefault,
+};
 pub use sim::SimArgs;
 
 /// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.
@@ -52,6 +56,9 @@ pub enum Command {
     /// Create, watch, check and fail groups
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Process groups: named groups of processes that see the same history, vote, keep a state, meet at barriers and take turns
+    #[command(subcommand)]
+    Pg(PgCommand),
     /// Names that any node can look up: who publishes them, and what
     #[command(subcommand)]
     Directory(DirectoryCommand),

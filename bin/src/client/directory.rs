@@ -48,7 +48,12 @@ fn path(name: &str) -> Result<String, Failure> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(Failure::usage(format!("a name has 1 to {MAX_NAME} bytes")));
     }
-    let mut path = "/v1/directory/".to_owned();
+    Ok(part_of_path("/v1/directory/", name))
+}
+
+/// A path that ends with this name, whatever characters it has.
+pub(super) fn part_of_path(before: &str, name: &str) -> String {
+    let mut path = before.to_owned();
     for byte in name.bytes() {
         // A dot alone would be a path of its own, `.` or `..`.
         match byte {
@@ -56,7 +61,7 @@ fn path(name: &str) -> Result<String, Failure> {
             _ => drop(write!(path, "%{byte:02X}")),
         }
     }
-    Ok(path)
+    path
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod directory;
 pub mod groups;
 pub mod joining;
 pub mod peer_names;
+pub mod pg;
 pub mod sse;
 pub mod status;
 pub mod watch;
@@ -103,6 +104,12 @@ impl Api {
         Ok(sse::Events::new(response))
     }
 
+    /// `POST` whose answer is an event stream, which may take its time: what else is asked meanwhile shows whether the node lives.
+    pub async fn attach<B: Serialize>(&self, path: &str, body: &B) -> Result<sse::Events, CallError> {
+        let response = self.send(self.http.post(url(path)).json(body)).await?;
+        Ok(sse::Events::new(response))
+    }
+
     async fn call<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, CallError> {
         let answer = async {
             let body = self.send(request).await?.bytes().await;
@@ -191,6 +198,15 @@ fn exit_of(problem: &Problem) -> Exit {
     if problem.is(Kind::CreationFailed) || problem.is(Kind::CreationRefused) {
         return Exit::CreationFailed;
     }
+    if problem.is(Kind::NotJoined) {
+        return match &problem.more.refusal {
+            Some(refusal) if refusal["kind"] == "put_out" => Exit::GroupFailed,
+            _ => Exit::CreationFailed,
+        };
+    }
+    if problem.is(Kind::InvalidName) {
+        return Exit::Usage;
+    }
     if problem.is(Kind::NotAdmitted) || problem.is(Kind::GroupClosed) {
         return Exit::CreationFailed;
     }
@@ -221,6 +237,9 @@ mod tests {
         assert_eq!(exit(problem(Kind::NotAdmitted)), Exit::CreationFailed);
         assert_eq!(exit(problem(Kind::GroupOver)), Exit::GroupFailed);
         assert_eq!(exit(problem(Kind::GroupNotKnown)), Exit::Error);
+        assert_eq!(exit(problem(Kind::NotJoined)), Exit::CreationFailed);
+        assert_eq!(exit(problem(Kind::InvalidName)), Exit::Usage);
+        assert_eq!(exit(problem(Kind::VersionMismatch)), Exit::Error);
         assert_eq!(exit(problem(Kind::Stopping)), Exit::NodeUnreachable);
     }
 

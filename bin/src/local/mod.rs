@@ -4,6 +4,7 @@ mod directory;
 mod groups;
 mod joining;
 mod news;
+mod process_groups;
 mod views;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::time::Instant;
 use fatebound::{Config, Events, Multiaddr, Node, Profile, Stopped};
 
 pub use groups::Found;
+pub use process_groups::Attachment;
 
 use crate::api::log::EventLog;
 use crate::api::model::{BootstrapProblem, NodeInfo, PeerInfo, Routes};
@@ -45,6 +47,8 @@ pub struct Local {
     profile: Profile,
     config: Config,
     wishes: joining::Wishes,
+    /// Processes that are in process groups through the API.
+    attached: process_groups::Attached,
 }
 
 impl Local {
@@ -80,6 +84,7 @@ impl Local {
             profile: start.profile,
             config,
             wishes: joining::Wishes::default(),
+            attached: process_groups::Attached::default(),
         })
     }
 
