@@ -168,7 +168,9 @@ impl FromRequestParts<Served> for WaitingPlace {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, served: &Served) -> Result<WaitingPlace, Problem> {
-        let words = || format!("{MAX_WAITING} requests that wait for other nodes are under way already, as many as a node serves");
+        let words = || {
+            format!("{MAX_WAITING} requests that wait for other nodes are under way already, as many as a node serves")
+        };
         place(&served.places.waiting, words).map(|permit| WaitingPlace { _permit: permit })
     }
 }

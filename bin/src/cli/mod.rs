@@ -16,9 +16,7 @@ use fatebound::{Multiaddr, Profile};
 use crate::client::peer_names::PeerName;
 
 pub use demo::DemoArgs;
-pub use pg::{
-    AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgJoinArgs, PgLockArgs, PgStateCommand, ProviderArgs, VoteDefault,
-};
+pub use pg::{AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgJoinArgs, PgLockArgs, PgStateCommand, VoteDefault};
 pub use sim::SimArgs;
 
 /// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.

@@ -227,7 +227,12 @@ mod tests {
     #[test]
     fn a_barrier_says_how_many() {
         assert!(matches!(pg("barrier b --count 3"), Ok(PgCommand::Barrier(args)) if args.count == 3));
-        for wrong in ["barrier b", "barrier b --count 0", "barrier b --count 129", "barrier b --count 3 --timeout 0s"] {
+        for wrong in [
+            "barrier b",
+            "barrier b --count 0",
+            "barrier b --count 129",
+            "barrier b --count 3 --timeout 0s",
+        ] {
             assert!(pg(wrong).is_err(), "{wrong}");
         }
     }
@@ -242,6 +247,9 @@ mod tests {
         assert_eq!(args.provider.attributes.vote_default, Some(VoteDefault::Approve));
         assert!(pg("join db --vote-default continue").is_err());
         assert!(pg("state cas db x y").is_err());
-        assert!(matches!(pg("state cas db 7 -y"), Ok(PgCommand::State(PgStateCommand::Cas { version: 7, .. }))));
+        assert!(matches!(
+            pg("state cas db 7 -y"),
+            Ok(PgCommand::State(PgStateCommand::Cas { version: 7, .. }))
+        ));
     }
 }

@@ -65,13 +65,14 @@ pub use events::ProviderEvent;
 pub use fatebound_machine::process_groups::protocols::{
     Attributes, Ballot, ByDefault, Change, Collision, Counted, DefaultVote, Ended, Epoch, Exit, Failure, Field, Joiner,
     Kind, MAX_INFO, MAX_INSTANCE, MAX_MESSAGE, MAX_STATE, Notice, OutOfRange, Outcome, Proposal, ProposalId, Protocol,
-    ProviderId, Reason as FailureReason, Refusal as ProposalRefusal, Remark, Resolved, Standing, Verdict, Vote,
+    ProviderId, Reason as FailureReason, Refusal as ProposalRefusal, Remark, Resolved, Stage, Standing, Verdict, Vote,
     VoteRefused, Voting, Why,
 };
 pub use fatebound_machine::process_groups::protocols::{GroupState, Provider as ListedProvider};
 pub use fatebound_machine::process_groups::views::{Blocked, Status as Membership};
 pub use fatebound_machine::process_groups::{
-    Founding, GroupName, GroupStatus, JoinRefused, MAX_NAME, NameError, Node as GroupNode, Seq, View, ViewNumber, Voter,
+    Founding, GroupName, GroupStatus, JoinRefused, MAX_NAME, NameError, Node as GroupNode, Policy, Seq, View,
+    ViewNumber, Voter,
 };
 pub use handle::{ProviderHandle, SendMessageError};
 pub use join::{JoinProcessGroup, JoinProcessGroupError, Provider};

@@ -7,7 +7,7 @@ use super::model::{AttributesInfo, BallotInfo, BlockedInfo, ProviderInfo, StateI
 use super::octets::Octets;
 
 /// One event. Those from `opened` to `raised` come to all providers in the same order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum PgEvent {
     /// The first one: this process is a provider.

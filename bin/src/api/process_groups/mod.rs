@@ -14,13 +14,12 @@ use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use axum::routing::{any, get, post};
+use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use event::PgEvent;
 use fatebound::process_group::NameError;
 use model::{
     AttachRequest, DeactivationRequest, LeaveRequest, MessageRequest, ProcessGroups, ProposalRequest, Resolution,
@@ -47,7 +46,10 @@ pub fn routes() -> Router<Served> {
         .route("/v1/process-groups/{name}/state", get(state).put(set_state))
         .route("/v1/process-groups/{name}/providers", post(attach))
         .route("/v1/process-groups/{name}/providers/{provider}/messages", post(send))
-        .route("/v1/process-groups/{name}/providers/{provider}/proposals", post(propose))
+        .route(
+            "/v1/process-groups/{name}/providers/{provider}/proposals",
+            post(propose),
+        )
         .route("/v1/process-groups/{name}/providers/{provider}/votes", post(vote))
         .route("/v1/process-groups/{name}/providers/{provider}/leave", post(leave))
         .route(
@@ -101,8 +103,16 @@ fn expected(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(IF_MATCH) else {
         return Ok(None);
     };
-    let version = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse().ok());
-    let problem = || Problem::new(Kind::InvalidRequest, "If-Match: the version of the state value, a number");
+    let version = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().trim_matches('"').parse().ok());
+    let problem = || {
+        Problem::new(
+            Kind::InvalidRequest,
+            "If-Match: the version of the state value, a number",
+        )
+    };
     version.map(Some).ok_or_else(problem)
 }
 

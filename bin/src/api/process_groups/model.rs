@@ -148,7 +148,7 @@ pub struct StateInfo {
 }
 
 /// The protocol that runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProtocolInfo {
     /// The number of its start: votes name it.
     pub protocol: u64,

@@ -54,7 +54,10 @@ impl Attachment {
                     events,
                 })
             }
-            Some(other) => Err(CallError::Foreign(format!("an attachment that begins with {}", other.name()))),
+            Some(other) => Err(CallError::Foreign(format!(
+                "an attachment that begins with {}",
+                other.name()
+            ))),
             None => Err(CallError::Unreachable("the node has gone away".to_owned())),
         }
     }
@@ -93,7 +96,10 @@ async fn look(api: &Api, path: &str, said: &mut String) -> Result<(), CallError>
 
 fn waits_for(group: &PgInfo) -> String {
     match (&group.doing, &group.blocked) {
-        (_, Some(blocked)) => format!("the group is blocked: {} of {} that are needed are there", blocked.have, blocked.need),
+        (_, Some(blocked)) => format!(
+            "the group is blocked: {} of {} that are needed are there",
+            blocked.have, blocked.need
+        ),
         (Some(doing), _) if doing.contains("looked up again") => format!(
             "{doing} (whether there is a group of this name is known once the nodes have stood in their places for twice their maintenance interval)"
         ),
@@ -114,7 +120,10 @@ pub fn over(last: Option<&PgEvent>) -> Failure {
             Exit::GroupFailed,
             format!("the group was given up for an older one of its name, founded by {founder}"),
         ),
-        _ => Failure::new(Exit::NodeUnreachable, "the node has gone away, or says nothing any more"),
+        _ => Failure::new(
+            Exit::NodeUnreachable,
+            "the node has gone away, or says nothing any more",
+        ),
     }
 }
 
@@ -138,8 +147,13 @@ mod tests {
     #[test]
     fn it_is_said_what_is_waited_for() {
         let doing = "waiting until the name can be looked up again";
-        let words = waits_for(&group(serde_json::json!({"name": "db", "status": "joining", "doing": doing})));
-        assert!(words.starts_with(doing) && words.contains("maintenance interval"), "{words}");
+        let words = waits_for(&group(
+            serde_json::json!({"name": "db", "status": "joining", "doing": doing}),
+        ));
+        assert!(
+            words.starts_with(doing) && words.contains("maintenance interval"),
+            "{words}"
+        );
         let blocked = serde_json::json!({
             "name": "db", "status": "blocked", "blocked": {"have": 1, "need": 2, "missing": ["x"]},
         });

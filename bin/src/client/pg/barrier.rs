@@ -75,10 +75,16 @@ pub async fn barrier(args: &PgBarrierArgs) -> Outcome {
         attachment.orders().leave_soon().await;
     }
     match met {
-        Ok(here) if output.is_json() => output.object(&json!({"barrier": args.name, "here": here})).map(|()| Exit::Done),
-        Ok(here) => output.line(&format!("{} are here: {}", here.len(), here.join(", "))).map(|()| Exit::Done),
+        Ok(here) if output.is_json() => output
+            .object(&json!({"barrier": args.name, "here": here}))
+            .map(|()| Exit::Done),
+        Ok(here) => output
+            .line(&format!("{} are here: {}", here.len(), here.join(", ")))
+            .map(|()| Exit::Done),
         // The time is over.
-        Err(failure) if failure.exit == Exit::Error && failure.message.is_empty() => missed(output, &args.name, &meeting),
+        Err(failure) if failure.exit == Exit::Error && failure.message.is_empty() => {
+            missed(output, &args.name, &meeting)
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -91,7 +97,9 @@ async fn until(end: Option<Instant>) {
 }
 
 fn used(name: &str, words: &str) -> Failure {
-    Failure::error(format!("{name} is no barrier, something else uses this group: its state is {words:?}"))
+    Failure::error(format!(
+        "{name} is no barrier, something else uses this group: its state is {words:?}"
+    ))
 }
 
 /// Follows the group until this process may go; who else may.
@@ -114,7 +122,10 @@ async fn meet(meeting: &mut Meeting, attachment: &mut Attachment, name: &str) ->
             return Err(over(last.as_ref()));
         };
         meeting.follow(&event).map_err(|words| used(name, &words))?;
-        if matches!(event, PgEvent::Ended { .. } | PgEvent::Removed { .. } | PgEvent::Dissolved { .. }) {
+        if matches!(
+            event,
+            PgEvent::Ended { .. } | PgEvent::Removed { .. } | PgEvent::Dissolved { .. }
+        ) {
             last = Some(event);
         }
     }
@@ -172,7 +183,11 @@ impl Meeting {
 
     /// If this process may go: all who may.
     fn met(&self) -> Option<Vec<String>> {
-        let here = self.roster.providers().iter().filter(|provider| self.released.contains(&provider.provider));
+        let here = self
+            .roster
+            .providers()
+            .iter()
+            .filter(|provider| self.released.contains(&provider.provider));
         self.released
             .contains(&self.me)
             .then(|| here.map(|provider| self.roster.name(&provider.provider)).collect())
@@ -185,10 +200,17 @@ impl Meeting {
         if !first || waiting.len() < self.count {
             return None;
         }
-        let listed = |name: &&String| self.roster.providers().iter().any(|provider| provider.provider == **name);
+        let listed = |name: &&String| {
+            self.roster
+                .providers()
+                .iter()
+                .any(|provider| provider.provider == **name)
+        };
         let before = self.released.iter().filter(listed).cloned();
         let released = Released {
-            released: before.chain(waiting.iter().map(|provider| provider.provider.clone())).collect(),
+            released: before
+                .chain(waiting.iter().map(|provider| provider.provider.clone()))
+                .collect(),
         };
         Some(ProposalRequest {
             state: Some(Octets(serde_json::to_vec(&released).unwrap_or_default())),
@@ -200,7 +222,10 @@ impl Meeting {
 
 /// The time is over: who is there, and who was.
 fn missed(output: Output, name: &str, meeting: &Meeting) -> Outcome {
-    let here: Vec<String> = meeting.waiting().map(|provider| meeting.roster.name(&provider.provider)).collect();
+    let here: Vec<String> = meeting
+        .waiting()
+        .map(|provider| meeting.roster.name(&provider.provider))
+        .collect();
     let missing = meeting.count.saturating_sub(here.len());
     let exit = match &meeting.blocked {
         Some(_) => Exit::Blocked,
@@ -278,7 +303,9 @@ mod tests {
         for meeting in [&mut a, &mut b] {
             meeting.follow(&list(vec![waiting("a"), provider("x")], &[])).unwrap();
             assert!(meeting.turn().is_none());
-            meeting.follow(&list(vec![waiting("a"), provider("x"), waiting("b")], &[])).unwrap();
+            meeting
+                .follow(&list(vec![waiting("a"), provider("x"), waiting("b")], &[]))
+                .unwrap();
         }
         assert!(b.turn().is_none());
         let proposal = a.turn().unwrap();
@@ -297,9 +324,11 @@ mod tests {
             released: vec![waiting("a").provider, waiting("b").provider],
         };
         c.follow(&state(1, serde_json::to_vec(&released).unwrap())).unwrap();
-        c.follow(&list(vec![waiting("a"), waiting("b"), waiting("c")], &[])).unwrap();
+        c.follow(&list(vec![waiting("a"), waiting("b"), waiting("c")], &[]))
+            .unwrap();
         assert!(c.met().is_none() && c.turn().is_none());
-        c.follow(&list(vec![waiting("b"), waiting("c"), waiting("d")], &["a"])).unwrap();
+        c.follow(&list(vec![waiting("b"), waiting("c"), waiting("d")], &["a"]))
+            .unwrap();
         assert!(c.gone.is_empty(), "who was let go is not missing");
         let next = c.turn().unwrap();
         let next: Released = serde_json::from_slice(&next.state.unwrap().0).unwrap();
@@ -318,6 +347,9 @@ mod tests {
 
     #[test]
     fn the_state_of_something_else_is_no_barrier() {
-        assert_eq!(meeting("a").follow(&state(1, b"primary=a".to_vec())), Err("primary=a".to_owned()));
+        assert_eq!(
+            meeting("a").follow(&state(1, b"primary=a".to_vec())),
+            Err("primary=a".to_owned())
+        );
     }
 }

@@ -14,7 +14,9 @@ pub const READY: &str = "ready";
 /// `fatebound pg guardian`
 pub fn guardian() -> Outcome {
     if getpgrp() != getpid() {
-        return Err(Failure::usage("the guardian is a part of `fatebound pg lock`, and no command of its own"));
+        return Err(Failure::usage(
+            "the guardian is a part of `fatebound pg lock`, and no command of its own",
+        ));
     }
     // The command is asked to end by a signal to the whole group; the guardian stays for those who do not.
     let _signals = Signals::of_node();

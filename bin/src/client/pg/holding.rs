@@ -35,7 +35,10 @@ impl Holding {
             .spawn()
             .map_err(failed)?;
         let lifeline = guardian.stdin.take();
-        let group = guardian.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let group = guardian
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
         let group = group.ok_or_else(|| Failure::error("the guardian of the command has ended"))?;
         if let Some(out) = guardian.stdout.take() {
             let first = BufReader::new(out).lines().next_line().await.map_err(failed)?;
@@ -79,7 +82,9 @@ impl Holding {
 }
 
 fn spawn(command: &[OsString], epoch: &str, group: Pid) -> Result<Child, Failure> {
-    let (program, arguments) = command.split_first().ok_or_else(|| Failure::usage("there is no command"))?;
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Failure::usage("there is no command"))?;
     // A group in the background may not read from its terminal.
     let stdin = match std::io::stdin().is_terminal() {
         true => Stdio::null(),

@@ -103,7 +103,10 @@ impl Terminal {
         self.show(event)?;
         match event {
             PgEvent::Opened {
-                protocol, phase, voters, ..
+                protocol,
+                phase,
+                voters,
+                ..
             } if self.approve && voters.contains(&self.provider) => self.vote(*protocol, *phase).await,
             // A terminal has no way to end anybody; a program says itself how it went.
             PgEvent::Deactivate { protocol, .. } if !self.output.is_json() => {

@@ -19,7 +19,10 @@ pub async fn list(args: &ClientArgs) -> Outcome {
     let groups: ProcessGroups = Api::of(args)?.get("/v1/process-groups").await?;
     let groups = groups.process_groups;
     if output.is_json() {
-        return groups.iter().try_for_each(|group| output.object(group)).map(|()| Exit::Done);
+        return groups
+            .iter()
+            .try_for_each(|group| output.object(group))
+            .map(|()| Exit::Done);
     }
     if groups.is_empty() {
         complain("no process groups");

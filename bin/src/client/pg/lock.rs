@@ -69,11 +69,16 @@ async fn turn(attachment: &mut Attachment) -> Result<String, Failure> {
         roster.follow(&event);
         match event {
             PgEvent::Providers { epoch, providers, .. } => {
-                let place = providers.iter().position(|provider| provider.provider == attachment.provider);
+                let place = providers
+                    .iter()
+                    .position(|provider| provider.provider == attachment.provider);
                 match (place, providers.first()) {
                     (Some(0), _) => return Ok(epoch),
                     (Some(place), Some(holder)) => {
-                        let words = format!("{} holds the lock; this process is number {place} to wait", roster.name(&holder.provider));
+                        let words = format!(
+                            "{} holds the lock; this process is number {place} to wait",
+                            roster.name(&holder.provider)
+                        );
                         if words != said {
                             complain(format_args!("waiting: {words}"));
                             said = words;

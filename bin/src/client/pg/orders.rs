@@ -76,10 +76,15 @@ impl Orders {
             Order::Send(body) => self.send(body.clone()).await.map(|()| json!({})),
             Order::Propose(proposal) => self.propose(proposal).await.map(|resolution| json!(resolution)),
             Order::Vote(vote) => self.vote(vote).await.map(|()| json!({})),
-            Order::Leave {} => self.leave(LeaveRequest::default()).await.map(|resolution| json!(resolution)),
+            Order::Leave {} => self
+                .leave(LeaveRequest::default())
+                .await
+                .map(|resolution| json!(resolution)),
             Order::Goodbye(words) => {
                 let goodbye = Some(words.clone());
-                self.leave(LeaveRequest { goodbye }).await.map(|resolution| json!(resolution))
+                self.leave(LeaveRequest { goodbye })
+                    .await
+                    .map(|resolution| json!(resolution))
             }
             Order::Deactivated(how) => self.api.tell(&self.at("deactivations"), how).await.map(|()| json!({})),
         }
@@ -107,7 +112,10 @@ impl Orders {
 
     /// Leaves, if that does not take long; whoever goes away without is gone all the same.
     pub async fn leave_soon(&self) {
-        let _ = self.api.post::<_, Resolution>(&self.at("leave"), &LeaveRequest::default()).await;
+        let _ = self
+            .api
+            .post::<_, Resolution>(&self.at("leave"), &LeaveRequest::default())
+            .await;
     }
 
     fn at(&self, what: &str) -> String {
@@ -130,7 +138,13 @@ mod tests {
         assert!(!vote.is_long() && vote.name() == "vote");
         assert!(matches!(order(r#"{"leave": {}}"#), Ok(Order::Leave {})));
         assert!(matches!(order(r#"{"goodbye": "why"}"#), Ok(Order::Goodbye(_))));
-        for wrong in ["{}", "text", r#"{"send": 7}"#, r#"{"sing": "x"}"#, r#"{"send": "a", "leave": {}}"#] {
+        for wrong in [
+            "{}",
+            "text",
+            r#"{"send": 7}"#,
+            r#"{"sing": "x"}"#,
+            r#"{"send": "a", "leave": {}}"#,
+        ] {
             assert!(order(wrong).is_err(), "{wrong}");
         }
     }

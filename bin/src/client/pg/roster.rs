@@ -107,7 +107,10 @@ pub mod tests {
             joined: Vec::new(),
         };
         roster.follow(&list(&["a"]));
-        assert_eq!((roster.name("peer-a.1.7").as_str(), roster.all().as_str()), ("a@peer-a", "b@peer-b"));
+        assert_eq!(
+            (roster.name("peer-a.1.7").as_str(), roster.all().as_str()),
+            ("a@peer-a", "b@peer-b")
+        );
         roster.follow(&list(&[]));
         assert_eq!(roster.name("peer-a.1.7"), "#7@peer-a");
     }

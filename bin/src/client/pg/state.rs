@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::visit::{hold, meanwhile, visit};
 use super::path;
+use super::visit::{hold, meanwhile, visit};
 use crate::api::problem::Kind;
 use crate::api::process_groups::event::PgEvent;
 use crate::api::process_groups::model::{PgInfo, ProposalRequest, StateInfo};
@@ -97,7 +97,10 @@ pub async fn set(
     if output.is_json() {
         output.object(&resolution)?;
     } else if !done {
-        return Err(Failure::error(format!("the state was not changed: {}", resolution.outcome)));
+        return Err(Failure::error(format!(
+            "the state was not changed: {}",
+            resolution.outcome
+        )));
     }
     Ok(if done { Exit::Done } else { Exit::Error })
 }

@@ -36,7 +36,11 @@ pub async fn visit(
         attachment => attachment,
     }?;
     let group = attachment.group().await?;
-    if group.providers.iter().all(|provider| provider.provider == attachment.provider) {
+    if group
+        .providers
+        .iter()
+        .all(|provider| provider.provider == attachment.provider)
+    {
         attachment.orders().leave_soon().await;
         return Err(Failure::error(format!("nobody is in {name}")));
     }

@@ -26,7 +26,10 @@ pub async fn why(args: &PgArgs) -> Outcome {
         };
         return output.object(&explained).map(|()| exit);
     }
-    sentences.iter().try_for_each(|sentence| output.line(sentence)).map(|()| exit)
+    sentences
+        .iter()
+        .try_for_each(|sentence| output.line(sentence))
+        .map(|()| exit)
 }
 
 /// For programs: the group's document, and the sentences.
@@ -79,7 +82,9 @@ fn standing(group: &PgInfo) -> String {
         ("blocked", _) => format!("This node is in {name}, which is blocked."),
         ("gone", Some(doing)) => format!("{name} has gone on without this node, which is {doing}."),
         ("gone", None) => format!("{name} has gone on without this node."),
-        ("coordinating", _) => format!("Somebody of {name} is missing; this node coordinates the agreement on the next view."),
+        ("coordinating", _) => {
+            format!("Somebody of {name} is missing; this node coordinates the agreement on the next view.")
+        }
         _ => format!("Somebody of {name} is missing; another node coordinates the agreement on the next view."),
     }
 }
@@ -103,7 +108,9 @@ fn what_decides(quorum: &QuorumInfo, view: &ViewInfo) -> String {
     let decides = format!("{} of {} decide (policy {})", quorum.need, quorum.of, view.policy);
     match (quorum.may_lose, view.voters.len()) {
         (_, 1) => format!("{decides}: when this node is lost, so is the group."),
-        (0, 2) => format!("{decides}, half with the oldest: the loss of the younger is borne, that of the oldest blocks the group."),
+        (0, 2) => format!(
+            "{decides}, half with the oldest: the loss of the younger is borne, that of the oldest blocks the group."
+        ),
         (0, _) => format!("{decides}: the loss of a single node may block the group."),
         (lose, _) => format!(
             "{decides}: it bears the loss of any {lose} at once; {} at once may block it.",
@@ -120,20 +127,35 @@ fn roster(group: &PgInfo) -> Roster {
 
 fn providers(group: &PgInfo) -> String {
     let roster = roster(group);
-    let here = group.providers.iter().filter(|provider| group.own.contains(&provider.provider));
+    let here = group
+        .providers
+        .iter()
+        .filter(|provider| group.own.contains(&provider.provider));
     let here = here.count();
     let mut words = match group.providers.len() {
         0 => "It has no providers.".to_owned(),
-        count => format!("It has {}, {here} of them at this node: {}.", counted(count, "provider"), roster.all()),
+        count => format!(
+            "It has {}, {here} of them at this node: {}.",
+            counted(count, "provider"),
+            roster.all()
+        ),
     };
     for failed in group.providers.iter().filter(|provider| provider.standing != "present") {
         let why = failed.reason.as_deref().unwrap_or("its place is held");
-        words.push_str(&format!(" {} is {} ({why}).", roster.name(&failed.provider), failed.standing));
+        words.push_str(&format!(
+            " {} is {} ({why}).",
+            roster.name(&failed.provider),
+            failed.standing
+        ));
     }
     let listed = |own: &&String| !group.providers.iter().any(|provider| provider.provider == **own);
     match group.own.iter().filter(listed).count() {
         0 => words,
-        waiting => format!("{words} {} of this node {} to come in.", counted(waiting, "process"), wants(waiting)),
+        waiting => format!(
+            "{words} {} of this node {} to come in.",
+            counted(waiting, "process"),
+            wants(waiting)
+        ),
     }
 }
 
@@ -232,7 +254,10 @@ mod tests {
             "quorum": {"of": 2, "need": 1, "may_lose": 0},
             "blocked": {"have": 1, "need": 2, "missing": ["peer-a"]},
         }));
-        assert!(text.contains("1 of the 2 that are needed answer. Missing: peer-a."), "{text}");
+        assert!(
+            text.contains("1 of the 2 that are needed answer. Missing: peer-a."),
+            "{text}"
+        );
         assert!(text.contains("that of the oldest blocks the group"), "{text}");
     }
 

@@ -37,7 +37,8 @@ impl Attached {
     pub fn longest(&self, group: &GroupName) -> Option<ProviderHandle> {
         let handles = self.lock();
         let here = handles.iter().filter(|((name, _), _)| name == group);
-        here.min_by_key(|((_, id), _)| id.serial).map(|(_, handle)| handle.clone())
+        here.min_by_key(|((_, id), _)| id.serial)
+            .map(|(_, handle)| handle.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Handles> {

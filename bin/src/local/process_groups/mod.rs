@@ -18,8 +18,8 @@ pub use attached::{Attached, Attachment};
 use super::{Local, stopping};
 use crate::api::problem::{Kind, More, Problem};
 use crate::api::process_groups::model::{
-    AttachRequest, AttributesInfo, DeactivationRequest, LeaveRequest, PgInfo, ProcessGroups, ProposalRequest, Resolution,
-    StateInfo, VoteRequest,
+    AttachRequest, AttributesInfo, DeactivationRequest, LeaveRequest, PgInfo, ProcessGroups, ProposalRequest,
+    Resolution, StateInfo, VoteRequest,
 };
 use crate::api::process_groups::octets::Octets;
 
@@ -60,7 +60,10 @@ impl Local {
         let instance = request
             .instance
             .unwrap_or_else(|| format!("attached-{}", UNNAMED.fetch_add(1, Ordering::Relaxed)));
-        let attributes = request.attributes.as_ref().map_or(Ok(Attributes::default()), attributes)?;
+        let attributes = request
+            .attributes
+            .as_ref()
+            .map_or(Ok(Attributes::default()), attributes)?;
         let join = join.instance(instance).info(request.info.0).attributes(attributes);
         let provider = join.join().await.map_err(|error| not_joined(&error))?;
         Ok(self.attached.admit(provider))
@@ -101,7 +104,9 @@ impl Local {
             }
         };
         let value = value.0;
-        let resolved = handle.propose(Proposal::State { value, expected }, Voting::OnePhase).await;
+        let resolved = handle
+            .propose(Proposal::State { value, expected }, Voting::OnePhase)
+            .await;
         resolution(resolved.map_err(stopping)?)
     }
 
@@ -233,7 +238,8 @@ fn proposal(request: ProposalRequest) -> Result<(Proposal, Voting), Problem> {
         let parsed = providers.iter().map(|name| names::parse_provider(name));
         let providers = parsed.collect::<Option<Vec<_>>>();
         proposals.push(Proposal::Expel {
-            providers: providers.ok_or_else(|| invalid("expel: a list of providers, as the group's document names them"))?,
+            providers: providers
+                .ok_or_else(|| invalid("expel: a list of providers, as the group's document names them"))?,
             deactivate: request.deactivate.map(|argument| argument.0),
         });
     }
@@ -246,7 +252,9 @@ fn proposal(request: ProposalRequest) -> Result<(Proposal, Voting), Problem> {
     }
     match (proposals.pop(), proposals.is_empty()) {
         (Some(proposal), true) => Ok((proposal, voting)),
-        _ => Err(invalid("exactly one of state, message, expel, attributes and barrier is proposed")),
+        _ => Err(invalid(
+            "exactly one of state, message, expel, attributes and barrier is proposed",
+        )),
     }
 }
 
@@ -289,7 +297,10 @@ mod tests {
         let long = "x".repeat(129);
         for (name, words) in [("", "not 0"), (long.as_str(), "not 129"), ("a\nb", "control")] {
             let problem = named(name).unwrap_err();
-            assert!(problem.is(Kind::InvalidName) && problem.detail.contains(words), "{problem:?}");
+            assert!(
+                problem.is(Kind::InvalidName) && problem.detail.contains(words),
+                "{problem:?}"
+            );
             assert_eq!(problem.status, 400);
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fatebound::process_group::{
-    Attributes, Ballot, Blocked, ByDefault, Change, Collision, DefaultVote, Ended, Exit, FailureReason, Field, GroupState,
-    GroupStatus, ListedProvider, Membership, Notice, Outcome, Policy, Proposal, ProposalRefusal, Protocol, ProviderEvent,
-    ProviderId, Remark, Resolved, Stage, Standing, Verdict, View, Why,
+    Attributes, Ballot, Blocked, ByDefault, Change, Collision, DefaultVote, Ended, Exit, FailureReason, Field,
+    GroupState, GroupStatus, ListedProvider, Membership, Notice, Outcome, Policy, Proposal, ProposalRefusal, Protocol,
+    ProviderEvent, ProviderId, Remark, Resolved, Stage, Standing, Verdict, View, Why,
 };
 use serde_json::{Value, json};
 
@@ -27,7 +27,9 @@ pub fn group(status: &GroupStatus, me: &str) -> PgInfo {
     PgInfo {
         name: status.name.to_string(),
         status: membership(status.status).to_owned(),
-        doing: Some(status.doing).filter(|doing| *doing != "nothing").map(str::to_owned),
+        doing: Some(status.doing)
+            .filter(|doing| *doing != "nothing")
+            .map(str::to_owned),
         leads: leader.as_deref() == Some(me) && status.status == Membership::Normal,
         leader,
         founding: status.founding.map(|founding| FoundingInfo {
@@ -196,7 +198,9 @@ fn proposed(by: &str, proposal: &Proposal) -> Value {
             "providers": ids(providers),
             "deactivate": deactivate.as_deref().map(octets),
         }),
-        Proposal::Attributes { attributes: new } => json!({"kind": "attributes", "by": by, "attributes": attributes(new)}),
+        Proposal::Attributes { attributes: new } => {
+            json!({"kind": "attributes", "by": by, "attributes": attributes(new)})
+        }
         Proposal::Barrier { name } => json!({"kind": "barrier", "by": by, "name": octets(name)}),
     }
 }
@@ -526,7 +530,10 @@ mod tests {
                 incarnation: 1,
             })
         };
-        let guard: GroupId = include_str!("../../../../tree/src/group_id.golden").trim().parse().unwrap();
+        let guard: GroupId = include_str!("../../../../tree/src/group_id.golden")
+            .trim()
+            .parse()
+            .unwrap();
         View {
             number: ViewNumber(3),
             voters: (0..nodes).map(voter).collect(),
