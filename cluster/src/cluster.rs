@@ -211,6 +211,9 @@ impl Cluster {
             self.last_serial = self.last_serial.max(group.last_serial());
             self.groups.remove(&place);
             self.timers.cancel(place);
+            // Nobody is to count on this node: a view that names it ends.
+            let guards = self.guards.iter().filter(|(_, whose)| **whose == place);
+            out.extend(guards.map(|(guard, _)| Output::EndGuard { guard: *guard }));
         } else if let Some(at) = deadline {
             self.timers.set(place, at);
         } else {
@@ -373,6 +376,13 @@ impl Cluster {
             GuardInput::Created { ticket, guard } => self.on_guard_made(now, ticket, Ok(guard), context, out),
             GuardInput::Refused { ticket, refusals } => self.on_guard_made(now, ticket, Err(refusals), context, out),
             GuardInput::Invited { guard, note } => self.on_invited(now, guard, &note, context, out),
+            GuardInput::Deserted { guard } => {
+                if let Some(place) = self.guards.get(&guard).copied() {
+                    self.with(place, now, context, out, |group, step| {
+                        group.handle(step, views::Input::GuardFailed { guard });
+                    });
+                }
+            }
             GuardInput::Over { guard } => {
                 if let Some((place, _)) = self.guards.remove(&guard) {
                     self.with(place, now, context, out, |group, step| {

@@ -73,18 +73,22 @@ impl Door {
         if self.not_before.is_some() {
             return None;
         }
-        let remove: Vec<Node> = self
+        let mut remove: Vec<Node> = self
             .outward
             .iter()
             .copied()
             .filter(|node| view.contains(*node))
             .collect();
-        let stay = view.voters.len().saturating_sub(remove.len());
-        let room = MAX_VOTERS.saturating_sub(stay).min(view.voters.len());
+        let room = MAX_VOTERS
+            .saturating_sub(view.voters.len().saturating_sub(remove.len()))
+            .min(view.voters.len());
         let newcomers = self.inward.values().filter(|voter| !view.contains(voter.node));
         let insert: Vec<Voter> = newcomers.take(room).cloned().collect();
-        let alone = stay == 0 && insert.is_empty();
-        ((!insert.is_empty() || !remove.is_empty()) && !alone).then_some(Change { insert, remove })
+        if insert.is_empty() && remove.len() == view.voters.len() {
+            // No view is empty: if all want to go the leader goes last, and takes the group with it.
+            remove.retain(|node| view.leader() != Some(*node));
+        }
+        (!insert.is_empty() || !remove.is_empty()).then_some(Change { insert, remove })
     }
 
     pub(crate) fn bounds(&self, limit: usize) -> [Bounded; 2] {
@@ -92,5 +96,53 @@ impl Door {
             Bounded::new("nodes that want into a group", self.inward.len(), limit),
             Bounded::new("nodes that want out of a group", self.outward.len(), limit),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fatebound_base::Keypair;
+    use fatebound_tree::GroupId;
+
+    use super::*;
+    use crate::numbers::{Seq, ViewNumber};
+    use crate::quorum::Policy;
+
+    fn node(number: u8) -> Node {
+        let keypair = Keypair::ed25519_from_bytes([number; 32]).unwrap();
+        Node {
+            peer: keypair.public().to_peer_id(),
+            incarnation: u64::from(number),
+        }
+    }
+
+    fn view(numbers: &[u8]) -> View {
+        let guard = GroupId {
+            root: node(numbers[0]).peer,
+            incarnation: 0,
+            sequence: 0,
+        };
+        View {
+            number: ViewNumber(3),
+            voters: numbers.iter().map(|number| Voter::new(node(*number))).collect(),
+            policy: Policy::Majority,
+            cut: Seq(0),
+            guard,
+        }
+    }
+
+    #[test]
+    fn if_all_want_to_go_the_leader_goes_last() {
+        let mut door = Door::default();
+        for number in [1, 2] {
+            assert!(door.wants_out(node(number), 10));
+        }
+        let change = door.plan(&view(&[1, 2])).unwrap();
+        assert_eq!(change.remove, [node(2)]);
+        assert_eq!(door.plan(&view(&[1])), None, "alone it takes the group with it");
+        // With somebody who comes in, all can go at once.
+        assert!(door.wants_in(Voter::new(node(3)), 10));
+        let change = door.plan(&view(&[1, 2])).unwrap();
+        assert_eq!((change.remove.len(), change.insert.len()), (2, 1));
     }
 }

@@ -424,6 +424,10 @@ impl Group {
             self.leaving = true;
             return self.left(step);
         }
+        if self.leaving {
+            let name = self.name.clone();
+            step.tell(Event::Left { name });
+        }
         self.leaving = false;
         self.ask_again = None;
         self.set_out(step);
@@ -454,6 +458,7 @@ impl Group {
             return;
         };
         self.way.rest();
+        self.out_since = None;
         let leads = view.leader() == Some(step.me);
         self.door.installed(&view, leads);
         if leads {

@@ -132,7 +132,12 @@ pub enum GuardInput {
         /// What its root says of it: an encoded [`GuardNote`](crate::guards::GuardNote).
         note: Vec<u8>,
     },
-    /// It has failed, or its root has ended it: both are an alarm.
+    /// At its root: a member has left it, which is in its view no more; an alarm. More is told of the guard.
+    Deserted {
+        /// Which.
+        guard: GroupId,
+    },
+    /// It has failed, its root has ended it, or this node has left it: all are an alarm.
     Over {
         /// Which.
         guard: GroupId,

@@ -25,6 +25,8 @@ mod publishing;
 mod quorum;
 mod step;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 mod view;
 pub mod views;
 mod way_in;

@@ -160,7 +160,9 @@ impl Lineage {
 
     /// A newcomer comes in with the state of the group, or not at all: an `Install` without it comes from somebody who does not have it either.
     pub(crate) fn on_agreement(&mut self, step: &mut Step<'_>, from: Node, message: Message, out: &mut Vec<Happened>) {
-        if !self.is_joining() {
+        let comes_in = matches!(&message, Message::Install { next } if next.contains(step.me));
+        let outside = matches!(self.views.status(), Status::Joining | Status::Gone);
+        if !(self.is_joining() || outside && comes_in) {
             self.handle(step, views::Input::Received { from, message }, out);
         }
     }
@@ -173,6 +175,9 @@ impl Lineage {
         state: Vec<u8>,
         out: &mut Vec<Happened>,
     ) {
+        if self.views.status() == Status::Gone && self.is_taken_in_again(step.me, from, &message) {
+            self.rejoin(step, out);
+        }
         if self.is_joining() {
             let Some(beginning) = Beginning::decode(&state) else {
                 return;
@@ -182,6 +187,13 @@ impl Lineage {
             self.welcome = Some(Welcome { state, know });
         }
         self.handle(step, views::Input::Received { from, message }, out);
+    }
+
+    /// A node that was let go is in a later view: it has asked to come in, and was let go of another view, or gave up, before it came to that. It
+    /// comes, and goes if nobody here wants in any more: the group plans nothing before.
+    fn is_taken_in_again(&self, me: Node, from: Node, message: &Message) -> bool {
+        let known = self.view.as_ref().is_some_and(|view| view.contains(from));
+        known && matches!(message, Message::Install { next } if next.contains(me))
     }
 
     /// One step of the agreement.

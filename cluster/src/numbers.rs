@@ -19,6 +19,11 @@ pub struct Node {
 pub struct ViewNumber(pub u64);
 
 impl ViewNumber {
+    /// The number of the predecessor; of the first view its own.
+    pub fn before(self) -> ViewNumber {
+        ViewNumber(self.0.saturating_sub(1))
+    }
+
     /// The number of the successor.
     pub fn next(self) -> ViewNumber {
         ViewNumber(self.0.saturating_add(1))

@@ -320,3 +320,43 @@ impl WayIn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fatebound_base::Keypair;
+
+    use super::*;
+
+    fn way_in() -> WayIn {
+        let keypair = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        let me = Node {
+            peer: keypair.public().to_peer_id(),
+            incarnation: 1,
+        };
+        WayIn::new(me, Duration::from_millis(500))
+    }
+
+    /// The incarnation under which the group is founded, if this one is remembered and the wall clock says so much.
+    fn founded(remembered: Option<u32>, seconds: u32) -> u32 {
+        let mut way = way_in();
+        let mut orders = Vec::new();
+        way.set_out(seconds, &mut orders);
+        way.on_found(Time::ZERO, &Found::Nobody, &mut orders);
+        let granted = Claimed::Granted {
+            incarnation: remembered,
+        };
+        way.on_claimed(Time::ZERO, &granted, &mut orders);
+        match orders.last() {
+            Some(Order::Found(founding)) => founding.incarnation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_founded_anew_has_a_larger_incarnation() {
+        assert_eq!(founded(None, 100), 100);
+        assert_eq!(founded(Some(50), 100), 100);
+        assert_eq!(founded(Some(100), 100), 101, "in the same second");
+        assert_eq!(founded(Some(500), 100), 501, "by a clock that is behind");
+    }
+}

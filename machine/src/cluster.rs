@@ -134,8 +134,13 @@ impl Machine {
                 let (guard, note) = (group, state);
                 self.tell_cluster(GuardInput::Invited { guard, note });
             }
-            GroupEvent::Failed { group, .. } | GroupEvent::Closed { group, .. } if self.cluster.guards(&group) => {
+            GroupEvent::Failed { group, .. } | GroupEvent::Closed { group, .. } | GroupEvent::Left { group }
+                if self.cluster.guards(&group) =>
+            {
                 self.tell_cluster(GuardInput::Over { guard: group });
+            }
+            GroupEvent::WentOut { group, .. } if self.cluster.guards(&group) => {
+                self.tell_cluster(GuardInput::Deserted { guard: group });
             }
             event if self.is_about_guard(&event) => {}
             event => out.push(Output::Event(Event::Group(event))),
@@ -151,6 +156,7 @@ impl Machine {
             | GroupEvent::CameIn { group, .. }
             | GroupEvent::WentOut { group, .. }
             | GroupEvent::Failed { group, .. }
+            | GroupEvent::Left { group }
             | GroupEvent::Closed { group, .. } => self.cluster.guards(group),
             GroupEvent::Repairing { path, .. } | GroupEvent::Repaired { path } => self.cluster.guards(&path.group),
             _ => false,

@@ -159,7 +159,13 @@ pub fn scenario(seed: u64, wishes: &Wishes) -> Scenario {
     let until = names.last().map_or(Duration::ZERO, |(at, _)| *at) + ANSWERED;
     schedule.extend(names);
     schedule.extend(draw.bodies(seed));
-    let processes = draw.processes(seed, wishes.processes.or((family == Family::Processes).then_some(true)));
+    let wanted = match (setting, family) {
+        // With a preset's bound a run would take minutes.
+        (Setting::Preset(_), _) => Some(false),
+        (_, Family::Processes) => wishes.processes.or(Some(true)),
+        _ => wishes.processes,
+    };
+    let processes = draw.processes(seed, wanted);
     // All have to find together again.
     let together = if processes.is_empty() {
         Duration::ZERO

@@ -42,6 +42,12 @@ impl Views {
             // Whoever is in the view just before may be in the next one: only whoever knows that one may say.
             None => {
                 if let Some(over) = at.filter(|at| !view.follows(*at)) {
+                    // Whoever is in this view anew was let go before it, and has yet to come into it.
+                    let view = if self.view().is_some_and(|here| here.contains(from)) {
+                        view.before()
+                    } else {
+                        view
+                    };
                     step.send(from, Message::Superseded { over, view, leader });
                 }
             }

@@ -63,7 +63,7 @@ impl Checker for Gatherings {
             let stirred = self.stirred.get(name).copied().unwrap_or_default();
             let quiet = stirred.max(book.disturbed) + patience(&world.config).mul_f64(book.slowness());
             if book.now >= quiet {
-                self.ends(world, book, name, report);
+                self.ends(world, book, (name, quiet), report);
             }
         }
     }
@@ -115,7 +115,8 @@ impl Gatherings {
         }
     }
 
-    fn ends(&self, world: &World, book: &Book, name: &GroupName, report: &mut Report) {
+    /// All has been quiet for long enough since the moment `quiet`.
+    fn ends(&self, world: &World, book: &Book, (name, quiet): (&GroupName, Time), report: &mut Report) {
         let status = |peer: &PeerIndex| {
             world
                 .machine(*peer)
@@ -167,6 +168,20 @@ impl Gatherings {
                 (false, true) => "is in it without a process",
                 _ => continue,
             };
+            // Of a founding without a quorum there is nothing to be had, and whoever is in it waits.
+            let is_lost = |here: &GroupStatus| {
+                let own = here
+                    .view
+                    .as_ref()
+                    .filter(|_| here.founding != Some(*founding) && here.status != Status::Normal);
+                own.is_some_and(|own| !has_quorum(world, book, own, |_| true))
+            };
+            // If all who kept the name are gone, it is found again when it has been published again.
+            let refresh = world.config.overlay.directory.refresh.mul_f64(book.slowness());
+            let seeks = |here: &GroupStatus| here.doing.contains("look") && book.now < quiet + refresh;
+            if here.as_ref().is_some_and(|here| is_lost(here) || seeks(here)) {
+                continue;
+            }
             let stands = here.map(|here| {
                 let number = here.view.map(|view| view.number);
                 (here.status, here.founding == Some(*founding), number, here.doing)

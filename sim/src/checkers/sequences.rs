@@ -272,7 +272,7 @@ fn agree(all: &[Seen]) -> Result<(), (PeerIndex, String)> {
             (true, true) if measure.from_start => some == most,
             (true, _) if measure.from_start => most.starts_with(some) || (!measure.to_end && some.starts_with(most)),
             (false, true) if measure.to_end => most.ends_with(some) || some.ends_with(most),
-            (false, false) if measure.from_start || measure.to_end => {
+            (false, false) if measure.from_start => {
                 some.is_empty() || most.windows(some.len()).any(|part| part == some)
             }
             _ => true,

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use fatebound_machine::overlay::Time;
-use fatebound_machine::process_groups::protocols::Event as Of;
 use fatebound_machine::process_groups::{Event as Told, Founding, GroupName, View};
 
 use super::{Book, Checker, Report};
@@ -17,8 +16,6 @@ pub(super) struct Views {
     known: BTreeMap<(GroupName, Founding, u64), View>,
     /// The view in which a node is.
     last: BTreeMap<(PeerIndex, GroupName), (Founding, u64)>,
-    /// How many providers it has there.
-    providers: BTreeMap<(PeerIndex, GroupName), usize>,
     /// What the lives of peers are called in views.
     lives: BTreeMap<(PeerIndex, u32), u64>,
 }
@@ -31,7 +28,6 @@ impl Checker for Views {
     fn see(&mut self, at: Time, seen: &Observation, book: &Book, report: &mut Report) {
         if let Observation::Disturbed(Disturbance::Ended(ended)) = seen {
             self.last.retain(|(peer, _), _| peer != ended);
-            self.providers.retain(|(peer, _), _| peer != ended);
         }
         let Some((peer, told)) = seen.of_process_groups() else {
             return;
@@ -51,27 +47,12 @@ impl Checker for Views {
             Told::Removed { name, .. } | Told::Dissolved { name, .. } | Told::Left { name } => {
                 self.last.remove(&(peer, name.clone()));
             }
-            Told::Provider { name, event, .. } => self.provider(peer, name, event),
             _ => {}
         }
     }
 }
 
 impl Views {
-    /// A peer is in a group for its providers: without any it may go and come again, and nobody is told.
-    fn provider(&mut self, peer: PeerIndex, name: &GroupName, event: &Of) {
-        let key = (peer, name.clone());
-        let count = self.providers.entry(key.clone()).or_default();
-        match event {
-            Of::Joining { .. } => *count += 1,
-            Of::Ended(_) => *count = count.saturating_sub(1),
-            _ => {}
-        }
-        if *count == 0 {
-            self.last.remove(&key);
-        }
-    }
-
     /// What is wrong with it.
     fn installed(
         &mut self,

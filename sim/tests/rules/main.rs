@@ -8,6 +8,7 @@ mod common;
 mod groups;
 mod links;
 mod mail;
+mod names;
 mod overlay;
 mod scripts;
 mod table;
