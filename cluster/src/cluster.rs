@@ -195,6 +195,7 @@ impl Cluster {
             out,
         };
         work(group, step);
+        group.publish_if_raised(step);
         group.go_if_empty(step);
         let (after, deadline, over) = (group.id(), group.deadline(step), group.is_over(step));
         let out_now = group.is_out();
@@ -211,9 +212,9 @@ impl Cluster {
             self.last_serial = self.last_serial.max(group.last_serial());
             self.groups.remove(&place);
             self.timers.cancel(place);
-            // Nobody is to count on this node: a view that names it ends.
-            let guards = self.guards.iter().filter(|(_, whose)| **whose == place);
-            out.extend(guards.map(|(guard, _)| Output::EndGuard { guard: *guard }));
+            if let Some(id) = after {
+                fail_guards(&mut self.guards, id, out);
+            }
         } else if let Some(at) = deadline {
             self.timers.set(place, at);
         } else {
@@ -377,7 +378,7 @@ impl Cluster {
             GuardInput::Refused { ticket, refusals } => self.on_guard_made(now, ticket, Err(refusals), context, out),
             GuardInput::Invited { guard, note } => self.on_invited(now, guard, &note, context, out),
             GuardInput::Deserted { guard } => {
-                if let Some(place) = self.guards.get(&guard).copied() {
+                if let Some((place, _)) = self.guards.get(&guard).copied() {
                     self.with(place, now, context, out, |group, step| {
                         group.handle(step, views::Input::GuardFailed { guard });
                     });

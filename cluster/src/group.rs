@@ -462,8 +462,7 @@ impl Group {
         let leads = view.leader() == Some(step.me);
         self.door.installed(&view, leads);
         if leads {
-            let publication = self.publisher.lead(&self.name, founding, step.me, &view);
-            step.publish(self.place, publication);
+            self.publish(step, &view);
         } else {
             self.lead_no_more(step);
         }
@@ -473,6 +472,35 @@ impl Group {
             self.ask_to_go(step);
         }
         self.seat(step);
+    }
+
+    fn publish(&mut self, step: &mut Step<'_>, view: &View) {
+        let Some(founding) = self.lineage.as_ref().map(Lineage::founding) else {
+            return;
+        };
+        let incarnation = self.incarnation();
+        let publication = self.publisher.lead(&self.name, founding, incarnation, step.me, view);
+        step.publish(self.place, publication);
+    }
+
+    /// As raised since the founding.
+    fn incarnation(&self) -> u32 {
+        let state = self.lineage.as_ref().and_then(|lineage| lineage.floor().state());
+        state.map_or(0, |state| state.epoch().incarnation())
+    }
+
+    /// N8: the record says a raised incarnation, and so comes before the tombstone of the founding that has given way.
+    pub(crate) fn publish_if_raised(&mut self, step: &mut Step<'_>) {
+        let raised = self
+            .publisher
+            .incarnation()
+            .is_some_and(|published| published < self.incarnation());
+        if !raised || self.leader() != Leader::This {
+            return;
+        }
+        if let Some(view) = self.lineage.as_ref().and_then(Lineage::view).cloned() {
+            self.publish(step, &view);
+        }
     }
 
     fn lead_no_more(&mut self, step: &mut Step<'_>) {
@@ -525,15 +553,18 @@ impl Group {
 
     /// The last member goes, and with it the group.
     fn bury(&mut self, step: &mut Step<'_>) {
-        let state = self.lineage.as_ref().and_then(|lineage| lineage.floor().state());
-        let incarnation = state.map_or(0, |state| state.epoch().incarnation());
-        if let Some(publication) = self.publisher.bury(incarnation) {
-            step.publish(self.place, publication);
-        }
+        self.bury_record(step);
         self.end_guard(step);
         self.last_serial = self.last_serial();
         self.lineage = None;
         self.after_it(step);
+    }
+
+    fn bury_record(&mut self, step: &mut Step<'_>) {
+        let incarnation = self.incarnation();
+        if let Some(publication) = self.publisher.bury(incarnation) {
+            step.publish(self.place, publication);
+        }
     }
 
     fn end_guard(&mut self, step: &mut Step<'_>) {
@@ -610,6 +641,7 @@ impl Group {
                 step.say(voter.node, lineage.id(), Words::Dissolved { favour: theirs });
             }
             self.end_guard(step);
+            self.bury_record(step);
             self.dissolve(step, theirs);
         }
     }

@@ -22,8 +22,20 @@ impl Publisher {
         self.again
     }
 
-    /// This node leads this view. Says what is to be published.
-    pub(crate) fn lead(&mut self, name: &GroupName, founding: Founding, leader: Node, view: &View) -> Publication {
+    /// The incarnation under which the group is published.
+    pub(crate) fn incarnation(&self) -> Option<u32> {
+        self.current.as_ref().map(|publication| publication.order.incarnation)
+    }
+
+    /// This node leads this view, and the group has this incarnation by now. Says what is to be published.
+    pub(crate) fn lead(
+        &mut self,
+        name: &GroupName,
+        founding: Founding,
+        incarnation: u32,
+        leader: Node,
+        view: &View,
+    ) -> Publication {
         let signers: Vec<PeerId> = view.voters.iter().map(|voter| voter.node.peer).collect();
         let listing = Listing {
             founding,
@@ -34,7 +46,7 @@ impl Publisher {
         let publication = Publication {
             name: name.in_directory(),
             order: Order {
-                incarnation: founding.incarnation,
+                incarnation: incarnation.max(founding.incarnation),
                 view: view.number.0,
             },
             signers: signers.into_iter().take(MAX_SIGNERS).collect(),
@@ -48,7 +60,7 @@ impl Publisher {
 
     /// The group is dissolved, by its last member or for another founding. Says what is to be published instead.
     ///
-    /// N4: "a dissolved group leaves a tombstone with its incarnation".
+    /// N4: "the last one to go leaves a tombstone with that of its group"; N5: so does the leader of a founding that gives way.
     pub(crate) fn bury(&mut self, incarnation: u32) -> Option<Publication> {
         let mut publication = self.current.take()?;
         publication.order.incarnation = publication.order.incarnation.max(incarnation);
