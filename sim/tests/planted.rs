@@ -9,6 +9,8 @@ use fatebound_machine::overlay::Bounded;
 use fatebound_machine::overlay::directory::{Event as Told, Found};
 use fatebound_machine::overlay::message::Message;
 use fatebound_machine::overlay::pipes::Event as OfPipes;
+use fatebound_machine::process_groups::protocols::Notice;
+use fatebound_machine::process_groups::{Event as OfProcesses, Seq};
 use fatebound_machine::{Event, Input, Output, wire};
 use fatebound_sim::generate::{Family, Wishes, scenario};
 use fatebound_sim::run::{run, run_changed};
@@ -383,4 +385,159 @@ fn a_body_that_comes_twice_or_not_and_a_pipe_whose_end_is_not_told() {
         })
     };
     assert_broken(&scenario, &[5], tells_no_end, "pipes keep order");
+}
+
+/// Long enough for all to find together in the end.
+fn play_processes(faults: &str) -> Scenario {
+    let text = format!(
+        "seed 3\npeers 8\nprofile brisk\nuntil 240s\n0s enter 0 pg0\n4s enter 1 pg0\n4s enter 2 pg0\n{faults}\n"
+    );
+    text.parse().expect("a scenario")
+}
+
+/// What a peer tells of process groups comes out changed, or not at all.
+fn tells(change: impl FnMut(OfProcesses) -> Option<OfProcesses> + Clone + 'static) -> impl Fn() -> Box<dyn Tamper> {
+    move || {
+        let mut change = change.clone();
+        Box::new(Says(move |output: Output| match output {
+            Output::Event(Event::Cluster(told)) => {
+                let told = change(told).map(|told| Output::Event(Event::Cluster(told)));
+                told.into_iter().collect()
+            }
+            output => vec![output],
+        }))
+    }
+}
+
+struct Boxed(Box<dyn Tamper>);
+
+impl Tamper for Boxed {
+    fn says(&mut self, output: Output) -> Vec<Output> {
+        self.0.says(output)
+    }
+}
+
+#[track_caller]
+fn assert_processes_break(
+    faults: &str,
+    promise: &str,
+    change: impl FnMut(OfProcesses) -> Option<OfProcesses> + Clone + 'static,
+) {
+    let scenario = play_processes(faults);
+    assert_eq!(run(&scenario).violations, []);
+    let bug = tells(change);
+    let broken = broken(&scenario, &[2], || Boxed(bug()));
+    assert!(broken.contains(promise), "{broken:?}");
+}
+
+#[test]
+fn a_view_that_is_another_one_or_is_left_out_or_out_of_order() {
+    let views = "one history of views";
+    assert_processes_break("9s crash 1", views, |mut told| {
+        if let OfProcesses::Installed { view, .. } = &mut told {
+            view.cut = Seq(view.cut.0 + 1);
+        }
+        Some(told)
+    });
+    assert_processes_break("9s crash 1", views, |mut told| {
+        if let OfProcesses::Installed { view, .. } = &mut told {
+            view.voters.reverse();
+        }
+        Some(told)
+    });
+    // A gap: the view in which 3 came in is not told.
+    let mut count = 0;
+    assert_processes_break("6s enter 3 pg0\n9s crash 1", views, move |told| {
+        count += u32::from(matches!(told, OfProcesses::Installed { .. }));
+        (count != 2 || !matches!(told, OfProcesses::Installed { .. })).then_some(told)
+    });
+}
+
+#[test]
+fn an_entry_that_is_not_shown_or_shown_twice_or_changed() {
+    let entries = "one history of entries";
+    let speak = "9s say 0 pg0 3\n10s say 1 pg0 2\n12s put 0 pg0\n14s enter 3 pg0";
+    let mut count = 0;
+    assert_processes_break(speak, entries, move |told| {
+        let notice = matches!(
+            &told,
+            OfProcesses::Shown {
+                notice: Notice::Message { .. },
+                ..
+            }
+        );
+        count += u32::from(notice);
+        (!notice || count != 2).then_some(told)
+    });
+    assert_processes_break(speak, entries, |told| {
+        let notice = matches!(
+            &told,
+            OfProcesses::Shown {
+                notice: Notice::State { .. },
+                ..
+            }
+        );
+        (!notice).then_some(told)
+    });
+}
+
+#[test]
+fn a_member_that_goes_without_having_come_or_changes_its_place() {
+    let rules = "rules of membership";
+    assert_processes_break("9s farewell 1 pg0", rules, |mut told| {
+        if let OfProcesses::Shown {
+            notice: Notice::Providers { joined, left, .. },
+            ..
+        } = &mut told
+            && joined.is_empty()
+        {
+            left.clear();
+        }
+        Some(told)
+    });
+    assert_processes_break("9s enter 3 pg0", rules, |mut told| {
+        if let OfProcesses::Shown {
+            notice: Notice::Providers { providers, .. },
+            ..
+        } = &mut told
+        {
+            providers.reverse();
+        }
+        Some(told)
+    });
+}
+
+/// A process that runs and does nothing any more, from when it was told this.
+struct HangsAt(fn(&OfProcesses) -> bool, bool);
+
+impl Tamper for HangsAt {
+    fn hears(&mut self, _input: &Input) -> bool {
+        !self.1
+    }
+
+    fn says(&mut self, output: Output) -> Vec<Output> {
+        self.1 |= matches!(&output, Output::Event(Event::Cluster(told)) if self.0(told));
+        vec![output]
+    }
+}
+
+#[test]
+fn a_member_that_stays_open_alone_or_apart_and_one_that_keeps_what_it_has_left() {
+    let all_in: fn(&OfProcesses) -> bool =
+        |told| matches!(told, OfProcesses::Installed { view, .. } if view.voters.len() == 3);
+    let left: fn(&OfProcesses) -> bool = |told| matches!(told, OfProcesses::Left { .. });
+    for (faults, when, promise) in [
+        ("9s crash 0\n9s crash 1", all_in, "no minority is open"),
+        ("", all_in, "together in the end"),
+        (
+            "9s farewell 0 pg0\n10s farewell 1 pg0\n12s farewell 2 pg0",
+            left,
+            "nothing remains of a process group",
+        ),
+    ] {
+        let scenario = play_processes(faults);
+        assert_eq!(run(&scenario).violations, [], "{promise}");
+        let broken = broken(&scenario, &[2], || HangsAt(when, false));
+        assert!(broken.contains(promise), "{promise}: {broken:?}");
+    }
 }

@@ -30,7 +30,8 @@ fn told(world: &World, peer: PeerIndex, what: fn(&Of) -> bool) -> bool {
 fn names_older_remains() {
     let (mut world, peers) = overlay(17, 12, Profile::Lan);
     world.partition(&peers[..6], &peers[6..]);
-    world.run_for(120 * SECOND);
+    // Until both parts have forgotten what the other one may have known.
+    world.run_for(4_000 * SECOND);
     for founder in [peers[0], peers[6]] {
         join(&mut world, founder);
         let founded = |world: &World| told(world, founder, |event| matches!(event, Of::Installed { .. }));
