@@ -204,7 +204,7 @@ impl Cluster {
             after.map(|id| self.by_id.insert(id, place));
         }
         if let Some(id) = before.filter(|_| before != after || out_now && !was_out) {
-            fail_guards(&mut self.guards, id, out);
+            fail_guards(&self.guards, id, out);
         }
         if over {
             after.map(|id| self.by_id.remove(&id));
@@ -213,7 +213,7 @@ impl Cluster {
             self.groups.remove(&place);
             self.timers.cancel(place);
             if let Some(id) = after {
-                fail_guards(&mut self.guards, id, out);
+                fail_guards(&self.guards, id, out);
             }
         } else if let Some(at) = deadline {
             self.timers.set(place, at);
@@ -539,9 +539,10 @@ impl Cluster {
 }
 
 /// This node is in the guards of this founding for nothing any more. Whoever counts on it there has to know: the guard is alive as long as it is.
-fn fail_guards(guards: &mut BTreeMap<GroupId, (Place, GroupRef)>, of: GroupRef, out: &mut Vec<Output>) {
-    let ended = guards.extract_if(.., |_, (_, group)| *group == of);
-    out.extend(ended.map(|(guard, _)| Output::FailGuard { guard }));
+/// They are this node's until their end is reported.
+fn fail_guards(guards: &BTreeMap<GroupId, (Place, GroupRef)>, of: GroupRef, out: &mut Vec<Output>) {
+    let ended = guards.iter().filter(|(_, (_, group))| *group == of);
+    out.extend(ended.map(|(guard, _)| Output::FailGuard { guard: *guard }));
 }
 
 fn status(group: &Group) -> GroupStatus {
