@@ -21,7 +21,7 @@ fn blocks(heading: &str) -> Vec<&'static str> {
 #[test]
 fn by_hand_works_as_it_is_written() {
     let blocks = blocks("By hand");
-    assert_eq!(blocks.len(), 4);
+    assert_eq!(blocks.len(), 5);
     let profile = program().parent().and_then(Path::to_str).expect("a path");
     let script = blocks.concat().replace("$PWD/target/release", profile);
     assert!(script.contains(profile), "the script has to run the program under test");
@@ -29,4 +29,5 @@ fn by_hand_works_as_it_is_written() {
     assert_eq!(outcome.code, 0, "{outcome:?}");
     assert!(outcome.stdout.contains("exit code 3"), "{outcome:?}");
     assert!(outcome.stdout.contains("failed"), "{outcome:?}");
+    assert_eq!(outcome.stdout.matches("3 are here").count(), 3, "{outcome:?}");
 }

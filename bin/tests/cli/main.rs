@@ -21,6 +21,8 @@ mod load;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod pg;
+#[cfg(test)]
 mod places;
 #[cfg(test)]
 mod refusals;

@@ -88,7 +88,7 @@ async fn look(api: &Api, path: &str, said: &mut String) -> Result<(), CallError>
         Err(_) => return Ok(()),
     };
     if words != *said {
-        complain(format_args!("waiting: {words}"));
+        complain(format_args!("fatebound: not in the group yet: {words}"));
         *said = words;
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Whoever is the oldest in the list holds the lock: everybody sees the same list, and it says itself who is next. The epoch of the list in which a holder
 //! came to its head grows with each one. A holder that is cut off from the group is told `blocked`, at about the time at which the others go on without it, and
-//! ends its command; what it may still do until then, the epoch fences.
+//! ends its command, and so does one whose node does not answer; what it may still do until then, the epoch fences.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -13,12 +13,17 @@ use super::holding::Holding;
 use super::roster::Roster;
 use super::{attributes, instance, path};
 use crate::api::process_groups::event::PgEvent;
-use crate::api::process_groups::model::AttachRequest;
+use crate::api::process_groups::model::{AttachRequest, PgInfo};
 use crate::api::process_groups::octets::Octets;
 use crate::cli::PgLockArgs;
-use crate::client::Api;
+use crate::client::{Api, CallError};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::signals::Signals;
+
+/// While a command runs, its node is asked this often whether it lives.
+const ASKED: Duration = Duration::from_secs(1);
+/// A node that does not answer for so long hangs, or is stopped: it would hardly notice if the others went on without it.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// `fatebound pg lock`
 pub async fn lock(args: &PgLockArgs) -> Outcome {
@@ -48,7 +53,8 @@ pub async fn lock(args: &PgLockArgs) -> Outcome {
             return Err(failure);
         }
     };
-    let held = hold(holding, &mut attachment, &mut signals, args.grace).await;
+    let silent = node_is_silent(&api, &path);
+    let held = hold(holding, &mut attachment, silent, &mut signals, args.grace).await;
     // Nothing of the command runs any more: the next one's turn. Whoever is out of the group, or cut off, cannot leave.
     let out = [Exit::GroupFailed, Exit::Blocked, Exit::NodeUnreachable];
     if !held.as_ref().is_err_and(|lost| out.contains(&lost.exit)) {
@@ -80,7 +86,7 @@ async fn turn(attachment: &mut Attachment) -> Result<String, Failure> {
                             roster.name(&holder.provider)
                         );
                         if words != said {
-                            complain(format_args!("waiting: {words}"));
+                            complain(format_args!("fatebound: {words}"));
                             said = words;
                         }
                     }
@@ -88,7 +94,7 @@ async fn turn(attachment: &mut Attachment) -> Result<String, Failure> {
                 }
             }
             PgEvent::Blocked(what) => complain(format_args!(
-                "waiting: {}",
+                "fatebound: {}",
                 blocked(what.have, what.need, &what.missing).message
             )),
             PgEvent::Ended { .. } | PgEvent::Removed { .. } | PgEvent::Dissolved { .. } => last = Some(event),
@@ -101,9 +107,11 @@ async fn turn(attachment: &mut Attachment) -> Result<String, Failure> {
 async fn hold(
     mut holding: Holding,
     attachment: &mut Attachment,
+    silent: impl Future<Output = Failure>,
     signals: &mut Signals,
     grace: Duration,
 ) -> Result<ExitStatus, Failure> {
+    let mut silent = std::pin::pin!(silent);
     loop {
         let lost = tokio::select! {
             biased;
@@ -117,10 +125,30 @@ async fn hold(
                 Some(_) => continue,
                 None => over(None),
             },
+            lost = &mut silent => lost,
             exit = signals.next() => Failure::new(exit, ""),
         };
         holding.end(grace).await;
         return Err(lost);
+    }
+}
+
+/// Asks this node for the group again and again, until it does not answer: while it is stopped or hangs, it says nothing of a group that may have gone
+/// on without it.
+async fn node_is_silent(api: &Api, path: &str) -> Failure {
+    loop {
+        tokio::time::sleep(ASKED).await;
+        match tokio::time::timeout(SILENCE, api.get::<PgInfo>(path)).await {
+            Ok(Err(lost @ CallError::Unreachable(_))) => return lost.into(),
+            // Whatever it says, it lives; what concerns this process comes as an event.
+            Ok(_) => {}
+            Err(_) => {
+                return Failure::new(
+                    Exit::NodeUnreachable,
+                    "the node does not answer: the others may have gone on without it",
+                );
+            }
+        }
     }
 }
 
