@@ -54,6 +54,8 @@ pub(crate) struct Group {
     out_since: Option<Time>,
     /// The leader of another founding of the name who was asked whether that lives.
     rival: Option<(Founding, PeerId)>,
+    /// The founding for which this one was dissolved, and its leader: where to ask first.
+    favoured: Option<(Founding, Node)>,
 }
 
 impl Group {
@@ -72,6 +74,7 @@ impl Group {
             ask_again: None,
             out_since: None,
             rival: None,
+            favoured: None,
         }
     }
 
@@ -221,7 +224,10 @@ impl Group {
     fn set_out(&mut self, step: &mut Step<'_>) {
         if self.leader() == Leader::NotHere {
             let mut orders = Vec::new();
-            self.way.set_out(self.seconds, &mut orders);
+            match self.favoured.take() {
+                Some((founding, leader)) => self.way.set_out_for(step.now, founding, leader, &mut orders),
+                None => self.way.set_out(self.seconds, &mut orders),
+            }
             self.carry_out(step, orders);
         }
     }
@@ -642,6 +648,7 @@ impl Group {
             }
             self.end_guard(step);
             self.bury_record(step);
+            self.favoured = Some((theirs, from));
             self.dissolve(step, theirs);
         }
     }

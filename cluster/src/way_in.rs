@@ -134,6 +134,26 @@ impl WayIn {
         }
     }
 
+    /// Sets out for a founding of which this node knows who leads it: that of the name for which its own was dissolved. The record of its own may
+    /// still be found for a while.
+    pub(crate) fn set_out_for(&mut self, now: Time, founding: Founding, leader: Node, orders: &mut Vec<Order>) {
+        let named = BTreeSet::from([leader.peer]);
+        self.tries = 0;
+        self.stage = Stage::Asking(Box::new(Asking {
+            founding,
+            incarnation: founding.incarnation,
+            asked: leader.peer,
+            life: Some(leader.incarnation),
+            unasked: Vec::new(),
+            strangers: BTreeSet::new(),
+            trusted: named.clone(),
+            signers: named,
+            unanswered: 0,
+            referrals: 0,
+        }));
+        self.ask(now, orders);
+    }
+
     /// This node is in the group, or does not want to be any more.
     pub(crate) fn rest(&mut self) {
         self.stage = Stage::Resting;

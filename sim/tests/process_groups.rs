@@ -701,3 +701,18 @@ fn a_slow_voter_is_counted_by_default() {
     );
     assert!(together(&world, &peers[..3], "db"));
 }
+
+/// All who are in the group go while somebody comes in: the group is handed over, and not left to a newcomer that does not know it yet.
+#[test]
+fn all_go_while_somebody_comes_in() {
+    for seed in 20..30 {
+        let mut world = World::new(seed, Profile::Lan);
+        let peers = world.spawn_overlay(5);
+        group_of(&mut world, &peers[..2], "db");
+        join(&mut world, peers[2], "db");
+        world.run_for(Duration::from_micros(200 * (seed - 20)));
+        leave(&mut world, peers[1], "db");
+        leave(&mut world, peers[0], "db");
+        assert!(world.run_until(30 * SECOND, |world| together(world, &peers[2..3], "db")), "seed {seed}");
+    }
+}
