@@ -713,6 +713,9 @@ fn all_go_while_somebody_comes_in() {
         world.run_for(Duration::from_micros(200 * (seed - 20)));
         leave(&mut world, peers[1], "db");
         leave(&mut world, peers[0], "db");
-        assert!(world.run_until(30 * SECOND, |world| together(world, &peers[2..3], "db")), "seed {seed}");
+        assert!(
+            world.run_until(30 * SECOND, |world| together(world, &peers[2..3], "db")),
+            "seed {seed}"
+        );
     }
 }
