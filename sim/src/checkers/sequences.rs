@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fatebound_machine::overlay::Time;
-use fatebound_machine::process_groups::protocols::{Event as Of, Notice, Order, ProviderId};
+use fatebound_machine::process_groups::protocols::{Event as Of, Notice, Order, Provider, ProviderId};
 use fatebound_machine::process_groups::views::Status;
 use fatebound_machine::process_groups::{Command as Word, Event as Told, Founding, GroupName, Seq};
 use fatebound_machine::{Command, Event};
@@ -112,7 +112,7 @@ impl Sequences {
             Told::Shown { name, to, notice } => {
                 for provider in to {
                     report.messages += u64::from(matches!(notice, Notice::Message { .. }));
-                    self.shown(peer, (name.clone(), *provider), notice)?;
+                    self.shown(peer, &(name.clone(), *provider), notice)?;
                 }
             }
             _ => {}
@@ -152,7 +152,7 @@ impl Sequences {
         }
     }
 
-    fn shown(&mut self, peer: PeerIndex, who: Who, notice: &Notice) -> Result<(), String> {
+    fn shown(&mut self, peer: PeerIndex, who: &Who, notice: &Notice) -> Result<(), String> {
         let (founding, view, _) = self
             .now
             .get(&(peer, who.0.clone()))
@@ -161,17 +161,17 @@ impl Sequences {
         let when = (who.0.clone(), founding, view);
         let (_, place) = self
             .providers
-            .get_mut(&who)
+            .get_mut(who)
             .ok_or("shown to a provider that is over, or none")?;
         let (_, index) = place.get_or_insert_with(|| begin(&mut self.seen, &when, peer, false));
         if let Some(record) = self.seen.get_mut(&when).and_then(|all| all.get_mut(*index)) {
             record.notices.push(notice.clone());
         }
         match notice {
-            Notice::Message { from, body } => self.heard(&who, *from, number(body)),
-            Notice::Opened { protocol, phase, .. } => self.opened(&who, *protocol, *phase),
+            Notice::Message { from, body } => self.heard(who, *from, number(body)),
+            Notice::Opened { protocol, phase, .. } => self.opened(who, *protocol, *phase),
             Notice::Outcome { protocol, .. } => {
-                let open = self.phases.remove(&who);
+                let open = self.phases.remove(who);
                 let same = open.is_none_or(|(running, _)| running == *protocol);
                 same.then_some(())
                     .ok_or_else(|| format!("{protocol:?} ends while {open:?} is open"))
@@ -222,7 +222,7 @@ impl Sequences {
             let open = status.is_some_and(|status| {
                 let listed = status
                     .state
-                    .is_some_and(|state| state.provider(who.1).is_some_and(|provider| provider.is_present()));
+                    .is_some_and(|state| state.provider(who.1).is_some_and(Provider::is_present));
                 status.status == Status::Normal && listed
             });
             let disturbed = book.disturbed + book.bound;

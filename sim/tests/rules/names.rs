@@ -8,9 +8,9 @@ use fatebound_sim::{PeerIndex, Profile, World};
 use crate::common::{SECOND, overlay};
 
 fn join(world: &mut World, peer: PeerIndex) {
-    let seconds = 1_000 + u32::try_from(world.now().elapsed().as_secs()).unwrap();
+    let seconds = 1_000 + u32::try_from(world.now().elapsed().as_secs()).expect("not for ever");
     let join = Word::Join {
-        name: GroupName::try_from("db").unwrap(),
+        name: GroupName::try_from("db").expect("a name"),
         seconds,
         ticket: Ticket(1),
         instance: b"process".to_vec(),
