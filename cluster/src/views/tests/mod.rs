@@ -321,4 +321,41 @@ fn whoever_was_put_out_and_lacks_entries_too_has_none_to_give() {
         seq: Seq(0),
     };
     assert!(hears(&mut member, 1, lacks).is_empty());
+/// A welcome that was long on its way brings a newcomer into a view that is over, while the group has it in another one by now: it must be able to
+/// come into that one.
+#[test]
+fn whoever_is_in_this_view_anew_hears_of_the_one_before() {
+    let mut member = first(1);
+    for number in 1..=3 {
+        let members: &[u8] = if number == 3 { &[0, 1, 2] } else { &[0, 1] };
+        let next = Box::new(view(number, members, 0));
+        handle(
+            &mut member,
+            Input::Invited {
+                guard: next.guard,
+                view: next.number,
+                ballot: Ballot::default(),
+            },
+        );
+        hears(&mut member, 0, Message::Install { next });
+    }
+    let prepare = Message::Prepare {
+        view: ViewNumber(0),
+        ballot: Ballot::default(),
+        have: Seq(0),
+    };
+    let out = hears(&mut member, 2, prepare);
+    let before = Message::Superseded {
+        over: ViewNumber(0),
+        view: ViewNumber(2),
+        leader: node(0),
+    };
+    assert_eq!(says(&out), [&before]);
+    let mut late = first(2);
+    hears(&mut late, 1, before);
+    assert_eq!(late.status(), Status::Gone);
+    handle(&mut late, Input::Rejoin);
+    let next = Box::new(view(3, &[0, 1, 2], 0));
+    hears(&mut late, 1, Message::Install { next });
+    assert_eq!(late.view().map(|view| view.number), Some(ViewNumber(3)));
 }
