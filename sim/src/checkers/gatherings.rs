@@ -49,7 +49,7 @@ impl Checker for Gatherings {
             Observation::Told {
                 peer,
                 event: Event::Cluster(told),
-            } => self.told(*peer, told),
+            } => self.told(at, *peer, told),
             Observation::Disturbed(Disturbance::Ended(ended)) => {
                 self.waiting.retain(|(peer, ..)| peer != ended);
                 self.providers.retain(|(peer, _), _| peer != ended);
@@ -86,9 +86,13 @@ impl Gatherings {
         }
     }
 
-    fn told(&mut self, peer: PeerIndex, told: &Told) {
+    fn told(&mut self, at: Time, peer: PeerIndex, told: &Told) {
         match told {
             Told::Installed { name, founding, view } => {
+                if view.number.0 == 0 {
+                    // Founded late, if it was long not known whether there is one.
+                    self.stirred.insert(name.clone(), at);
+                }
                 let latest = self
                     .latest
                     .entry((name.clone(), *founding))
