@@ -321,6 +321,8 @@ fn whoever_was_put_out_and_lacks_entries_too_has_none_to_give() {
         seq: Seq(0),
     };
     assert!(hears(&mut member, 1, lacks).is_empty());
+}
+
 /// A welcome that was long on its way brings a newcomer into a view that is over, while the group has it in another one by now: it must be able to
 /// come into that one.
 #[test]
