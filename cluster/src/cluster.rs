@@ -315,7 +315,11 @@ impl Cluster {
 
     fn on_words_about_unknown(&mut self, from: Node, group: GroupRef, words: &Words) {
         if let Some(favour) = self.graves.favour(&group) {
-            return self.mail.say(from, group, Words::Dissolved { favour });
+            // An answer needs no answer, or two who both remember would never stop.
+            if !words.is_answer() {
+                self.mail.say(from, group, Words::Dissolved { favour });
+            }
+            return;
         }
         match words {
             Words::Insert { .. } | Words::Remove => self.mail.say(from, group, Words::NotHere),

@@ -83,3 +83,15 @@ pub enum Words {
         favour: Founding,
     },
 }
+
+impl Words {
+    /// Whether they are the last ones of an exchange.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Words::Wait | Words::Leader { .. } | Words::NotHere | Words::Lives { .. } | Words::Dissolved { .. } => true,
+            Words::Views(_) | Words::Welcome { .. } | Words::Insert { .. } | Words::Remove | Words::Contest { .. } => {
+                false
+            }
+        }
+    }
+}

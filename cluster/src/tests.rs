@@ -85,6 +85,11 @@ fn welcome(founding: Founding, from: u8, newcomer: u8) -> Input {
         install: Box::new(Message::Install { next: Box::new(view) }),
         state: beginning.encode(),
     };
+    says(founding, from, words)
+}
+
+/// `from` says this about a founding.
+fn says(founding: Founding, from: u8, words: Words) -> Input {
     let envelope = Envelope {
         group: GroupRef::new(&name(), &founding),
         to: None,
@@ -100,14 +105,8 @@ fn welcome(founding: Founding, from: u8, newcomer: u8) -> Input {
     }
 }
 
-/// N9: whoever is not named by the record, nor by those who are, founds nothing for a newcomer.
-#[test]
-fn a_newcomer_is_not_taken_in_by_a_stranger() {
-    let (me, leader, stranger) = (1, 2, 3);
-    let founding = Founding {
-        incarnation: 100,
-        founder: node(leader).peer,
-    };
+/// The groups of a peer that has found this founding, led by this node, and wants in.
+fn on_its_way(me: u8, founding: Founding, leader: u8) -> Cluster {
     let mut cluster = Cluster::new(&Config::lan(), node(me).peer, node(me).incarnation);
     let join = Command::Join {
         name: name(),
@@ -128,6 +127,18 @@ fn a_newcomer_is_not_taken_in_by_a_stranger() {
         outcome: Found::Record(record(founding, leader)),
     };
     handle(&mut cluster, Input::Directory(found));
+    cluster
+}
+
+/// N9: whoever is not named by the record, nor by those who are, founds nothing for a newcomer.
+#[test]
+fn a_newcomer_is_not_taken_in_by_a_stranger() {
+    let (me, leader, stranger) = (1, 2, 3);
+    let founding = Founding {
+        incarnation: 100,
+        founder: node(leader).peer,
+    };
+    let mut cluster = on_its_way(me, founding, leader);
     let installed = |out: &[Output]| {
         let installed = |output: &Output| matches!(output, Output::Event(Event::Installed { .. }));
         out.iter().any(installed)
@@ -141,4 +152,33 @@ fn ticket_of(order: &Order) -> Ticket {
         Order::Find { ticket, .. } => *ticket,
         other => panic!("{other:?}"),
     }
+}
+
+/// Random run 162 with `wan`: two who remembered that a founding was given up answered each other, more often with each copy that came by another way.
+#[test]
+fn two_who_remember_a_founding_that_was_given_up_do_not_answer_each_other() {
+    let (me, leader, late) = (1, 2, 3);
+    let of = |incarnation| Founding {
+        incarnation,
+        founder: node(leader).peer,
+    };
+    let mut cluster = on_its_way(me, of(100), leader);
+    handle(&mut cluster, welcome(of(100), leader, me));
+    let given_up = Words::Dissolved { favour: of(50) };
+    handle(&mut cluster, says(of(100), leader, given_up.clone()));
+    let said = |out: Vec<Output>| {
+        let words = out.into_iter().filter_map(|output| match output {
+            Output::Post { packet, .. } => Some(packet.envelopes),
+            _ => None,
+        });
+        words.flatten().map(|envelope| envelope.words).collect::<Vec<Words>>()
+    };
+    let insert = Words::Insert {
+        voter: Voter::new(node(late)),
+    };
+    assert_eq!(
+        said(handle(&mut cluster, says(of(100), late, insert))),
+        [given_up.clone()]
+    );
+    assert_eq!(said(handle(&mut cluster, says(of(100), late, given_up))), []);
 }
