@@ -1,8 +1,8 @@
 //! `fatebound pg`, as users and scripts run it: three nodes, processes in groups over them, and what happens when either are killed.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -355,18 +355,9 @@ fn a_barrier_lets_three_go_together_as_often_as_they_meet() {
 
     // Two of three: the error says who is there, who was, and how many are not.
     let mut first = barrier(&trio.homes[0], "other --count 3 --instance first");
-    let in_list = |instance: &str| {
-        let end = Instant::now() + LIMIT;
-        let shown =
-            || text(&trio.homes[0].run("pg show other --json")).contains(&format!("\"instance\":\"{instance}\""));
-        while !shown() {
-            assert!(Instant::now() < end, "{instance} is not there");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
-    in_list("first");
+    listed_at(&trio.homes[0], "other", "first");
     let late = barrier(&trio.homes[1], "other --count 3 --instance late --timeout 8s");
-    in_list("late");
+    listed_at(&trio.homes[0], "other", "late");
     first.kill().unwrap();
     first.wait().unwrap();
     let output = late.wait_with_output().unwrap();
@@ -379,32 +370,36 @@ fn a_barrier_lets_three_go_together_as_often_as_they_meet() {
 /// A running `fatebound pg lock`, and what its command says.
 struct Lock {
     child: Child,
-    said: BufReader<std::process::ChildStdout>,
+    said: Receiver<String>,
 }
 
 impl Lock {
-    fn start(home: &Home, instance: &str, script: &str) -> Lock {
-        let mut command = home.command(&format!("pg lock nightly --instance {instance} -- sh -c"));
-        let mut child = command
-            .arg(script)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap());
+    fn start(home: &Home, name: &str, instance: &str, script: &str) -> Lock {
+        let mut command = home.command(&format!("pg lock {name} --instance {instance} -- sh -c"));
+        let command = command.arg(script).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, said) = channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
         Lock { child, said }
     }
 
     /// The epoch that its command has, once it runs.
+    #[track_caller]
     fn epoch(&mut self) -> u64 {
-        let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
-        line.trim().parse().unwrap_or_else(|error| panic!("{error}: {line:?}"))
+        let line = self.said.recv_timeout(LIMIT).expect("the command runs");
+        line.parse().unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
     /// Until nobody can write where its command writes: all of it has ended.
+    #[track_caller]
     fn silent(&mut self) {
-        self.said.read_to_end(&mut Vec::new()).unwrap();
+        let last = self.said.recv_timeout(LIMIT);
+        assert_eq!(last, Err(RecvTimeoutError::Disconnected));
     }
 }
 
@@ -418,29 +413,30 @@ impl Drop for Lock {
 /// Says its epoch, and then leaves a grandchild that would run on.
 const HOLD: &str = "echo $FATEBOUND_EPOCH; sleep 600 & wait";
 
+/// Waits until a process of this name is in the list of a group, as this node sees it.
+#[track_caller]
+fn listed_at(home: &Home, group: &str, instance: &str) {
+    let end = Instant::now() + LIMIT;
+    while !text(&home.run(&format!("pg show {group}"))).contains(&format!("{instance}@")) {
+        assert!(Instant::now() < end, "{instance} is not there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_lock_is_passed_on_when_its_holder_its_node_or_its_host_is_gone() {
-    let mut trio = Trio::start();
-    let mut first = Lock::start(&trio.homes[0], "first", HOLD);
+    let trio = Trio::start();
+    let lock = |home: usize, instance: &str, script: &str| {
+        let lock = Lock::start(&trio.homes[home], "nightly", instance, script);
+        listed_at(&trio.homes[0], "nightly", instance);
+        lock
+    };
+    let mut first = lock(0, "first", HOLD);
+    let mut second = lock(1, "second", HOLD);
+    let mut third = lock(2, "third", "echo $FATEBOUND_EPOCH; exit 7");
+    // So that two of three nodes are left when one stops.
+    let mut fourth = lock(0, "fourth", HOLD);
     let epoch = first.epoch();
-    let mut second = Lock::start(&trio.homes[1], "second", HOLD);
-    let end = Instant::now() + LIMIT;
-    while !text(&trio.homes[0].run("pg show nightly")).contains("second@") {
-        assert!(Instant::now() < end, "nobody waits");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    // The third waits behind the second.
-    let mut third = Lock::start(&trio.homes[2], "third", "echo $FATEBOUND_EPOCH; exit 7");
-    while !text(&trio.homes[0].run("pg show nightly")).contains("third@") {
-        assert!(Instant::now() < end, "nobody waits");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    // … and the fourth behind the third: so that its node stays in the group.
-    let mut fourth = Lock::start(&trio.homes[0], "fourth", HOLD);
-    while !text(&trio.homes[0].run("pg show nightly")).contains("fourth@") {
-        assert!(Instant::now() < end, "nobody waits");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 
     // Whoever holds it is killed, and its command with it.
     first.child.kill().unwrap();
@@ -448,42 +444,50 @@ fn a_lock_is_passed_on_when_its_holder_its_node_or_its_host_is_gone() {
     let next = second.epoch();
     assert!(next > epoch, "{next} {epoch}");
 
-    // The next one's node stops: the others go on without it, and it ends its command when it hears of that.
+    // The next one's node stops: the others go on without it, and it ends its command when its node does not answer.
     trio.signal(1, "-STOP");
     let last = third.epoch();
     assert!(last > next, "{last} {next}");
     assert_eq!(ended(&mut third.child), Some(7), "the command's own exit code");
     assert!(fourth.epoch() > last);
-    assert_eq!(ended(&mut second.child), Some(5), "a node that does not answer");
+    assert_eq!(ended(&mut second.child), Some(5));
     second.silent();
     trio.signal(1, "-CONT");
 
-    // Two of three are gone at once: the one that is left is blocked, and says so.
-    let mut a = Joined::start(&trio.homes[0], "db --instance a");
-    a.event("joined");
-    let mut b = Joined::start(&trio.homes[1], "db --instance b");
-    b.event("joined");
-    let mut c = Joined::start(&trio.homes[2], "db --instance c");
-    c.event("joined");
-    a.list(&["a", "b", "c"]);
-    let mut held = Lock::start(&trio.homes[0], "held", HOLD);
-    held.epoch();
+    // Whoever is asked to end passes it on and says so.
+    send_signal(fourth.child.id(), "-TERM");
+    assert_eq!(ended(&mut fourth.child), Some(143));
+    fourth.silent();
+}
+
+#[test]
+fn who_is_left_without_a_quorum_is_blocked_and_runs_nothing() {
+    let mut trio = Trio::start();
+    let mut holder = Lock::start(&trio.homes[0], "nightly", "holder", HOLD);
+    holder.epoch();
+    let mut watcher = Joined::start(&trio.homes[0], "nightly --instance watcher");
+    watcher.event("joined");
+    let _waiting = [1, 2].map(|home| {
+        let instance = format!("waiting-{home}");
+        let lock = Lock::start(&trio.homes[home], "nightly", &instance, HOLD);
+        listed_at(&trio.homes[0], "nightly", &instance);
+        lock
+    });
     trio.kill(1);
     trio.kill(2);
-    let blocked = a.event("blocked");
+    let blocked = watcher.event("blocked");
     assert_eq!(
         (&blocked["have"], &blocked["need"]),
         (&json!(1), &json!(2)),
         "{blocked}"
     );
-    let why = trio.homes[0].run("pg why db");
-    assert_eq!(code(&why), Some(6));
-    assert!(
-        text(&why).contains("1 of the 2 that are needed answer"),
-        "{}",
-        text(&why)
-    );
-    assert_eq!(code(&trio.homes[0].run("pg state get db")), Some(6));
+    assert_eq!(ended(&mut holder.child), Some(6));
+    holder.silent();
+    for command in ["pg why nightly", "pg show nightly", "pg state get nightly"] {
+        assert_eq!(code(&trio.homes[0].run(command)), Some(6), "{command}");
+    }
+    let why = text(&trio.homes[0].run("pg why nightly"));
+    assert!(why.contains("1 of the 2 that are needed answer"), "{why}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn standing(group: &PgInfo) -> String {
         ("joining", None) => format!("This node is on its way into {name}."),
         ("blocked", _) => format!("This node is in {name}, which is blocked."),
         ("gone", Some(doing)) => format!("{name} has gone on without this node, which is {doing}."),
-        ("gone", None) => format!("{name} has gone on without this node."),
+        ("gone", None) => format!("This node is in {name} no more."),
         ("coordinating", _) => {
             format!("Somebody of {name} is missing; this node coordinates the agreement on the next view.")
         }
