@@ -36,6 +36,8 @@ struct Meeting {
     roster: Roster,
     released: Vec<String>,
     version: u64,
+    /// Who may go together with this process, once the news has come in its place among all others.
+    here: Option<Vec<String>>,
     /// Who was here and is gone, and why.
     gone: Vec<String>,
     blocked: Option<BlockedInfo>,
@@ -107,7 +109,7 @@ async fn meet(meeting: &mut Meeting, attachment: &mut Attachment, name: &str) ->
     let mut last = None;
     let orders = attachment.orders();
     loop {
-        if let Some(here) = meeting.met() {
+        if let Some(here) = meeting.here.take() {
             return Ok(here);
         }
         if let Some(proposal) = meeting.turn() {
@@ -131,6 +133,11 @@ async fn meet(meeting: &mut Meeting, attachment: &mut Attachment, name: &str) ->
     }
 }
 
+fn released(state: &StateInfo) -> Result<Vec<String>, String> {
+    let released = serde_json::from_slice::<Released>(&state.value.0).map_err(|_| state.value.text())?;
+    Ok(released.released)
+}
+
 impl Meeting {
     fn new(attachment: &Attachment, count: usize, sign: Octets) -> Meeting {
         Meeting {
@@ -140,27 +147,37 @@ impl Meeting {
             roster: Roster::default(),
             released: Vec::new(),
             version: 0,
+            here: None,
             gone: Vec::new(),
             blocked: None,
         }
     }
 
-    /// Takes a state value, unless a later one is known; `Err`: it is none of a barrier.
+    /// Takes a state value, unless a later one is known; `Err`: it is none of a barrier. As the node's present it may be ahead of the events.
     fn state(&mut self, state: &StateInfo) -> Result<(), String> {
-        if state.version <= self.version {
-            return Ok(());
+        if state.version > self.version {
+            self.released = released(state)?;
+            self.version = state.version;
         }
-        let released = serde_json::from_slice::<Released>(&state.value.0).map_err(|_| state.value.text())?;
-        self.released = released.released;
-        self.version = state.version;
         Ok(())
+    }
+
+    /// The same as an event: the list is as it was when this became the state.
+    fn shown(&mut self, state: &StateInfo) -> Result<(), String> {
+        let may_go = released(state)?;
+        if may_go.contains(&self.me) {
+            let listed = self.roster.providers().iter().map(|provider| &provider.provider);
+            let here = listed.filter(|provider| may_go.contains(provider));
+            self.here = Some(here.map(|provider| self.roster.name(provider)).collect());
+        }
+        self.state(state)
     }
 
     fn follow(&mut self, event: &PgEvent) -> Result<(), String> {
         let waited: Vec<String> = self.waiting().map(|provider| provider.provider.clone()).collect();
         self.roster.follow(event);
         match event {
-            PgEvent::State(state) => self.state(state)?,
+            PgEvent::State(state) => self.shown(state)?,
             PgEvent::Providers { left, .. } => {
                 for departure in left.iter().filter(|departure| waited.contains(&departure.provider)) {
                     let name = self.roster.name(&departure.provider);
@@ -179,18 +196,6 @@ impl Meeting {
         self.roster.providers().iter().filter(|provider| {
             provider.standing == "present" && provider.info == self.sign && !self.released.contains(&provider.provider)
         })
-    }
-
-    /// If this process may go: all who may.
-    fn met(&self) -> Option<Vec<String>> {
-        let here = self
-            .roster
-            .providers()
-            .iter()
-            .filter(|provider| self.released.contains(&provider.provider));
-        self.released
-            .contains(&self.me)
-            .then(|| here.map(|provider| self.roster.name(&provider.provider)).collect())
     }
 
     /// What this process has to say, if enough wait and it is the oldest of them.
@@ -271,6 +276,7 @@ mod tests {
             roster: Roster::default(),
             released: Vec::new(),
             version: 0,
+            here: None,
             gone: Vec::new(),
             blocked: None,
         }
@@ -313,7 +319,7 @@ mod tests {
         let value = proposal.state.unwrap().0;
         for meeting in [&mut a, &mut b] {
             meeting.follow(&state(1, value.clone())).unwrap();
-            assert_eq!(meeting.met().unwrap(), ["a@peer-a", "b@peer-b"]);
+            assert_eq!(meeting.here.take().unwrap(), ["a@peer-a", "b@peer-b"]);
         }
     }
 
@@ -326,7 +332,7 @@ mod tests {
         c.follow(&state(1, serde_json::to_vec(&released).unwrap())).unwrap();
         c.follow(&list(vec![waiting("a"), waiting("b"), waiting("c")], &[]))
             .unwrap();
-        assert!(c.met().is_none() && c.turn().is_none());
+        assert!(c.here.is_none() && c.turn().is_none());
         c.follow(&list(vec![waiting("b"), waiting("c"), waiting("d")], &["a"]))
             .unwrap();
         assert!(c.gone.is_empty(), "who was let go is not missing");
@@ -335,6 +341,22 @@ mod tests {
         // The first one is not in the list any more.
         let names = ["b", "c", "d"].map(|instance| waiting(instance).provider);
         assert_eq!(next.released, names);
+    }
+
+    #[test]
+    fn what_the_node_knows_before_its_events_lets_nobody_go() {
+        let mut b = meeting("b");
+        let value = serde_json::to_vec(&Released {
+            released: vec![waiting("a").provider, waiting("b").provider],
+        });
+        let PgEvent::State(state) = state(1, value.unwrap()) else {
+            panic!("a state")
+        };
+        b.state(&state).unwrap();
+        b.follow(&list(vec![waiting("a"), waiting("b")], &[])).unwrap();
+        assert!(b.here.is_none() && b.turn().is_none());
+        b.follow(&PgEvent::State(state)).unwrap();
+        assert_eq!(b.here.unwrap(), ["a@peer-a", "b@peer-b"]);
     }
 
     #[test]
