@@ -1,8 +1,10 @@
 //! Application state: every member can read what the creator gave, in words, exactly, and from events.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fs, iter, thread};
 
 use serde_json::Value;
 
@@ -21,14 +23,19 @@ fn a_text_is_shown_to_every_member_and_written_exactly() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut events = BufReader::new(watching.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
-    // The watcher has its answer once a later caller has.
-    pair.member.run("status");
-    let mut create = pair.root.command(&format!("group create {} --state", pair.member_id()));
-    let group = text(&create.arg(FOREIGN).output().unwrap());
-    let invited = events.find(|line| line.contains("invited")).unwrap();
+    let events = BufReader::new(watching.stdout.take().unwrap());
+    let (told, seen) = mpsc::channel();
+    thread::spawn(move || events.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+    // Nobody knows when the watcher has begun to watch: of what was before, it sees nothing.
+    let (group, invited) = (0..60)
+        .find_map(|_| {
+            let mut create = pair.root.command(&format!("group create {} --state", pair.member_id()));
+            let group = text(&create.arg(FOREIGN).output().unwrap());
+            let lines = iter::from_fn(|| seen.recv_timeout(Duration::from_secs(1)).ok());
+            let invited = lines.into_iter().find(|line| line.contains("invited"))?;
+            Some((group, invited))
+        })
+        .expect("the watcher sees an invitation");
     assert!(invited.contains(r"shard 7\u{1b}[2J\n"), "{invited}");
     watching.kill().unwrap();
     watching.wait().unwrap();
