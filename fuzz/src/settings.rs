@@ -81,7 +81,10 @@ impl Span {
 
 impl Change {
     fn make(self, config: &mut Config) {
-        let Config { overlay, tree, groups } = config;
+        // Nobody has a process group here.
+        let Config {
+            overlay, tree, groups, ..
+        } = config;
         let Timings {
             probe_delay,
             probe_timeout,
