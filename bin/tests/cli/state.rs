@@ -25,7 +25,12 @@ fn a_text_is_shown_to_every_member_and_written_exactly() {
         .unwrap();
     let events = BufReader::new(watching.stdout.take().unwrap());
     let (told, seen) = mpsc::channel();
-    thread::spawn(move || events.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+    thread::spawn(move || {
+        events
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| told.send(line))
+    });
     // Nobody knows when the watcher has begun to watch: of what was before, it sees nothing.
     let (group, invited) = (0..60)
         .find_map(|_| {
