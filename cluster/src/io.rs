@@ -277,7 +277,7 @@ pub enum Event {
         /// Of which group.
         name: GroupName,
     },
-    /// The group goes on without this node, which asks to be taken in again.
+    /// The group goes on without this node. It asks to be taken in again if a join waits; its providers are out.
     Removed {
         /// From which group.
         name: GroupName,
@@ -286,7 +286,7 @@ pub enum Event {
         /// Its leader.
         leader: Node,
     },
-    /// This founding of the name is given up for an older one, which this node asks to be taken into.
+    /// This founding of the name is given up for an older one, which this node asks to be taken into if a join waits; its providers are out.
     Dissolved {
         /// The name.
         name: GroupName,
