@@ -156,6 +156,8 @@ pub(crate) struct Floor {
     /// When the desk is to say everything again.
     again: Option<Time>,
     repeat: Duration,
+    /// Submissions that may wait at this node.
+    queue: usize,
     work: VecDeque<Work>,
 }
 
@@ -176,6 +178,7 @@ impl Floor {
             words: VecDeque::new(),
             again: None,
             repeat,
+            queue: config.queue_submissions,
             work: VecDeque::new(),
         }
     }
@@ -207,9 +210,9 @@ impl Floor {
             return Some(Refusal::NotListed);
         }
         if bytes > MAX_MESSAGE {
-            return Some(not_sent(stream::Refused::TooLong));
+            return Some(not_sent(stream::Refused::TooLong, self.queue));
         }
-        self.stream.obstacle(bytes).map(not_sent)
+        self.stream.obstacle(bytes).map(|why| not_sent(why, self.queue))
     }
 
     /// Who has not voted yet, as the leader knows.
@@ -470,8 +473,8 @@ impl Floor {
             Ok(bytes) => self
                 .stream
                 .submit(now, Class::Safe, bytes, views, &mut outputs)
-                .map_err(not_sent),
-            Err(_) => Err(not_sent(stream::Refused::TooLong)),
+                .map_err(|why| not_sent(why, self.queue)),
+            Err(_) => Err(not_sent(stream::Refused::TooLong, self.queue)),
         };
         match taken {
             Ok(number) => self.submitted = number,
@@ -558,9 +561,12 @@ impl Floor {
     }
 }
 
-fn not_sent(why: stream::Refused) -> Refusal {
+/// In words of a proposal; so many submissions may wait.
+fn not_sent(why: stream::Refused, queue: usize) -> Refusal {
     match why {
-        stream::Refused::QueueFull => Refusal::QueueFull { max: 64 },
+        stream::Refused::QueueFull => Refusal::QueueFull {
+            max: u32::try_from(queue).unwrap_or(u32::MAX),
+        },
         stream::Refused::TooLong => Refusal::Length {
             max: u32::try_from(MAX_MESSAGE).unwrap_or(u32::MAX),
         },
