@@ -15,6 +15,8 @@ use tokio::time::Sleep;
 
 /// A client that takes nothing of its answer for so long has hung: its connection is closed.
 const STALLED: Duration = Duration::from_secs(300);
+/// So long what a client still sends after its last answer is read and thrown away.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The connection's client, for whoever carries out what it wants.
 #[derive(Clone, Debug)]
@@ -32,6 +34,28 @@ impl Client {
             stream: Arc::clone(&self.0),
             patience: STALLED,
             stalled: None,
+        }
+    }
+
+    /// Ends the connection so that its client can read its last answer to the end.
+    ///
+    /// Closing a socket from which not everything was read resets it, and a client that is still sending (a body that is too large, say) would read
+    /// "connection reset" in place of the answer. So this end is closed for writing first, and what arrives is thrown away until the client
+    /// closes too, or has had its time (as nginx does with `lingering_close`).
+    pub async fn part(&self) {
+        if SockRef::from(&*self.0).shutdown(Shutdown::Write).is_ok() {
+            let _ = tokio::time::timeout(LINGER, self.discard()).await;
+        }
+    }
+
+    async fn discard(&self) {
+        let mut unwanted = vec![0; 16 * 1024];
+        while self.0.readable().await.is_ok() {
+            match self.0.try_read(&mut unwanted) {
+                Ok(0) => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 
@@ -148,6 +172,23 @@ mod tests {
         drop(client);
         connection.read_exact(&mut [0]).await.unwrap();
         assert!(served.is_gone());
+    }
+
+    #[tokio::test]
+    async fn who_sends_more_than_is_read_hears_its_answer_to_the_end() {
+        let (mut client, served) = UnixStream::pair().unwrap();
+        let served = Client::new(served);
+        let mut connection = served.connection();
+        client.write_all(&[7; 60_000]).await.unwrap();
+        connection.write_all(b"too much").await.unwrap();
+        drop(connection);
+        let parting = tokio::spawn(async move { served.part().await });
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "too much");
+        client.write_all(&[7; 600_000]).await.unwrap();
+        drop(client);
+        parting.await.unwrap();
     }
 
     #[tokio::test]

@@ -182,8 +182,9 @@ async fn serve(stream: UnixStream, admission: Admission, mut stopped: Stopped) {
     let client = Client::new(stream);
     let io = TokioIo::new(client.connection());
     let router = TowerToHyperService::new(admission.router);
+    let caller = client.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(client.clone());
+        request.extensions_mut().insert(caller.clone());
         router.call(request.map(Body::new))
     });
     let connection = http1::Builder::new()
@@ -195,10 +196,13 @@ async fn serve(stream: UnixStream, admission: Admission, mut stopped: Stopped) {
     let mut connection = std::pin::pin!(connection);
     // A connection that ends badly is its client's business.
     tokio::select! {
-        _ = connection.as_mut() => return,
-        () = asked_to_stop(&mut stopped) => connection.as_mut().graceful_shutdown(),
+        _ = connection.as_mut() => {}
+        () = asked_to_stop(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
     }
-    let _ = connection.await;
+    client.part().await;
 }
 
 /// Warnings that would repeat themselves.
