@@ -203,9 +203,8 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
     assert!(different.expect_err("differs").to_string().contains("version"));
     let long = providers[0].handle().send(vec![0; MAX_MESSAGE + 1]).await;
     assert!(matches!(long, Err(SendMessageError::Refused(_))), "{long:?}");
-    // A join that is given up leaves nothing behind.
-    let given_up = timeout(Duration::ZERO, group("another").join()).await;
-    assert!(given_up.is_err());
+    // A join that is given up leaves nothing behind; nor does one that was quicker than that, whose provider is dropped.
+    drop(timeout(Duration::ZERO, group("another").join()).await);
     let gone = async {
         while nodes[1].process_groups().await.expect("runs").iter().any(|group| {
             let joined = !group.own.is_empty();
