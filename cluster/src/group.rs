@@ -271,6 +271,8 @@ impl Group {
     }
 
     fn begin_lineage(&mut self, step: &Step<'_>, founding: Founding) {
+        // Who wanted in or out of the one before: this node too, if it was the last one to go.
+        self.door = Door::default();
         self.last_serial = self.last_serial();
         self.lineage = Some(Lineage::new(&self.name, self.place, founding, step, self.last_serial));
     }

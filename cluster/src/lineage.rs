@@ -162,7 +162,9 @@ impl Lineage {
     pub(crate) fn on_agreement(&mut self, step: &mut Step<'_>, from: Node, message: Message, out: &mut Vec<Happened>) {
         let comes_in = matches!(&message, Message::Install { next } if next.contains(step.me));
         let outside = matches!(self.views.status(), Status::Joining | Status::Gone);
-        if !(self.is_joining() || outside && comes_in) {
+        // Whoever comes in again still answers those that are late in the view that it has left.
+        let about_the_past = matches!(&message, Message::Have { .. } | Message::Installed { .. });
+        if !(self.is_joining() && !about_the_past || outside && comes_in) {
             self.handle(step, views::Input::Received { from, message }, out);
         }
     }

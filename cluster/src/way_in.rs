@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fatebound_base::{PeerId, Rule, Time};
-use fatebound_overlay::directory::{Claimed, Found, Record};
+use fatebound_overlay::directory::{Claimed, Entry, Found, Order as Place, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::name::Founding;
@@ -86,6 +86,10 @@ pub(crate) struct WayIn {
     deadline: Option<Time>,
     /// Searches and claims that have come to nothing, in a row.
     tries: u32,
+    /// The latest record or tombstone of the name that was seen on this way. A keeper that was late may still show an earlier one.
+    latest: Option<Place>,
+    /// The founding of which everybody that may sign its record has said that it is over.
+    over: Option<Founding>,
     /// Seconds since the beginning of 2020, when this node wanted in.
     seconds: u32,
 }
@@ -105,6 +109,8 @@ impl WayIn {
             stage: Stage::Resting,
             deadline: None,
             tries: 0,
+            latest: None,
+            over: None,
             seconds: 0,
         }
     }
@@ -158,6 +164,8 @@ impl WayIn {
     pub(crate) fn rest(&mut self) {
         self.stage = Stage::Resting;
         self.deadline = None;
+        self.latest = None;
+        self.over = None;
     }
 
     fn look(&mut self, orders: &mut Vec<Order>) {
@@ -182,6 +190,7 @@ impl WayIn {
             return;
         }
         match outcome {
+            Found::Record(entry) if self.is_old(entry) => self.look_later(now),
             Found::Record(entry) if !entry.record().tombstone => self.on_record(now, entry.record(), orders),
             Found::Record(_) | Found::Nobody => {
                 self.stage = Stage::Claiming;
@@ -197,10 +206,19 @@ impl WayIn {
         }
         match outcome {
             Claimed::Granted { incarnation } => self.found(*incarnation, orders),
+            Claimed::Exists(entry) if self.is_old(entry) => self.look_later(now),
             Claimed::Exists(entry) if !entry.record().tombstone => self.on_record(now, entry.record(), orders),
             Claimed::Exists(entry) => self.found(Some(entry.record().order.incarnation), orders),
             Claimed::Taken(_) | Claimed::Unsettled => self.look_later(now),
         }
+    }
+
+    /// Whether something later has been seen already; if not, this is the latest.
+    fn is_old(&mut self, entry: &Entry) -> bool {
+        let place = entry.record().order;
+        let old = self.latest.is_some_and(|latest| place < latest);
+        self.latest = self.latest.max(Some(place));
+        old
     }
 
     /// N4 ◆ "Whoever founds a group anew takes a larger incarnation than every one that is remembered": epochs never go back.
@@ -262,7 +280,8 @@ impl WayIn {
     }
 
     /// The next of those who may sign the record. If there is none left, the name is looked up again; if all of them live and know nothing of the
-    /// group, it is over, and one of them founds it anew: the directory takes the record of nobody else.
+    /// group, it is over, and one of them founds it anew: the directory takes the record of nobody else. But a group that has just ended leaves a
+    /// tombstone, which others may have found already and claimed the name upon: so the name is looked up once more before.
     fn ask_another(&mut self, now: Time, orders: &mut Vec<Order>) {
         let Stage::Asking(asking) = &mut self.stage else {
             return;
@@ -272,10 +291,12 @@ impl WayIn {
             return self.ask(now, orders);
         }
         let over = asking.signers.contains(&self.me.peer) && asking.strangers == asking.signers;
-        match asking.incarnation {
-            incarnation if over => self.found(Some(incarnation), orders),
-            _ => self.look_later(now),
+        let (founding, incarnation) = (asking.founding, asking.incarnation);
+        if over && self.over == Some(founding) {
+            return self.found(Some(incarnation), orders);
         }
+        self.over = over.then_some(founding);
+        self.look_later(now);
     }
 
     /// Whether words of this peer on the group may be believed: "a newcomer believes those who may sign the name's record, and whom these

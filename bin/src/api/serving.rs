@@ -45,6 +45,8 @@ const MAX_HEAD: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Answers that are under way when the node stops get this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Connections whose last answer is under way while their client still sends, at most; further ones are closed at once.
+const MAX_PARTING: usize = 64;
 /// Between two warnings of one kind.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -132,6 +134,7 @@ async fn accept(listener: UnixListener, router: Router, stopped: Stopped) {
 struct Reception {
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    partings: Arc<Semaphore>,
     router: Router,
     refusing: Router,
     warnings: Warnings,
@@ -142,7 +145,8 @@ struct Admission {
     router: Router,
     head_time: Duration,
     refused: bool,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
+    partings: Arc<Semaphore>,
 }
 
 impl Reception {
@@ -150,6 +154,7 @@ impl Reception {
         Reception {
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             refusals: Arc::new(Semaphore::new(MAX_REFUSED)),
+            partings: Arc::new(Semaphore::new(MAX_PARTING)),
             router,
             refusing: refusing(MAX_CONNECTIONS),
             warnings: Warnings::default(),
@@ -162,7 +167,8 @@ impl Reception {
                 router: self.router.clone(),
                 head_time: HEAD_TIME,
                 refused: false,
-                _place: Some(place),
+                place: Some(place),
+                partings: Arc::clone(&self.partings),
             };
         }
         self.warnings.say(&format!(
@@ -172,7 +178,8 @@ impl Reception {
             router: self.refusing.clone(),
             head_time: REFUSED_HEAD_TIME,
             refused: true,
-            _place: Arc::clone(&self.refusals).acquire_owned().await.ok(),
+            place: Arc::clone(&self.refusals).acquire_owned().await.ok(),
+            partings: Arc::clone(&self.partings),
         }
     }
 }
@@ -202,7 +209,11 @@ async fn serve(stream: UnixStream, admission: Admission, mut stopped: Stopped) {
             let _ = connection.await;
         }
     }
-    client.part().await;
+    // It takes no place from others any more.
+    drop(admission.place);
+    if let Ok(_turn) = admission.partings.try_acquire() {
+        client.part().await;
+    }
 }
 
 /// Warnings that would repeat themselves.

@@ -344,11 +344,11 @@ fn a_barrier_lets_three_go_together_as_often_as_they_meet() {
             .iter()
             .map(|home| barrier(home, "loaded --count 3"))
             .collect();
-        for child in &mut three {
-            assert_eq!(ended(child), Some(0));
-        }
-        for child in three {
-            let words = text(&child.wait_with_output().unwrap());
+        for mut child in three {
+            let code = ended(&mut child);
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(code, Some(0), "{}", error(&output));
+            let words = text(&output);
             assert!(words.starts_with("3 are here: barrier-"), "{words}");
         }
     }

@@ -192,7 +192,7 @@ impl Views {
     /// "Accepted if its ballot is promised": planned, if the view is open; and by whoever waits to come in.
     pub(super) fn on_invited(&mut self, step: &mut Step<'_>, guard: GroupId, view: ViewNumber, ballot: Ballot) {
         let welcome = match &self.standing {
-            Standing::Joining { behind } => behind.is_none_or(|behind| view > behind),
+            Standing::Joining { behind, .. } => behind.is_none_or(|behind| view > behind),
             Standing::Member(member) => {
                 let open = ballot != Ballot::PLANNED || member.is_normal();
                 view.follows(member.view.number) && member.promised == ballot && open

@@ -45,7 +45,7 @@ impl Views {
     /// The last view that was installed here or is known to be over.
     fn known(&self) -> Option<ViewNumber> {
         match &self.standing {
-            Standing::Joining { behind } => *behind,
+            Standing::Joining { behind, .. } => *behind,
             Standing::Member(member) => Some(member.view.number),
             Standing::Gone(gone) => Some(gone.view),
         }
@@ -80,8 +80,14 @@ impl Views {
 
     /// The last entries of the view are delivered in it; what lies behind the cut never was.
     fn end_view(&mut self, step: &mut Step<'_>, next: &View, decided: bool) -> Option<Past> {
-        let Standing::Member(member) = &mut self.standing else {
-            return None;
+        let member = match &mut self.standing {
+            Standing::Member(member) => member,
+            Standing::Joining { past: Some(past), .. } if !past.waiting.is_empty() => {
+                // The others have come on without having said so here.
+                step.out.push(Output::EndGuard { guard: past.guard });
+                return None;
+            }
+            Standing::Joining { .. } | Standing::Gone(_) => return None,
         };
         let number = member.view.number;
         if let Some(past) = member.past.take().filter(|past| !past.waiting.is_empty()) {
@@ -160,7 +166,7 @@ impl Views {
         if all_told {
             self.timers.cancel(Timer::Tell);
         }
-        let gone = matches!(self.standing, Standing::Gone(_));
+        let gone = !matches!(self.standing, Standing::Member(_));
         if told && (all_here && leads || all_told && gone) {
             step.out.push(Output::EndGuard { guard });
         }
@@ -168,7 +174,7 @@ impl Views {
 
     pub(super) fn past_mut(&mut self) -> Option<&mut Past> {
         match &mut self.standing {
-            Standing::Joining { .. } => None,
+            Standing::Joining { past, .. } => past.as_deref_mut(),
             Standing::Member(member) => member.past.as_mut(),
             Standing::Gone(gone) => gone.past.as_mut(),
         }
@@ -189,7 +195,7 @@ impl Views {
             let next = Box::new(past.next.clone());
             step.send(*node, Message::Install { next });
         }
-        if given_up && matches!(self.standing, Standing::Gone(_)) {
+        if given_up && !matches!(self.standing, Standing::Member(_)) {
             // Whoever has not heard of it yet will ask.
             step.out.push(Output::EndGuard { guard });
         }

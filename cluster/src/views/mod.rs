@@ -111,7 +111,10 @@ impl Views {
         Views {
             me,
             config,
-            standing: Standing::Joining { behind: None },
+            standing: Standing::Joining {
+                behind: None,
+                past: None,
+            },
             timers: Deadlines::default(),
             guards: BTreeSet::new(),
             hinted: BTreeSet::new(),
@@ -208,7 +211,7 @@ impl Views {
         let step = &mut Step { now, context, out };
         match input {
             Input::Change { insert, remove } => self.on_change(step, insert, &remove),
-            Input::Rejoin => self.on_rejoin(step),
+            Input::Rejoin => self.on_rejoin(),
             Input::Received { from, message } => self.on_received(step, from, message),
             Input::Entry { view, seq, entry } => self.on_entry(view, seq, entry),
             Input::Committed { view, seq } => self.on_committed(view, seq),
@@ -287,16 +290,13 @@ impl Views {
         }
     }
 
-    fn on_rejoin(&mut self, step: &mut Step<'_>) {
-        if let Standing::Gone(gone) = &self.standing {
-            if let Some(past) = gone.past.as_ref().filter(|past| !past.waiting.is_empty()) {
-                // It will not know any more whom it has to tell: who waits asks once the guard is gone.
-                step.out.push(Output::EndGuard { guard: past.guard });
-            }
-            // Never into a view in which it may have been before: it has forgotten what it promised there.
-            let behind = Some(gone.view);
-            self.standing = Standing::Joining { behind };
-            self.timers.cancel(Timer::Tell);
+    fn on_rejoin(&mut self) {
+        if let Standing::Gone(gone) = &mut self.standing {
+            self.standing = Standing::Joining {
+                // Never into a view in which it may have been before: it has forgotten what it promised there.
+                behind: Some(gone.view),
+                past: gone.past.take().map(Box::new),
+            };
         }
     }
 

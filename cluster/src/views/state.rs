@@ -12,8 +12,13 @@ use crate::view::{View, Voter};
 /// How a node stands to its group.
 #[derive(Clone, Debug, Hash)]
 pub(super) enum Standing {
-    /// In no view yet; it comes in with a view behind this one.
-    Joining { behind: Option<ViewNumber> },
+    /// In no view yet.
+    Joining {
+        /// It comes in with a view behind this one.
+        behind: Option<ViewNumber>,
+        /// The last view in which it was, if it was put out: it may be the only one that can tell the others how that ended.
+        past: Option<Box<Past>>,
+    },
     /// In a view.
     Member(Box<Member>),
     /// The group goes on without it.

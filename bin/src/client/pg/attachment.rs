@@ -108,6 +108,12 @@ fn waits_for(group: &PgInfo) -> String {
     }
 }
 
+/// Whether this is the word that the group goes on without this node, or gave way to another one of its name. A process that only waits for its
+/// turn is as well off in the group as it is now, and comes in again.
+pub fn is_put_out(event: &PgEvent) -> bool {
+    matches!(event, PgEvent::Removed { .. } | PgEvent::Dissolved { .. })
+}
+
 /// How a command ends whose attachment has ended with this event, or without any.
 pub fn over(last: Option<&PgEvent>) -> Failure {
     match last {

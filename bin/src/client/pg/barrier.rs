@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::attachment::{Attachment, blocked, over};
+use super::attachment::{Attachment, blocked, is_put_out, over};
 use super::roster::Roster;
 use super::{instance, path};
 use crate::api::problem::Kind;
@@ -56,22 +56,29 @@ pub async fn barrier(args: &PgBarrierArgs) -> Outcome {
         info: sign.clone(),
         attributes: None,
     };
-    let mut attachment = tokio::select! {
-        attachment = Attachment::join(&api, &path, &request) => attachment?,
-        () = until(end) => {
-            let words = format!("no place at the barrier {} in time: who is there is not known", args.name);
-            return Err(Failure::error(words));
+    let (met, meeting, attachment) = loop {
+        let mut attachment = tokio::select! {
+            attachment = Attachment::join(&api, &path, &request) => attachment?,
+            () = until(end) => {
+                let words = format!("no place at the barrier {} in time: who is there is not known", args.name);
+                return Err(Failure::error(words));
+            }
+            exit = signals.next() => return Ok(exit),
+        };
+        let mut meeting = Meeting::new(&attachment, usize::from(args.count), sign.clone());
+        if let Some(state) = attachment.group().await?.state {
+            meeting.state(&state).map_err(|words| used(&args.name, &words))?;
         }
-        exit = signals.next() => return Ok(exit),
-    };
-    let mut meeting = Meeting::new(&attachment, usize::from(args.count), sign);
-    if let Some(state) = attachment.group().await?.state {
-        meeting.state(&state).map_err(|words| used(&args.name, &words))?;
-    }
-    let met = tokio::select! {
-        met = meet(&mut meeting, &mut attachment, &args.name) => met,
-        () = until(end) => Err(Failure::new(Exit::Error, "")),
-        exit = signals.next() => Err(Failure::new(exit, "")),
+        let met = tokio::select! {
+            met = meet(&mut meeting, &mut attachment, &args.name) => met,
+            () = until(end) => Err(Failure::new(Exit::Error, "")),
+            exit = signals.next() => Err(Failure::new(exit, "")),
+        };
+        match met {
+            Ok(None) => {}
+            Ok(Some(here)) => break (Ok(here), meeting, attachment),
+            Err(failure) => break (Err(failure), meeting, attachment),
+        }
     };
     if meeting.blocked.is_none() {
         attachment.orders().leave_soon().await;
@@ -104,13 +111,13 @@ fn used(name: &str, words: &str) -> Failure {
     ))
 }
 
-/// Follows the group until this process may go; who else may.
-async fn meet(meeting: &mut Meeting, attachment: &mut Attachment, name: &str) -> Result<Vec<String>, Failure> {
+/// Follows the group until this process may go; who else may. `None`: its node was put out of the group, and the process has to come again.
+async fn meet(meeting: &mut Meeting, attachment: &mut Attachment, name: &str) -> Result<Option<Vec<String>>, Failure> {
     let mut last = None;
     let orders = attachment.orders();
     loop {
         if let Some(here) = meeting.here.take() {
-            return Ok(here);
+            return Ok(Some(here));
         }
         if let Some(proposal) = meeting.turn() {
             // The outcome comes as an event, to this process as to all.
@@ -121,7 +128,10 @@ async fn meet(meeting: &mut Meeting, attachment: &mut Attachment, name: &str) ->
             }
         }
         let Some(event) = attachment.next().await else {
-            return Err(over(last.as_ref()));
+            return match last {
+                Some(last) if is_put_out(&last) => Ok(None),
+                last => Err(over(last.as_ref())),
+            };
         };
         meeting.follow(&event).map_err(|words| used(name, &words))?;
         if matches!(

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::attachment::{Attachment, blocked, over};
+use super::attachment::{Attachment, blocked, is_put_out, over};
 use super::holding::Holding;
 use super::roster::Roster;
 use super::{attributes, instance, path};
@@ -35,15 +35,19 @@ pub async fn lock(args: &PgLockArgs) -> Outcome {
         attributes: attributes(&args.provider.attributes),
     };
     let api = Api::of(&args.client)?;
-    let mut attachment = tokio::select! {
-        attachment = Attachment::join(&api, &path, &request) => attachment?,
-        exit = signals.next() => return Ok(exit),
-    };
-    let epoch = tokio::select! {
-        epoch = turn(&mut attachment) => epoch?,
-        exit = signals.next() => {
-            attachment.orders().leave_soon().await;
-            return Ok(exit);
+    let (mut attachment, epoch) = loop {
+        let mut attachment = tokio::select! {
+            attachment = Attachment::join(&api, &path, &request) => attachment?,
+            exit = signals.next() => return Ok(exit),
+        };
+        tokio::select! {
+            turn = turn(&mut attachment) => if let Some(epoch) = turn? {
+                break (attachment, epoch);
+            },
+            exit = signals.next() => {
+                attachment.orders().leave_soon().await;
+                return Ok(exit);
+            }
         }
     };
     let holding = match Holding::begin(&args.command, &epoch).await {
@@ -63,14 +67,17 @@ pub async fn lock(args: &PgLockArgs) -> Outcome {
     std::process::exit(code(held?));
 }
 
-/// Waits until this process is the oldest; the epoch since when.
-async fn turn(attachment: &mut Attachment) -> Result<String, Failure> {
+/// Waits until this process is the oldest; the epoch since when. `None`: its node was put out of the group, and the process has to wait anew.
+async fn turn(attachment: &mut Attachment) -> Result<Option<String>, Failure> {
     let mut roster = Roster::default();
     let mut said = String::new();
     let mut last = None;
     loop {
         let Some(event) = attachment.next().await else {
-            return Err(over(last.as_ref()));
+            return match last {
+                Some(last) if is_put_out(&last) => Ok(None),
+                last => Err(over(last.as_ref())),
+            };
         };
         roster.follow(&event);
         match event {
@@ -79,7 +86,7 @@ async fn turn(attachment: &mut Attachment) -> Result<String, Failure> {
                     .iter()
                     .position(|provider| provider.provider == attachment.provider);
                 match (place, providers.first()) {
-                    (Some(0), _) => return Ok(epoch),
+                    (Some(0), _) => return Ok(Some(epoch)),
                     (Some(place), Some(holder)) => {
                         let words = format!(
                             "{} holds the lock; this process is number {place} to wait",

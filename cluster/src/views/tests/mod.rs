@@ -285,7 +285,7 @@ fn what_was_said_of_a_view_that_one_has_left_is_no_matter() {
 }
 
 #[test]
-fn whoever_comes_back_before_all_have_heard_leaves_them_an_alarm() {
+fn whoever_comes_back_before_all_have_heard_still_answers_them() {
     let mut leader = first(0);
     let change = Input::Change {
         insert: Vec::new(),
@@ -307,7 +307,13 @@ fn whoever_comes_back_before_all_have_heard_leaves_them_an_alarm() {
     let ended = Output::EndGuard {
         guard: guard(node(0), 0),
     };
-    assert_eq!(handle(&mut leader, Input::Rejoin), [ended]);
+    assert_eq!(handle(&mut leader, Input::Rejoin), []);
+    let late = Message::Have { view, seq: Seq(0) };
+    let out = hears(&mut leader, 1, late);
+    assert!(matches!(says(&out)[..], [Message::Install { .. }]), "{out:?}");
+    let here = || Message::Installed { view: ViewNumber(1) };
+    assert_eq!(hears(&mut leader, 2, here()), []);
+    assert_eq!(hears(&mut leader, 1, here()), [ended], "all have heard of it");
 }
 
 #[test]
