@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use fatebound_machine::fng::{self, Admit, GroupId, JoinError, LeaveError, Reason, Refusal, Ticket};
 use fatebound_machine::overlay::{Multiaddr, PeerId, directory};
 use fatebound_machine::{Command, Event as MachineEvent, Machine};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::admission::Wish;
 use crate::error::{CreateGroupError, SignalError, Stopped};
@@ -19,6 +19,11 @@ use crate::process_group::{GroupOrder, Seats};
 
 /// Accepted invitations at most that wait for the machine's word that we are members.
 const MAX_UNDECIDED: usize = 64;
+
+/// Why a group fails that came into being when its creator had given up on it.
+const NOT_AWAITED: &str = "its creator did not wait for the creation";
+/// Why a group fails whose invitation was accepted and then taken by nobody.
+const NOT_TAKEN: &str = "whoever waited for this invitation has gone";
 
 /// What a handle asks of the node.
 pub(crate) enum Order {
@@ -70,9 +75,13 @@ pub(crate) enum Order {
     /// Wait for invitations with this tag.
     Accept {
         tag: String,
-        offers: mpsc::Sender<Offer>,
+        waiter: Waiter,
         reply: oneshot::Sender<()>,
     },
+    /// Nobody takes these invitations any more.
+    Unaccept { offers: mpsc::Receiver<Offer> },
+    /// Whoever wanted this group has gone.
+    Unwanted { group: GroupId },
     /// Of the directory: the order that is made with a ticket, and who waits for its event.
     Directory {
         order: Box<dyn FnOnce(directory::Ticket) -> directory::Command + Send>,
@@ -102,6 +111,8 @@ impl Order {
             Order::Pipe(order) => order.is_abandoned(),
             Order::ProcessGroup(order) => order.is_abandoned(),
             Order::Directory { .. }
+            | Order::Unaccept { .. }
+            | Order::Unwanted { .. }
             | Order::Admit { .. }
             | Order::Join { .. }
             | Order::Introduce { .. }
@@ -146,6 +157,22 @@ struct Creating {
 /// Where the end of a creation is awaited.
 type CreateReply = oneshot::Sender<Result<GroupId, CreateGroupError>>;
 
+/// Somebody who waits for invitations with a tag.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) offers: mpsc::Sender<Offer>,
+    /// Each acceptance takes a place of every one of these.
+    pub(crate) rooms: Vec<Arc<Semaphore>>,
+}
+
+impl Waiter {
+    /// A place of every room, or none of any.
+    fn places(&self) -> Option<Vec<OwnedSemaphorePermit>> {
+        let place = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_owned().ok();
+        self.rooms.iter().map(place).collect()
+    }
+}
+
 /// An accepted invitation on its way to whoever waits for its tag.
 #[derive(Debug)]
 pub(crate) struct Offer {
@@ -153,6 +180,15 @@ pub(crate) struct Offer {
     pub(crate) members: Vec<PeerId>,
     pub(crate) tag: String,
     pub(crate) state: Vec<u8>,
+    /// Its places in its waiter's rooms.
+    pub(crate) places: Vec<OwnedSemaphorePermit>,
+}
+
+/// A place with whoever waits, held for an accepted invitation until the machine says that we are members.
+struct Accepted {
+    place: mpsc::OwnedPermit<Offer>,
+    waiter: mpsc::Sender<Offer>,
+    offer: Offer,
 }
 
 /// What a check of a group found.
@@ -182,9 +218,9 @@ pub(crate) struct Application {
     names: HashMap<directory::Ticket, oneshot::Sender<directory::Event>>,
     ports: Ports,
     seats: Seats,
-    waiters: HashMap<String, Vec<mpsc::Sender<Offer>>>,
+    waiters: HashMap<String, Vec<Waiter>>,
     /// Places held for accepted invitations until the machine says that we are members, which it does at once.
-    accepted: HashMap<GroupId, (mpsc::OwnedPermit<Offer>, Offer)>,
+    accepted: HashMap<GroupId, Accepted>,
     /// Likewise, the application state of accepted invitations.
     states: HashMap<GroupId, Arc<[u8]>>,
 }
@@ -260,7 +296,13 @@ impl Application {
                 commands.push(Command::Locate { peer });
             }
             Order::Introduce { peer, addresses } => commands.push(Command::Introduce { peer, addresses }),
-            Order::Accept { tag, offers, reply } => self.accept(tag, offers, reply),
+            Order::Accept { tag, waiter, reply } => self.accept(tag, waiter, reply),
+            Order::Unaccept { mut offers } => {
+                while let Ok(offer) = offers.try_recv() {
+                    commands.push(unwanted(offer.group, NOT_TAKEN));
+                }
+            }
+            Order::Unwanted { group } => commands.push(unwanted(group, NOT_AWAITED)),
             Order::Directory { order, reply } => {
                 let Ticket(number) = self.ticket();
                 let ticket = directory::Ticket(number);
@@ -329,12 +371,12 @@ impl Application {
         let _ = reply.send(if lives { Ok(()) } else { Err(SignalError::NotKnown) });
     }
 
-    fn accept(&mut self, tag: String, offers: mpsc::Sender<Offer>, reply: oneshot::Sender<()>) {
+    fn accept(&mut self, tag: String, waiter: Waiter, reply: oneshot::Sender<()>) {
         for waiters in self.waiters.values_mut() {
-            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.retain(|waiter| !waiter.offers.is_closed());
         }
         self.waiters.retain(|_, waiters| !waiters.is_empty());
-        self.waiters.entry(tag).or_default().push(offers);
+        self.waiters.entry(tag).or_default().push(waiter);
         let _ = reply.send(());
     }
 
@@ -401,11 +443,11 @@ impl Application {
                 self.invited(group, members, tag, state, decide, commands);
             }
             fng::Event::Joined { group } => {
-                self.group_joined(group);
+                self.group_joined(group, commands);
                 self.log(EventKind::GroupJoined { group });
             }
             fng::Event::Observing { group } => {
-                self.group_joined(group);
+                self.group_joined(group, commands);
                 self.log(EventKind::GroupObserved { group });
             }
             fng::Event::Admitted { ticket, group } => self.admitted(ticket, group, commands),
@@ -481,8 +523,7 @@ impl Application {
             return;
         };
         if reply.send(Ok(group)).is_err() {
-            let text = "its creator did not wait for the creation".to_owned();
-            commands.push(Command::Group(fng::Command::Signal { group, text }));
+            commands.push(unwanted(group, NOT_AWAITED));
         }
     }
 
@@ -522,6 +563,7 @@ impl Application {
                     members: members.clone(),
                     tag: tag.clone(),
                     state,
+                    places: Vec::new(),
                 })
                 .err(),
             _ => None,
@@ -549,23 +591,31 @@ impl Application {
         self.states.insert(group, state);
     }
 
-    /// Holds a place for the offer with somebody who waits for its tag.
-    fn offer(&mut self, offer: Offer) -> Result<(), Refusal> {
+    /// Holds a place for the offer with somebody who waits for its tag; the next one is somebody else's turn.
+    fn offer(&mut self, mut offer: Offer) -> Result<(), Refusal> {
         // The machine takes a decision at once, so more than a few open ones are invitations that came to nothing.
         if self.accepted.len() >= MAX_UNDECIDED {
             self.accepted.clear();
         }
-        let waiters = self.waiters.get(&offer.tag).map_or(&[][..], Vec::as_slice);
+        let waiters = self.waiters.get_mut(&offer.tag).map_or(&mut [][..], Vec::as_mut_slice);
         let mut refusal = Refusal::NobodyWaits { tag: offer.tag.clone() };
-        for waiter in waiters {
-            match waiter.clone().try_reserve_owned() {
-                Ok(permit) => {
-                    self.accepted.insert(offer.group, (permit, offer));
-                    return Ok(());
-                }
-                Err(mpsc::error::TrySendError::Full(_)) => refusal = Refusal::Busy,
-                Err(mpsc::error::TrySendError::Closed(_)) => {}
-            }
+        for at in 0..waiters.len() {
+            let waiter = &waiters[at];
+            let Ok(place) = waiter.offers.clone().try_reserve_owned().map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => refusal = Refusal::Busy,
+                mpsc::error::TrySendError::Closed(_) => {}
+            }) else {
+                continue;
+            };
+            let Some(places) = waiter.places() else {
+                refusal = Refusal::Busy;
+                continue;
+            };
+            offer.places = places;
+            let waiter = waiter.offers.clone();
+            waiters[at..].rotate_left(1);
+            self.accepted.insert(offer.group, Accepted { place, waiter, offer });
+            return Ok(());
         }
         Err(refusal)
     }
@@ -600,15 +650,19 @@ impl Application {
         commands.push(Command::Group(fng::Command::Admit { group, peer, refusal }));
     }
 
-    fn group_joined(&mut self, group: GroupId) {
+    fn group_joined(&mut self, group: GroupId, commands: &mut Vec<Command>) {
         let mut failures = self.failures.lock();
         failures.watch(group);
         if let Some(state) = self.states.remove(&group) {
             failures.states.keep(group, state);
         }
         drop(failures);
-        if let Some((permit, offer)) = self.accepted.remove(&group) {
-            permit.send(offer);
+        if let Some(Accepted { place, waiter, offer }) = self.accepted.remove(&group) {
+            match waiter.is_closed() {
+                true => commands.push(unwanted(group, NOT_TAKEN)),
+                // If it is not taken any more, `Unaccept` finds it there.
+                false => drop(place.send(offer)),
+            }
         }
     }
 
@@ -635,6 +689,12 @@ impl Application {
         self.accepted.clear();
         self.states.clear();
     }
+}
+
+/// Nobody here cares for this group: it must not live on with a member that nobody stands behind.
+fn unwanted(group: GroupId, text: &str) -> Command {
+    let text = text.to_owned();
+    Command::Group(fng::Command::Signal { group, text })
 }
 
 impl fmt::Debug for Application {

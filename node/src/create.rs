@@ -4,6 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
+use fatebound_machine::fng::GroupId;
 use fatebound_machine::overlay::{Multiaddr, PeerId};
 use tokio::sync::oneshot;
 
@@ -121,8 +122,27 @@ impl CreateGroup {
             reply,
         };
         self.node.order(Order::Create(Box::new(creation))).await?;
-        let group = answer.await.map_err(|_| Stopped)??;
+        let mut awaited = Awaited {
+            node: self.node.clone(),
+            answer,
+        };
+        let group = (&mut awaited.answer).await.map_err(|_| Stopped)??;
         Ok(Group::new(self.node, group))
+    }
+}
+
+/// An answer that is awaited: given up when it is there already, it takes back what it says.
+struct Awaited {
+    node: Node,
+    answer: oneshot::Receiver<Result<GroupId, CreateGroupError>>,
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(Ok(group)) = self.answer.try_recv() {
+            self.node.order_in_drop(Order::Unwanted { group });
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 
 use fatebound_machine::overlay::PeerId;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::application::Offer;
+use crate::application::{Offer, Order};
 use crate::group::Group;
 use crate::node::Node;
 
@@ -24,9 +24,13 @@ pub struct Invitation {
     pub tag: String,
     /// The creator's bytes.
     pub state: Vec<u8>,
+    /// Its places in the rooms of [`Node::accept_within`], given back when they are dropped.
+    pub places: Vec<OwnedSemaphorePermit>,
 }
 
 /// Invitations with one tag, see [`Node::accept`]. Ends when the node has stopped; dropping it ends the waiting.
+///
+/// Nobody stands behind an invitation that was accepted and is not taken out of this before it is dropped: its group is signalled.
 #[derive(Debug)]
 pub struct Invitations {
     node: Node,
@@ -42,6 +46,20 @@ impl Invitations {
     pub async fn next(&mut self) -> Option<Invitation> {
         StreamExt::next(self).await
     }
+
+    /// Accepts nothing more; what was accepted before still comes out.
+    pub fn close(&mut self) {
+        self.offers.close();
+    }
+}
+
+impl Drop for Invitations {
+    fn drop(&mut self) {
+        self.offers.close();
+        let (_, none) = mpsc::channel(1);
+        let offers = std::mem::replace(&mut self.offers, none);
+        self.node.order_in_drop(Order::Unaccept { offers });
+    }
 }
 
 impl Stream for Invitations {
@@ -56,6 +74,7 @@ impl Stream for Invitations {
                 members: offer.members,
                 tag: offer.tag,
                 state: offer.state,
+                places: offer.places,
             })
         })
     }

@@ -7,10 +7,10 @@ use fatebound_machine::fng::{GroupId, GroupView};
 use fatebound_machine::overlay::{Multiaddr, PeerId};
 use fatebound_machine::{Machine, PeerView, RoutesView, Status};
 use libp2p::multiaddr::Protocol;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use crate::admission::Admissions;
-use crate::application::{CheckReport, Order};
+use crate::application::{CheckReport, Order, Waiter};
 use crate::bootstraps::Bootstraps;
 use crate::builder::Builder;
 use crate::create::{CreateGroup, Member};
@@ -228,6 +228,11 @@ impl Node {
         lives.then(|| Group::new(self.clone(), group))
     }
 
+    /// A handle of a group, whether it lives here or not: what does not live here has ended.
+    pub fn handle(&self, group: GroupId) -> Group {
+        Group::new(self.clone(), group)
+    }
+
     /// The ids of groups that live here, in no order; then, if there are more, the place where to go on. However many there are, each call keeps
     /// the node from its work for less than a millisecond. Begin with `GroupsFrom::default()`. Whoever lives from the first call to the last
     /// comes up once.
@@ -329,14 +334,28 @@ impl Node {
 
     /// Waits for invitations with this tag: they are accepted from now on, for as long as the stream lives, and come out of it. (Invitations
     /// without a tag are always accepted and show up among the [`Node::events`]; those whose tag nobody waits for are declined.) Among several
-    /// who wait for one tag, the first with room gets the invitation.
+    /// who wait for one tag and have room, it is each one's turn.
     ///
     /// # Errors
     /// The node has stopped.
     pub async fn accept(&self, tag: impl Into<String>) -> Result<Invitations, Stopped> {
+        self.accept_within(tag, Vec::new()).await
+    }
+
+    /// The same, within bounds: each invitation that is accepted takes a place of every one of these rooms, and keeps it for as long as its
+    /// [`Invitation::places`](crate::Invitation::places) live; while one of the rooms is full, invitations are declined as `Busy`.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub async fn accept_within(
+        &self,
+        tag: impl Into<String>,
+        rooms: Vec<Arc<Semaphore>>,
+    ) -> Result<Invitations, Stopped> {
         let (offers, offers_out) = mpsc::channel(OFFERS);
         let tag = tag.into();
-        self.ask(|reply| Order::Accept { tag, offers, reply }).await?;
+        let waiter = Waiter { offers, rooms };
+        self.ask(|reply| Order::Accept { tag, waiter, reply }).await?;
         Ok(Invitations::new(self.clone(), offers_out))
     }
 

@@ -1,12 +1,13 @@
 //! Create, register, signal, over real sockets: what the front page promises.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fatebound::{
-    CreateGroupError, EventKind, Failure, GroupId, Multiaddr, Node, Profile, Reason, Refusal, SignalError,
+    CreateGroupError, EventKind, Events, Failure, GroupId, Multiaddr, Node, Profile, Reason, Refusal, SignalError,
 };
 use futures::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 /// No test takes longer; what does not end by then hangs.
@@ -143,6 +144,70 @@ async fn an_invitation_with_a_tag_reaches_who_waits_for_it() {
             text: "a write failed".into()
         }
     );
+}
+
+/// The next event of this node that is of this kind.
+async fn event_of(events: &mut Events, wanted: impl Fn(&EventKind) -> bool) {
+    loop {
+        let event = timeout(LIMIT, events.next()).await.expect("an event in time");
+        let event = event.expect("the node runs").expect("nothing is missed");
+        if wanted(&event.kind) {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_that_nobody_takes_any_more_fails_its_group() {
+    let nodes = nodes(2).await;
+    let mut events = nodes[1].events();
+    let invitations = nodes[1].accept("shards").await.unwrap();
+    let group = nodes[0].create_group([nodes[1].peer_id()]).tag("shards").await.unwrap();
+    event_of(&mut events, |kind| matches!(kind, EventKind::GroupJoined { .. })).await;
+    drop(invitations);
+    let failure = timeout(LIMIT, group.failed()).await.unwrap();
+    assert!(
+        failure.reason.to_string().contains("waited for this invitation"),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn a_creation_that_is_given_up_when_its_answer_is_there_fails_its_group() {
+    let nodes = nodes(2).await;
+    let (mut here, mut there) = (nodes[0].events(), nodes[1].events());
+    let mut creation = nodes[0].create_group([nodes[1].peer_id()]).into_future();
+    assert!((&mut creation).now_or_never().is_none());
+    event_of(&mut here, |kind| matches!(kind, EventKind::GroupCreated { .. })).await;
+    drop(creation);
+    event_of(&mut there, |kind| matches!(kind, EventKind::GroupFailed { .. })).await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_one_tag_is_served_in_turn_and_within_its_room() {
+    let nodes = nodes(2).await;
+    let room = Arc::new(Semaphore::new(1));
+    let bounded = vec![Arc::clone(&room)];
+    let mut first = nodes[1].accept_within("shards", bounded).await.unwrap();
+    let mut second = nodes[1].accept("shards").await.unwrap();
+    let create = || nodes[0].create_group([nodes[1].peer_id()]).tag("shards").into_future();
+    let mut taken = Vec::new();
+    for turn in 0..3 {
+        create().await.unwrap();
+        let waiter = if turn == 0 { &mut first } else { &mut second };
+        taken.push(timeout(LIMIT, waiter.next()).await.unwrap().unwrap());
+    }
+    second.close();
+    // Only the first one is left, and its room is full.
+    match create().await {
+        Err(CreateGroupError::Incomplete { refusals, .. }) => {
+            assert_eq!(refusals, [(nodes[1].peer_id(), Refusal::Busy)]);
+        }
+        other => panic!("expected a refusal: {other:?}"),
+    }
+    taken.clear();
+    create().await.unwrap();
+    assert!(timeout(LIMIT, first.next()).await.unwrap().is_some());
 }
 
 #[tokio::test]
