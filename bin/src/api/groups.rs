@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use serde::Deserialize;
 
+use super::holds::{self, HoldQuery};
 use super::model::{
     AdmissionRequest, Checked, CreateRequest, Created, Departed, GroupInfo, Groups, JoinRequest, Joined, SignalRequest,
     Signalled,
@@ -15,7 +17,7 @@ use super::model::{
 use super::naming::Purpose;
 use super::problem::{Kind, More, Problem};
 use super::request::{Asked, Body, Caller, PathName, WaitingPlace};
-use super::server::Node;
+use super::server::{Node, Served};
 use crate::local::Local;
 
 /// Groups in one listing unless the asker says otherwise.
@@ -43,15 +45,22 @@ pub async fn list(State(local): Node, Asked(query): Asked<ListQuery>) -> Result<
 
 /// Creates a group; answers when every member has accepted, or not.
 pub async fn create(
-    State(local): Node,
+    State(served): State<Served>,
+    Asked(query): Asked<HoldQuery>,
     _place: WaitingPlace,
     caller: Caller,
     Body(request): Body<CreateRequest>,
-) -> Result<(StatusCode, Json<Created>), Problem> {
+) -> Result<Response, Problem> {
+    let terms = query.terms()?;
     let state = state(&request)?;
     caller.still_there()?;
-    let created = local.create(request, state).await?;
-    Ok((StatusCode::CREATED, Json(created)))
+    let Some(terms) = terms else {
+        let created: Created = served.local().create(request, state).await?;
+        return Ok((StatusCode::CREATED, Json(created)).into_response());
+    };
+    let place = served.places.stream()?;
+    let holding = served.local().create_held(request, state, terms).await?;
+    Ok(holds::stream(holding, place))
 }
 
 /// Shows a group, also one that has failed.
@@ -73,13 +82,23 @@ pub async fn signal(
 
 /// Comes into a group as a member.
 pub async fn join(
-    State(local): Node,
+    State(served): State<Served>,
     PathName(group): PathName,
+    Asked(query): Asked<HoldQuery>,
     _place: WaitingPlace,
     caller: Caller,
     Body(request): Body<JoinRequest>,
-) -> Result<Json<Joined>, Problem> {
-    come_in(&local, &group, &caller, &request, false).await
+) -> Result<Response, Problem> {
+    let local = served.local();
+    let Some(terms) = query.terms()? else {
+        let joined = come_in(local, &group, &caller, &request, false).await?;
+        return Ok(joined.into_response());
+    };
+    let place = served.places.stream()?;
+    let group = local.identify(&group, Purpose::Look).await?;
+    caller.still_there()?;
+    let holding = local.join_held(group, request.timeout_ms, terms).await?;
+    Ok(holds::stream(holding, place))
 }
 
 /// Comes into a group as an observer.

@@ -1,12 +1,13 @@
 //! The local API: HTTP/1.1 with JSON over a Unix socket, for every program on this machine.
 //!
 //! `model`, `problem` and `naming` are the words that both sides speak; `serving` takes the node's connections, `server` says what is at which
-//! path, and `groups`, `events`, `directory` and `process_groups` are what is there.
+//! path, and `groups`, `holds`, `events`, `directory` and `process_groups` are what is there.
 
 pub mod connection;
 pub mod directory;
 pub mod events;
 pub mod groups;
+pub mod holds;
 pub mod log;
 pub mod model;
 pub mod naming;

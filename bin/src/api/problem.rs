@@ -35,6 +35,10 @@ pub enum Kind {
     GroupOver,
     /// The group was closed by its root.
     GroupClosed,
+    /// The group failed before it could be left.
+    GroupFailed,
+    /// No hold is called so, or no more.
+    HoldUnknown,
     /// The node serves as many requests of this kind as it can.
     Busy,
     /// Nobody knows this name.
@@ -78,6 +82,8 @@ impl Kind {
             Kind::NotAdmitted => "not-admitted",
             Kind::GroupOver => "group-over",
             Kind::GroupClosed => "group-closed",
+            Kind::GroupFailed => "group-failed",
+            Kind::HoldUnknown => "hold-unknown",
             Kind::Busy => "busy",
             Kind::NameNotKnown => "name-not-known",
             Kind::NameNotYetKnown => "name-not-yet-known",
@@ -100,7 +106,8 @@ impl Kind {
             | Kind::NameNotKnown
             | Kind::NameNotYetKnown
             | Kind::ProcessGroupNotKnown
-            | Kind::ProviderNotKnown => StatusCode::NOT_FOUND,
+            | Kind::ProviderNotKnown
+            | Kind::HoldUnknown => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::InvalidRequest | Kind::InvalidName => StatusCode::BAD_REQUEST,
             Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -109,6 +116,7 @@ impl Kind {
             Kind::GroupOver | Kind::GroupClosed => StatusCode::GONE,
             Kind::GroupAmbiguous
             | Kind::CreationFailed
+            | Kind::GroupFailed
             | Kind::NameTaken
             | Kind::NameNotPublished
             | Kind::NotJoined
@@ -134,6 +142,8 @@ impl Kind {
             Kind::NotAdmitted => "This node was not let into the group",
             Kind::GroupOver => "The group is over",
             Kind::GroupClosed => "The group was closed by its root",
+            Kind::GroupFailed => "The group failed before it was left",
+            Kind::HoldUnknown => "No hold here is called so",
             Kind::Busy => "The node serves as many as it can",
             Kind::NameNotKnown => "Nobody knows this name",
             Kind::NameNotYetKnown => "It is not known yet whether anybody has this name",
@@ -184,7 +194,7 @@ pub struct More {
     /// `creation-failed`: each member that did not accept, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<RefusalInfo>,
-    /// `group-over`, `group-closed`: why.
+    /// `group-over`, `group-closed`, `group-failed`: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<serde_json::Value>,
     /// `group-ambiguous`: some of the groups that begin like this.

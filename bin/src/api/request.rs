@@ -124,18 +124,45 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 pub struct Places {
     streams: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    leaving: Arc<Semaphore>,
+}
+
+impl Places {
+    /// A place for one event stream.
+    pub fn stream(&self) -> Result<StreamPlace, Problem> {
+        let words = || format!("{MAX_STREAMS} event streams are open already, as many as a node serves");
+        place(&self.streams, words).map(StreamPlace)
+    }
+
+    /// A place for one request that waits for other nodes.
+    pub fn waiting(&self) -> Result<WaitingPlace, Problem> {
+        let words = || {
+            format!("{MAX_WAITING} requests that wait for other nodes are under way already, as many as a node serves")
+        };
+        place(&self.waiting, words).map(|permit| WaitingPlace { _permit: permit })
+    }
+
+    /// A place for one root that waits until the others have left its group. They are apart from the others: the members that it waits for have to find
+    /// a place at their node, whatever the roots there wait for.
+    pub fn leaving(&self) -> Result<WaitingPlace, Problem> {
+        let words = || format!("{MAX_LEAVING} holds wait for the others to leave already, as many as a node serves");
+        place(&self.leaving, words).map(|permit| WaitingPlace { _permit: permit })
+    }
 }
 
 /// Event streams that are open at most.
 pub const MAX_STREAMS: usize = 256;
 /// Creations, checks and orders in process groups under way at most: they last until other nodes have answered.
 pub const MAX_WAITING: usize = 128;
+/// Holds at roots that wait for the others to leave, at most: they last as long as the others' work.
+pub const MAX_LEAVING: usize = 128;
 
 impl Default for Places {
     fn default() -> Places {
         Places {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            leaving: Arc::new(Semaphore::new(MAX_LEAVING)),
         }
     }
 }
@@ -154,8 +181,7 @@ impl FromRequestParts<Served> for StreamPlace {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, served: &Served) -> Result<StreamPlace, Problem> {
-        let words = || format!("{MAX_STREAMS} event streams are open already, as many as a node serves");
-        place(&served.places.streams, words).map(StreamPlace)
+        served.places.stream()
     }
 }
 
@@ -168,10 +194,7 @@ impl FromRequestParts<Served> for WaitingPlace {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, served: &Served) -> Result<WaitingPlace, Problem> {
-        let words = || {
-            format!("{MAX_WAITING} requests that wait for other nodes are under way already, as many as a node serves")
-        };
-        place(&served.places.waiting, words).map(|permit| WaitingPlace { _permit: permit })
+        served.places.waiting()
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use super::model::{NodeInfo, Peers, Routes};
 use super::problem::{Kind, Problem};
 use super::request::{MAX_BODY, Places};
-use super::{directory, events, groups, process_groups};
+use super::{directory, events, groups, holds, process_groups};
 use crate::local::Local;
 
 /// What every handler gets.
@@ -23,6 +23,13 @@ pub struct Served {
     local: Arc<Local>,
     /// For requests that last.
     pub places: Places,
+}
+
+impl Served {
+    /// The node.
+    pub fn local(&self) -> &Arc<Local> {
+        &self.local
+    }
 }
 
 impl FromRef<Served> for Arc<Local> {
@@ -44,6 +51,10 @@ pub fn router(local: Arc<Local>) -> Router {
         .route("/v1/groups/{group}/close", post(groups::close))
         .route("/v1/groups/{group}/admissions", post(groups::admit))
         .route("/v1/admissions", get(events::admissions))
+        .route("/v1/invitations", get(holds::invitations))
+        .route("/v1/holds/{hold}/leave", post(holds::leave))
+        .route("/v1/holds/{hold}/signal", post(holds::signal))
+        .route("/v1/holds/{hold}/renew", post(holds::renew))
         .route("/v1/groups/{group}/signal", post(groups::signal))
         .route("/v1/groups/{group}/check", post(groups::check))
         .route("/v1/groups/{group}/events", get(events::of_group))

@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::connection::Client;
-use super::request::{MAX_STREAMS, MAX_WAITING};
+use super::request::{MAX_LEAVING, MAX_STREAMS, MAX_WAITING};
 use super::server::{refusing, router};
 use crate::local::Local;
 
@@ -30,11 +30,13 @@ use crate::local::Local;
 const THREADS: usize = 2;
 /// Threads that read long bodies.
 const MAX_BLOCKING: usize = 2;
-/// Connections at most. One may be a stream, wait for other nodes, or be neither: a quarter is left for these.
-const MAX_CONNECTIONS: usize = 512;
-const _: () = assert!(MAX_STREAMS + MAX_WAITING + 128 <= MAX_CONNECTIONS);
+/// Connections at most. One may be a stream, wait for other nodes, or be neither: a fifth is left for these.
+const MAX_CONNECTIONS: usize = 640;
+const _: () = assert!(MAX_STREAMS + MAX_WAITING + MAX_LEAVING + 128 <= MAX_CONNECTIONS);
 /// Connections beyond these that are told so, at a time; further ones wait for their turn to hear it.
 const MAX_REFUSED: usize = 32;
+/// Connections at most that are done and whose clients still read their last answer; further ones are closed at once.
+const MAX_PARTING: usize = 64;
 /// How long a request's head may take to arrive, and how long a connection may be silent between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// … of a connection that will be refused.
@@ -45,8 +47,6 @@ const MAX_HEAD: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Answers that are under way when the node stops get this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// Connections whose last answer is under way while their client still sends, at most; further ones are closed at once.
-const MAX_PARTING: usize = 64;
 /// Between two warnings of one kind.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -145,8 +145,8 @@ struct Admission {
     router: Router,
     head_time: Duration,
     refused: bool,
-    place: Option<OwnedSemaphorePermit>,
     partings: Arc<Semaphore>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Reception {
@@ -167,8 +167,8 @@ impl Reception {
                 router: self.router.clone(),
                 head_time: HEAD_TIME,
                 refused: false,
-                place: Some(place),
                 partings: Arc::clone(&self.partings),
+                place: Some(place),
             };
         }
         self.warnings.say(&format!(
@@ -178,8 +178,8 @@ impl Reception {
             router: self.refusing.clone(),
             head_time: REFUSED_HEAD_TIME,
             refused: true,
-            place: Arc::clone(&self.refusals).acquire_owned().await.ok(),
             partings: Arc::clone(&self.partings),
+            place: Arc::clone(&self.refusals).acquire_owned().await.ok(),
         }
     }
 }
@@ -209,9 +209,9 @@ async fn serve(stream: UnixStream, admission: Admission, mut stopped: Stopped) {
             let _ = connection.await;
         }
     }
-    // It takes no place from others any more.
+    // Whoever takes its time over its last answer keeps nobody else out.
     drop(admission.place);
-    if let Ok(_turn) = admission.partings.try_acquire() {
+    if let Ok(_parting) = admission.partings.try_acquire() {
         client.part().await;
     }
 }

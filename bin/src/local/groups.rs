@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fatebound::{CreateGroupError, GroupId, GroupsFrom, Member, PeerId, Reason, Refusal, SignalError};
+use fatebound::{CreateGroup, CreateGroupError, GroupId, GroupsFrom, Member, PeerId, Reason, Refusal, SignalError};
 
 use super::joining::admission;
 use super::{Local, stopping, views};
@@ -92,9 +92,8 @@ impl Local {
         }
     }
 
-    /// Creates a group with this node as its root.
-    pub async fn create(&self, request: CreateRequest, state: Vec<u8>) -> Result<Created, Problem> {
-        let begun = Instant::now();
+    /// A creation that was asked for, to be awaited.
+    pub(super) fn creation(&self, request: CreateRequest, state: Vec<u8>) -> CreateGroup {
         let members = request
             .members
             .into_iter()
@@ -109,7 +108,13 @@ impl Local {
         if let Some(timeout) = request.timeout_ms {
             creation = creation.timeout(Duration::from_millis(timeout));
         }
-        let group = creation.await.map_err(|error| refused(&error))?;
+        creation
+    }
+
+    /// Creates a group with this node as its root.
+    pub async fn create(&self, request: CreateRequest, state: Vec<u8>) -> Result<Created, Problem> {
+        let begun = Instant::now();
+        let group = self.creation(request, state).await.map_err(|error| refused(&error))?;
         let created_ms = as_ms(begun.elapsed());
         let members = self
             .node
@@ -257,7 +262,7 @@ fn bare(group: String, root: String, state: GroupState) -> GroupInfo {
     }
 }
 
-fn refused(error: &CreateGroupError) -> Problem {
+pub(super) fn refused(error: &CreateGroupError) -> Problem {
     match error {
         CreateGroupError::Incomplete { group, refusals, alone } => {
             Problem::new(Kind::CreationFailed, &incomplete(refusals.len(), *alone)).with(More {

@@ -115,7 +115,7 @@ fn departed(group: GroupId, us: PeerId) -> Departed {
     }
 }
 
-fn not_joined(error: &JoinGroupError) -> Problem {
+pub(super) fn not_joined(error: &JoinGroupError) -> Problem {
     match error {
         JoinGroupError::Stopped(stopped) => stopping(*stopped),
         JoinGroupError::Failed(JoinError::Over(reason)) => group_over(reason, error),

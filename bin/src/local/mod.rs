@@ -2,6 +2,7 @@
 
 mod directory;
 mod groups;
+mod holds;
 mod joining;
 mod news;
 mod process_groups;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use fatebound::{Config, Events, Multiaddr, Node, Profile, Stopped};
 
 pub use groups::Found;
+pub use holds::Holding;
 pub use process_groups::Attachment;
 
 use crate::api::log::EventLog;
@@ -49,6 +51,8 @@ pub struct Local {
     wishes: joining::Wishes,
     /// Processes that are in process groups through the API.
     attached: process_groups::Attached,
+    /// Clients' shares in the fate of groups.
+    holds: holds::Holds,
 }
 
 impl Local {
@@ -77,6 +81,8 @@ impl Local {
         let life = node.status().await.map_err(Failure::error)?.incarnation;
         let log = Arc::new(EventLog::new(views::hexadecimal(life)));
         tokio::spawn(pump(events, Arc::clone(&log)));
+        let (holds, unclean) = holds::Holds::new();
+        tokio::spawn(holds::signal_unclean(node.clone(), unclean));
         Ok(Local {
             node,
             log,
@@ -85,6 +91,7 @@ impl Local {
             config,
             wishes: joining::Wishes::default(),
             attached: process_groups::Attached::default(),
+            holds,
         })
     }
 

@@ -89,7 +89,7 @@ fn many_open_streams_leave_room_for_short_requests() {
 fn connections_without_a_request_are_refused_when_too_many_and_closed_when_too_old() {
     let home = Home::new();
     let _running = home.node("");
-    let mut idle: Vec<UnixStream> = (0..512).map(|_| connect(&home)).collect();
+    let mut idle: Vec<UnixStream> = (0..640).map(|_| connect(&home)).collect();
     let refused = ask(&home, "GET", "/v1/node", "");
     assert_eq!((refused.status, refused.problem().as_str()), (503, "busy"));
     for stream in &mut idle {

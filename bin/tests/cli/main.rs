@@ -11,6 +11,8 @@ mod foreign;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod holds;
+#[cfg(test)]
 mod home;
 #[cfg(test)]
 mod http;
