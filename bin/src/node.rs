@@ -3,7 +3,8 @@
 //! Start the peer, say where it listens, serve the local API, and stop in an orderly way when asked: the groups of this node fail at
 //! once and the other nodes hear a goodbye, so that nobody waits for a time limit.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,8 +13,11 @@ use fatebound::IdentityError;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::api::serving::Serving;
-use crate::api::socket::{self, Socket};
+use crate::api::address::ApiAddress;
+use crate::api::gate::Gate;
+use crate::api::serving::{Door, Serving};
+use crate::api::socket::{self, Socket, SocketFile};
+use crate::api::token::Token;
 use crate::cli::{LogFormat, NodeArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::local::{Local, Start};
@@ -24,11 +28,10 @@ use crate::signals::Signals;
 pub async fn node(args: &NodeArgs) -> Outcome {
     let mut signals = Signals::of_node();
     let start = start(args)?;
+    let gate = gate(args)?;
     // The socket may live in it.
     make(&start.data_dir)?;
-    let path = args.api.clone().map_or_else(paths::room_for_default_socket, Ok)?;
-    // The file disappears with its guard, however this ends.
-    let Socket { listener, file: _file } = socket::bind(&path).map_err(Failure::error)?;
+    let Doors { doors, ports, files } = doors(args, gate.as_ref()).await?;
     let local = tokio::select! {
         local = Local::start(start) => Arc::new(local?),
         exit = signals.next() => return Err(Failure::new(exit, "stopped while starting")),
@@ -43,18 +46,79 @@ pub async fn node(args: &NodeArgs) -> Outcome {
             &format!("listening {address}"),
         );
     }
-    let serving = Serving::start(listener, Arc::clone(&local)).map_err(Failure::error)?;
+    for port in ports {
+        let address = format!("http://{port}");
+        announcer.say("api", &json!({"address": address}), &format!("api {address}"));
+    }
+    let serving = Serving::start(doors, Arc::clone(&local)).map_err(Failure::error)?;
     let asked = run(&local, args, &announcer, &mut signals).await;
     tokio::select! {
         () = local.shutdown() => {}
         again = signals.next() => return Ok(again),
     }
     serving.end().await;
+    drop(files);
     if asked {
         Ok(Exit::Done)
     } else {
         Err(Failure::error("the node has stopped by itself"))
     }
+}
+
+/// Where the API is served, bound before anything else begins.
+#[derive(Default)]
+struct Doors {
+    doors: Vec<Door>,
+    /// The TCP ports among them.
+    ports: Vec<SocketAddr>,
+    /// Sockets' files: each disappears with its guard, however this ends.
+    files: Vec<SocketFile>,
+}
+
+async fn doors(args: &NodeArgs, gate: Option<&Gate>) -> Result<Doors, Failure> {
+    let mut doors = Doors::default();
+    let default = || paths::room_for_default_socket().map(|path| vec![ApiAddress::Unix(path)]);
+    let places = match args.api.is_empty() {
+        true => default()?,
+        false => args.api.clone(),
+    };
+    for place in places {
+        match &place {
+            ApiAddress::Unix(path) => {
+                let Socket { listener, file } = socket::bind(path).map_err(Failure::error)?;
+                doors.doors.push(Door::Unix(listener));
+                doors.files.push(file);
+            }
+            ApiAddress::Tcp { host, port } => {
+                let cannot = |error| Failure::error(format!("cannot serve the API at {place}: {error}"));
+                let addresses = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(cannot)?;
+                let listener = listen(addresses).map_err(cannot)?;
+                doors.ports.push(listener.local_addr().map_err(cannot)?);
+                doors.doors.extend(gate.map(|gate| Door::Tcp(listener, gate.clone())));
+            }
+        }
+    }
+    Ok(doors)
+}
+
+/// What is asked of requests over TCP; none where there is no such port.
+fn gate(args: &NodeArgs) -> Result<Option<Gate>, Failure> {
+    if !args.api.iter().any(|place| matches!(place, ApiAddress::Tcp { .. })) {
+        return Ok(None);
+    }
+    let Some(path) = &args.api_token_file else {
+        let words = "an API over TCP wants a token: name a file with --api-token-file";
+        return Err(Failure::new(Exit::Usage, words));
+    };
+    let token = Token::read(path).map_err(Failure::error)?;
+    Ok(Some(Gate::new(token, &args.api_host)))
+}
+
+/// Listens at the first of these addresses that can be had, ready for a runtime to take it over.
+fn listen(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(addresses.collect::<Vec<_>>().as_slice())?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 fn start(args: &NodeArgs) -> Result<Start, Failure> {
@@ -103,7 +167,7 @@ async fn stdin_ended(wanted: bool) {
     let (ended, wait) = oneshot::channel::<()>();
     // A thread of its own: reading cannot be taken back, and the process does not wait for it.
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         drop(ended);
     });
     drop(wait.await);
@@ -117,12 +181,12 @@ struct Announcer {
 impl Announcer {
     fn say(&self, event: &str, fields: &Value, line: &str) {
         // Nobody may be listening; the node goes on all the same.
-        let mut out = std::io::stdout().lock();
+        let mut out = io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         if self.format == LogFormat::Json {
             // In one piece: standard error has no buffer, and half an object is none.
             let line = format!("{}\n", announcement(event, fields));
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            let _ = io::stderr().write_all(line.as_bytes());
         }
     }
 }

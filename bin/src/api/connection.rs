@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
 /// A client that takes nothing of its answer for so long has hung: its connection is closed.
@@ -18,14 +18,86 @@ const STALLED: Duration = Duration::from_secs(300);
 /// So long what a client still sends after its last answer is read and thrown away.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What an API connection runs over.
+#[derive(Debug)]
+pub enum Stream {
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TCP.
+    Tcp(TcpStream),
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Stream {
+        Stream::Unix(stream)
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Stream {
+        Stream::Tcp(stream)
+    }
+}
+
+impl Stream {
+    fn socket(&self) -> SockRef<'_> {
+        match self {
+            Stream::Unix(stream) => SockRef::from(stream),
+            Stream::Tcp(stream) => SockRef::from(stream),
+        }
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Stream::Unix(stream) => stream.readable().await,
+            Stream::Tcp(stream) => stream.readable().await,
+        }
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Unix(stream) => stream.poll_write_ready(cx),
+            Stream::Tcp(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.try_read(buffer),
+            Stream::Tcp(stream) => stream.try_read(buffer),
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.try_write(bytes),
+            Stream::Tcp(stream) => stream.try_write(bytes),
+        }
+    }
+
+    fn try_write_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.try_write_vectored(pieces),
+            Stream::Tcp(stream) => stream.try_write_vectored(pieces),
+        }
+    }
+}
+
 /// The connection's client, for whoever carries out what it wants.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<UnixStream>);
+pub struct Client(Arc<Stream>);
 
 impl Client {
     /// The client at the other end.
-    pub fn new(stream: UnixStream) -> Client {
-        Client(Arc::new(stream))
+    pub fn new(stream: impl Into<Stream>) -> Client {
+        Client(Arc::new(stream.into()))
     }
 
     /// The connection as a stream of bytes; one is enough.
@@ -43,7 +115,7 @@ impl Client {
     /// "connection reset" in place of the answer. So this end is closed for writing first, and what arrives is thrown away until the client
     /// closes too, or has had its time (as nginx does with `lingering_close`).
     pub async fn part(&self) {
-        if SockRef::from(&*self.0).shutdown(Shutdown::Write).is_ok() {
+        if self.0.socket().shutdown(Shutdown::Write).is_ok() {
             let _ = tokio::time::timeout(LINGER, self.discard()).await;
         }
     }
@@ -62,7 +134,7 @@ impl Client {
     /// Whether it has closed its end, as a killed process has. The system is asked: what this process has noticed by now may be old.
     pub fn is_gone(&self) -> bool {
         let mut next = [std::mem::MaybeUninit::uninit()];
-        match SockRef::from(&*self.0).peek(&mut next) {
+        match self.0.socket().peek(&mut next) {
             Ok(read) => read == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
@@ -72,7 +144,7 @@ impl Client {
 /// The bytes of a connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Arc<UnixStream>,
+    stream: Arc<Stream>,
     /// So long a client may take nothing.
     patience: Duration,
     /// Runs while the client takes nothing of what is to be written.
@@ -83,7 +155,7 @@ impl Connection {
     fn poll_write_with(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl Fn(&UnixStream) -> io::Result<usize>,
+        write: impl Fn(&Stream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         while self.stream.poll_write_ready(cx)?.is_ready() {
             match write(&self.stream) {
@@ -137,7 +209,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+        Poll::Ready(self.stream.socket().shutdown(Shutdown::Write))
     }
 }
 

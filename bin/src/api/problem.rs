@@ -61,6 +61,10 @@ pub enum Kind {
     OrderRefused,
     /// The state value has another version by now, and nothing has changed.
     VersionMismatch,
+    /// The request over TCP does not have the token.
+    Unauthorized,
+    /// The request over TCP means another host.
+    ForbiddenHost,
     /// The node is stopping.
     Stopping,
 }
@@ -95,6 +99,8 @@ impl Kind {
             Kind::NotJoined => "not-joined",
             Kind::OrderRefused => "order-refused",
             Kind::VersionMismatch => "version-mismatch",
+            Kind::Unauthorized => "unauthorized",
+            Kind::ForbiddenHost => "forbidden-host",
             Kind::Stopping => "stopping",
         }
     }
@@ -112,7 +118,8 @@ impl Kind {
             Kind::InvalidRequest | Kind::InvalidName => StatusCode::BAD_REQUEST,
             Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::NotAllowed | Kind::NotAdmitted => StatusCode::FORBIDDEN,
+            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+            Kind::NotAllowed | Kind::NotAdmitted | Kind::ForbiddenHost => StatusCode::FORBIDDEN,
             Kind::GroupOver | Kind::GroupClosed => StatusCode::GONE,
             Kind::GroupAmbiguous
             | Kind::CreationFailed
@@ -155,6 +162,8 @@ impl Kind {
             Kind::NotJoined => "The process did not come into the process group",
             Kind::OrderRefused => "The order was refused, nothing has changed",
             Kind::VersionMismatch => "The state value has another version by now",
+            Kind::Unauthorized => "The token is missing or wrong",
+            Kind::ForbiddenHost => "The request means another host",
             Kind::Stopping => "The node is stopping",
         }
     }
@@ -243,13 +252,17 @@ fn cut(mut detail: String) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let busy = self.is(Kind::Busy);
+        let (busy, unauthorized) = (self.is(Kind::Busy), self.is(Kind::Unauthorized));
         let mut response = (status, axum::Json(self)).into_response();
         if busy {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
             // Nor does its connection take up room.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
+        }
+        if unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         let media_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);

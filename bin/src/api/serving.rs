@@ -5,23 +5,26 @@
 //! are bounded below the whole, so that there is always room for a short question; and whoever begins a request has to end it in time.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::connection::Client;
+use super::connection::{Client, Stream};
+use super::gate::Gate;
 use super::request::{MAX_LEAVING, MAX_STREAMS, MAX_WAITING};
 use super::server::{refusing, router};
 use crate::local::Local;
@@ -45,6 +48,9 @@ const REFUSED_HEAD_TIME: Duration = Duration::from_secs(1);
 const MAX_HEAD: usize = 64 * 1024;
 /// After the system has refused a connection.
 const PAUSE: Duration = Duration::from_millis(100);
+/// So long what was sent over TCP may stay without acknowledgement: then the client's host is gone, and with it the client's holds.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// Answers that are under way when the node stops get this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Between two warnings of one kind.
@@ -58,24 +64,70 @@ pub struct Serving {
     accepting: JoinHandle<()>,
 }
 
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Door {
+    /// A Unix socket, whose file's mode says who comes in.
+    Unix(std::os::unix::net::UnixListener),
+    /// A TCP port, with its gate.
+    Tcp(std::net::TcpListener, Gate),
+}
+
+/// The same, within a runtime.
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener, Arc<Gate>),
+}
+
+impl Listener {
+    fn open(door: Door) -> io::Result<Listener> {
+        Ok(match door {
+            Door::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
+            Door::Tcp(listener, gate) => Listener::Tcp(TcpListener::from_std(listener)?, Arc::new(gate)),
+        })
+    }
+
+    /// The next connection; over TCP with the gate, and the address at which it has reached the node.
+    async fn accept(&self) -> io::Result<(Stream, Option<(Arc<Gate>, IpAddr)>)> {
+        match self {
+            Listener::Unix(listener) => Ok((listener.accept().await?.0.into(), None)),
+            Listener::Tcp(listener, gate) => {
+                let (stream, _) = listener.accept().await?;
+                let reached = stream.local_addr()?.ip();
+                // Without these it goes as well, only later.
+                let _ = stream.set_nodelay(true);
+                #[cfg(target_os = "linux")]
+                let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+                Ok((stream.into(), Some((Arc::clone(gate), reached))))
+            }
+        }
+    }
+}
+
 impl Serving {
     /// Begins to serve.
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn start(listener: std::os::unix::net::UnixListener, local: Arc<Local>) -> io::Result<Serving> {
+    pub fn start(doors: Vec<Door>, local: Arc<Local>) -> io::Result<Serving> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(MAX_BLOCKING)
             .thread_name("fatebound-api")
             .enable_all()
             .build()?;
-        let listener = {
+        let listeners: Vec<Listener> = {
             let _inside = runtime.enter();
-            UnixListener::from_std(listener)?
+            doors.into_iter().map(Listener::open).collect::<io::Result<_>>()?
         };
         let (stop, stopped) = watch::channel(false);
-        let accepting = runtime.spawn(accept(listener, router(local), stopped));
+        let reception = Arc::new(Reception::new(router(local)));
+        let accepting = runtime.spawn(async move {
+            let accepting = listeners
+                .into_iter()
+                .map(|listener| accept(listener, Arc::clone(&reception), stopped.clone()));
+            futures::future::join_all(accepting).await;
+        });
         Ok(Serving {
             runtime: Some(runtime),
             stop,
@@ -106,18 +158,17 @@ async fn asked_to_stop(stopped: &mut Stopped) {
 }
 
 /// Takes connections until the node stops, and then waits for those that are left.
-async fn accept(listener: UnixListener, router: Router, stopped: Stopped) {
+async fn accept(listener: Listener, reception: Arc<Reception>, stopped: Stopped) {
     let mut ended = stopped.clone();
-    let reception = Reception::new(router);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = asked_to_stop(&mut ended) => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, gate)) => {
                     let admission = reception.admit().await;
-                    connections.spawn(serve(stream, admission, stopped.clone()));
+                    connections.spawn(serve(stream, gate, admission, stopped.clone()));
                 }
                 Err(error) => {
                     reception.warnings.say(&format!("the system refuses API connections: {error}"));
@@ -185,14 +236,23 @@ impl Reception {
 }
 
 /// Serves one connection to its end.
-async fn serve(stream: UnixStream, admission: Admission, mut stopped: Stopped) {
+async fn serve(stream: Stream, gate: Option<(Arc<Gate>, IpAddr)>, admission: Admission, mut stopped: Stopped) {
     let client = Client::new(stream);
     let io = TokioIo::new(client.connection());
     let router = TowerToHyperService::new(admission.router);
     let caller = client.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let passed = gate
+            .as_ref()
+            .map_or(Ok(()), |(gate, reached)| gate.pass(&request, *reached));
         request.extensions_mut().insert(caller.clone());
-        router.call(request.map(Body::new))
+        let answer = passed.map(|()| router.call(request.map(Body::new)));
+        async move {
+            match answer {
+                Ok(answer) => answer.await,
+                Err(problem) => Ok(problem.into_response()),
+            }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fatebound::{Multiaddr, Profile};
 
+use crate::api::address::ApiAddress;
 use crate::client::peer_names::PeerName;
 
 pub use demo::DemoArgs;
@@ -150,9 +151,12 @@ pub enum DirectoryCommand {
 /// Whom a client talks to, and how it speaks.
 #[derive(Clone, Debug, Args)]
 pub struct ClientArgs {
-    /// The node's API socket [default: unix:$XDG_RUNTIME_DIR/fatebound.sock; without that variable unix:/run/fatebound.sock for root, else api.sock in the data directory's default]
-    #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH", value_parser = parse_api)]
-    pub api: Option<PathBuf>,
+    /// Where the node serves its API [default: unix:$XDG_RUNTIME_DIR/fatebound.sock; without that variable unix:/run/fatebound.sock for root, else api.sock in the data directory's default]
+    #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH|http://HOST:PORT")]
+    pub api: Option<ApiAddress>,
+    /// The token for an API over TCP: a file that only its owner can read
+    #[arg(long, env = "FATEBOUND_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
     /// Give up, with exit code 5, when the node has not answered for this long (beyond what the command itself may take)
     #[arg(long, env = "FATEBOUND_API_TIMEOUT", value_name = "DUR", value_parser = parse_duration, default_value = "10s")]
     pub api_timeout: Duration,
@@ -189,9 +193,20 @@ pub struct NodeArgs {
     /// The overlay's name: peers of other networks are refused
     #[arg(long, env = "FATEBOUND_NETWORK", value_name = "NAME")]
     pub network: Option<String>,
-    /// Serve the local API here [default: unix:$XDG_RUNTIME_DIR/fatebound.sock; without that variable unix:/run/fatebound.sock for root, else api.sock in the data directory's default]
-    #[arg(long, env = "FATEBOUND_API", value_name = "unix:PATH", value_parser = parse_api)]
-    pub api: Option<PathBuf>,
+    /// Serve the local API here; may be given several times [default: unix:$XDG_RUNTIME_DIR/fatebound.sock; without that variable unix:/run/fatebound.sock for root, else api.sock in the data directory's default]
+    #[arg(
+        long,
+        env = "FATEBOUND_API",
+        value_name = "unix:PATH|HOST:PORT",
+        value_delimiter = ','
+    )]
+    pub api: Vec<ApiAddress>,
+    /// The token that clients of the API over TCP have to have: a file that only its owner can read
+    #[arg(long, env = "FATEBOUND_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+    /// A name by which clients may call this node over TCP, besides localhost and the address that they reach; may be given several times
+    #[arg(long, env = "FATEBOUND_API_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub api_host: Vec<String>,
     /// How to log, on standard error
     #[arg(long, env = "FATEBOUND_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -343,15 +358,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// `unix:PATH`.
-pub fn parse_api(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("unix:") {
-        Some("") => Err("the path is missing after unix:".to_owned()),
-        Some(path) => Ok(PathBuf::from(path)),
-        None => Err("expected unix:PATH".to_owned()),
-    }
-}
-
 /// A multiaddress; an empty one, as between two commas, is a slip.
 pub fn parse_address(text: &str) -> Result<Multiaddr, String> {
     if text.trim().is_empty() {
@@ -413,7 +419,7 @@ mod tests {
             panic!("a node")
         };
         assert_eq!(args.listen.len(), 2);
-        assert_eq!(args.api, Some(PathBuf::from("/tmp/x.sock")));
+        assert_eq!(args.api, [ApiAddress::Unix(PathBuf::from("/tmp/x.sock"))]);
     }
 
     #[test]
@@ -454,7 +460,8 @@ mod tests {
             "group create mQ5",
             "group create /ip4/127.0.0.1/tcp/4001",
             "node --profile moon",
-            "node --api 127.0.0.1:80",
+            "node --api 127.0.0.1",
+            "status --api https://127.0.0.1:80",
             "node --api unix:",
             "node --listen nowhere",
             "demo --nodes 1",

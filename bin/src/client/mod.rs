@@ -15,23 +15,26 @@ pub mod status;
 pub mod watch;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::api::address::ApiAddress;
 use crate::api::problem::{Kind, Problem};
+use crate::api::token::Token;
 use crate::cli::ClientArgs;
 use crate::exit::{Exit, Failure};
 use crate::paths;
 
-/// A node's local API, over its Unix socket.
+/// A node's local API, over its Unix socket or over TCP.
 #[derive(Clone, Debug)]
 pub struct Api {
     http: reqwest::Client,
-    socket: PathBuf,
+    address: ApiAddress,
     /// How long the node may be silent.
     patience: Duration,
 }
@@ -50,16 +53,27 @@ pub enum CallError {
 impl Api {
     /// The node that these arguments mean. Nothing is sent yet.
     pub fn of(args: &ClientArgs) -> Result<Api, Failure> {
-        let socket = args.api.clone().map_or_else(paths::default_socket, Ok)?;
-        Api::at(&socket, args.api_timeout)
+        let default = || paths::default_socket().map(ApiAddress::Unix);
+        let address = args.api.clone().map_or_else(default, Ok)?;
+        let builder = reqwest::Client::builder().no_proxy();
+        let builder = match &address {
+            ApiAddress::Unix(path) => builder.unix_socket(path.as_path()),
+            ApiAddress::Tcp { .. } => builder.default_headers(authorization(args)?),
+        };
+        Api::of_client(builder, address, args.api_timeout)
     }
 
-    /// The node that serves here, and may be silent for this long. Nothing is sent yet.
+    /// The node that serves at this socket, and may be silent for this long. Nothing is sent yet.
     pub fn at(socket: &Path, patience: Duration) -> Result<Api, Failure> {
-        let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build();
+        let builder = reqwest::Client::builder().unix_socket(socket).no_proxy();
+        Api::of_client(builder, ApiAddress::Unix(socket.to_owned()), patience)
+    }
+
+    fn of_client(builder: reqwest::ClientBuilder, address: ApiAddress, patience: Duration) -> Result<Api, Failure> {
+        let client = builder.build();
         Ok(Api {
             http: client.map_err(|error| Failure::error(format!("no HTTP client: {error}")))?,
-            socket: socket.to_owned(),
+            address,
             patience,
         })
     }
@@ -74,39 +88,39 @@ impl Api {
 
     /// `GET`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.call(self.http.get(url(path))).await
+        self.call(self.http.get(self.url(path))).await
     }
 
     /// `POST`.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
-        self.call(self.http.post(url(path)).json(body)).await
+        self.call(self.http.post(self.url(path)).json(body)).await
     }
 
     /// `POST` of what is answered by nothing.
     pub async fn tell<B: Serialize>(&self, path: &str, body: &B) -> Result<(), CallError> {
-        let answer = self.send(self.http.post(url(path)).json(body));
+        let answer = self.send(self.http.post(self.url(path)).json(body));
         self.in_time(answer).await.map(drop)
     }
 
     /// `DELETE`.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        self.call(self.http.delete(url(path))).await
+        self.call(self.http.delete(self.url(path))).await
     }
 
     /// `PUT`.
     pub async fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CallError> {
-        self.call(self.http.put(url(path)).json(body)).await
+        self.call(self.http.put(self.url(path)).json(body)).await
     }
 
     /// Opens an event stream; once this returns, no later event is missed.
     pub async fn events(&self, path: &str) -> Result<sse::Events, CallError> {
-        let response = self.in_time(self.send(self.http.get(url(path)))).await?;
+        let response = self.in_time(self.send(self.http.get(self.url(path)))).await?;
         Ok(sse::Events::new(response))
     }
 
     /// `POST` whose answer is an event stream, which may take its time: what else is asked meanwhile shows whether the node lives.
     pub async fn attach<B: Serialize>(&self, path: &str, body: &B) -> Result<sse::Events, CallError> {
-        let response = self.send(self.http.post(url(path)).json(body)).await?;
+        let response = self.send(self.http.post(self.url(path)).json(body)).await?;
         Ok(sse::Events::new(response))
     }
 
@@ -142,26 +156,41 @@ impl Api {
         }
     }
 
+    /// The host means nothing on a Unix socket.
+    fn url(&self, path: &str) -> String {
+        match &self.address {
+            ApiAddress::Unix(_) => format!("http://localhost{path}"),
+            address => format!("{address}{path}"),
+        }
+    }
+
     fn silent(&self) -> CallError {
         CallError::Unreachable(format!(
-            "the node at unix:{} has not answered within {}: it is stopped, hangs or is very busy, and may still do what it was asked (see --api-timeout)",
-            self.socket.display(),
+            "the node at {} has not answered within {}: it is stopped, hangs or is very busy, and may still do what it was asked (see --api-timeout)",
+            self.address,
             humantime::format_duration(self.patience)
         ))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
         CallError::Unreachable(format!(
-            "no node can be reached at unix:{} ({}); is `fatebound node` running there? (--api names another socket)",
-            self.socket.display(),
+            "no node can be reached at {} ({}); is `fatebound node` running there? (--api names another place)",
+            self.address,
             innermost(error)
         ))
     }
 }
 
-/// The host means nothing on a Unix socket.
-fn url(path: &str) -> String {
-    format!("http://localhost{path}")
+/// The headers with which a request over TCP comes in.
+fn authorization(args: &ClientArgs) -> Result<HeaderMap, Failure> {
+    let Some(path) = &args.api_token_file else {
+        let words = "an API over TCP wants a token: name its file with --api-token-file";
+        return Err(Failure::new(Exit::Usage, words));
+    };
+    let token = Token::read(path).map_err(Failure::error)?;
+    let mut value = HeaderValue::from_str(&token.bearer()).map_err(Failure::error)?;
+    value.set_sensitive(true);
+    Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }
 
 /// The last cause says what happened; those above it only say who noticed.

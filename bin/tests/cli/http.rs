@@ -58,7 +58,7 @@ pub fn ask(home: &Home, method: &str, path: &str, body: &str) -> Answer {
 }
 
 /// Reads an answer up to the end of its connection.
-pub fn answer(stream: &mut UnixStream) -> Answer {
+pub fn answer(stream: &mut impl Read) -> Answer {
     let mut bytes = Vec::new();
     stream
         .read_to_end(&mut bytes)
@@ -75,7 +75,7 @@ pub fn answer(stream: &mut UnixStream) -> Answer {
 }
 
 /// The status of an answer, of which nothing more is read.
-pub fn status(stream: &mut UnixStream) -> u16 {
+pub fn status(stream: &mut impl Read) -> u16 {
     let mut line = [0; 12];
     stream.read_exact(&mut line).expect("a status line");
     let line = std::str::from_utf8(&line).unwrap();

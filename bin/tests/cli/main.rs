@@ -33,6 +33,8 @@ mod sim;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod tcp;
+#[cfg(test)]
 mod times;
 #[cfg(test)]
 mod watching;
