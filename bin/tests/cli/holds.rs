@@ -52,7 +52,10 @@ impl Stream {
 
     /// The next event but for keep-alives, which has to be of this kind; `None` at the end.
     fn event(&mut self) -> Option<Value> {
+        let begun = Instant::now();
         loop {
+            // Keep-alives come all the time: without this, waiting for what never comes would not end.
+            assert!(begun.elapsed() < LIMIT, "no event in time");
             let mut line = String::new();
             if self.0.read_line(&mut line).expect("an event in time") == 0 {
                 return None;
@@ -160,7 +163,11 @@ impl Client {
             let data = line.strip_prefix("data: ")?;
             Some(serde_json::from_str::<Value>(data).unwrap())
         });
-        let mut events = events.filter(|event| event["event"] != "keepalive");
+        let begun = Instant::now();
+        let mut events = events.filter(|event| {
+            assert!(begun.elapsed() < LIMIT, "no event in time");
+            event["event"] != "keepalive"
+        });
         events.next().expect("an event")
     }
 }
