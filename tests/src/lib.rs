@@ -6,16 +6,20 @@
 // Network namespaces are Linux's.
 #[cfg(target_os = "linux")]
 mod delay_line;
+mod history;
 #[cfg(target_os = "linux")]
 mod hosts;
+mod member;
 mod memory;
 mod node;
 mod program;
 mod promises;
 mod watch;
 
+pub use history::{Shown, one_history, senders_in_order};
 #[cfg(target_os = "linux")]
 pub use hosts::{Host, Hosts};
+pub use member::{Life, Member};
 pub use memory::{Resident, resident_kib};
 pub use node::{Cluster, Node, Outcome};
 pub use program::program;
