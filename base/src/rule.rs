@@ -165,6 +165,7 @@ rules! {
     StreamNumberedOnce => "stream-numbered-once",
     StreamSubmittedAgain => "stream-submitted-again",
     StreamResumes => "stream-resumes",
+    StreamDetours => "stream-detours",
     ProtocolsProposalsKept => "protocols-proposals-kept",
     ProtocolsBegunOnce => "protocols-begun-once",
     ProtocolsVotesKept => "protocols-votes-kept",

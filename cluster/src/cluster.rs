@@ -8,13 +8,14 @@ use fatebound_overlay::{PostId, Way};
 use fatebound_tree::GroupId;
 
 use crate::config::Config;
+use crate::detours::News;
 use crate::floor;
 use crate::graves::Graves;
 use crate::group::{Group, Join};
 use crate::guards::GuardNote;
 use crate::io::{Command, Context, Event, GuardInput, Input, JoinRefused, Output, PipeInput};
 use crate::lineage::Lineage;
-use crate::lines::{Arrival, Lines};
+use crate::lines::{self, Arrival, Lines};
 use crate::mail::Mail;
 use crate::message::{Envelope, MAX_ENVELOPES, Packet, Receipt, Words};
 use crate::name::{Founding, GroupName, GroupRef};
@@ -97,7 +98,11 @@ impl Cluster {
 
     /// When `Input::Wake` is wanted.
     pub fn deadline(&self) -> Option<Time> {
-        self.timers.next()
+        self.timers
+            .next()
+            .into_iter()
+            .chain(self.lines.detours.deadline())
+            .min()
     }
 
     /// Whether a ticket is one of an order of these groups, and not of the application.
@@ -148,6 +153,7 @@ impl Cluster {
             self.tickets.bounds(limit),
         ];
         bounds.extend(self.mail.bounds());
+        bounds.extend(self.lines.detours.bounds());
         for group in self.groups.values() {
             bounds.extend(group.bounds(self.config.max_waiting));
         }
@@ -167,6 +173,7 @@ impl Cluster {
             Input::Pipe(input) => self.on_pipe(now, input, context, out),
             Input::Wake => self.on_wake(now, context, out),
         }
+        self.follow_detours(now, context, out);
         self.mail.flush(self.me.incarnation, out);
     }
 
@@ -191,7 +198,7 @@ impl Cluster {
             mail: &mut self.mail,
             tickets: &mut self.tickets,
             graves: &mut self.graves,
-            lines: &self.lines,
+            lines: &mut self.lines,
             out,
         };
         work(group, step);
@@ -305,11 +312,18 @@ impl Cluster {
             // The receipt says that the life that is meant is over.
             return;
         }
-        match self.by_id.get(&group).copied() {
-            Some(place) => self.with(place, now, context, out, |group, step| {
+        match (self.by_id.get(&group).copied(), words) {
+            (Some(_), Words::Carried { number, carried }) => {
+                if self.lines.detours.hear(from, number) {
+                    self.lines.heard_without_pipe(now, from.peer);
+                    let carried = *carried;
+                    self.on_arrival(now, Arrival { from, group, carried }, context, out);
+                }
+            }
+            (Some(place), words) => self.with(place, now, context, out, |group, step| {
                 group.on_words(step, from, words);
             }),
-            None => self.on_words_about_unknown(from, group, &words),
+            (None, words) => self.on_words_about_unknown(from, group, &words),
         }
     }
 
@@ -337,12 +351,15 @@ impl Cluster {
         context: Context,
         out: &mut Vec<Output>,
     ) {
+        let news = self.lines.detours.answered(&from, post);
+        self.on_news(now, news, context, out);
         for node in self.mail.over(post, Some((from, receipt.incarnation))) {
             self.hint(now, |other| other == node, context, out);
         }
     }
 
     fn on_peer_dead(&mut self, now: Time, peer: PeerId, context: Context, out: &mut Vec<Output>) {
+        self.lines.detours.forget(&peer);
         self.hint(now, |node| node.peer == peer, context, out);
     }
 
@@ -475,13 +492,24 @@ impl Cluster {
     fn on_pipe(&mut self, now: Time, input: PipeInput, context: Context, out: &mut Vec<Output>) {
         match input {
             PipeInput::Up { peer, incarnation } => self.lines.up(peer, incarnation),
-            PipeInput::Down { peer, lost } => {
-                self.lines.down(&peer);
-                self.on_lost(now, peer, lost, context, out);
+            PipeInput::Down {
+                peer,
+                lost,
+                unreachable,
+            } => {
+                if self.lines.down(now, &peer, lost, unreachable) {
+                    self.on_lost(now, peer, context, out);
+                }
             }
-            PipeInput::Refused { peer, lost } => self.on_lost(now, peer, lost, context, out),
+            // A pipe that ends after everything has arrived is nobody's concern.
+            PipeInput::Refused { lost: 0, .. } => {}
+            PipeInput::Refused { peer, .. } => self.on_lost(now, peer, context, out),
             PipeInput::Received { peer, body } => {
                 out.push(Output::PipeRead { peer });
+                // It has only opened the pipe.
+                if body.is_empty() {
+                    return;
+                }
                 match self.lines.received(peer, self.me, &body) {
                     Some(arrival) => self.on_arrival(now, arrival, context, out),
                     None => self.dropped += 1,
@@ -500,11 +528,39 @@ impl Cluster {
         }
     }
 
-    /// A pipe that ends after everything has arrived is nobody's concern.
-    fn on_lost(&mut self, now: Time, peer: PeerId, lost: usize, context: Context, out: &mut Vec<Output>) {
-        if lost > 0 {
-            self.for_all_with(now, peer, context, out, floor::Input::LineDown);
+    fn on_lost(&mut self, now: Time, peer: PeerId, context: Context, out: &mut Vec<Output>) {
+        self.for_all_with(now, peer, context, out, floor::Input::LineDown);
+    }
+
+    fn on_news(&mut self, now: Time, news: impl IntoIterator<Item = News>, context: Context, out: &mut Vec<Output>) {
+        for news in news {
+            match news {
+                News::Room(peer) => self.for_all_with(now, peer, context, out, floor::Input::Room),
+                News::Lost(peer) => self.on_lost(now, peer, context, out),
+            }
         }
+    }
+
+    /// What goes where there is no pipe leaves, what was not taken is told, and what has a pipe by now goes there.
+    fn follow_detours(&mut self, now: Time, context: Context, out: &mut Vec<Output>) {
+        while let Some((to, group, carried)) = self.lines.untaken() {
+            if let Some(place) = self.by_id.get(&group) {
+                self.with(*place, now, context, out, |group, step| {
+                    group.on_floor(step, floor::Input::Full { to, carried });
+                });
+            }
+        }
+        for (peer, waiting, full) in self.lines.detours.ended() {
+            out.extend(
+                waiting
+                    .into_iter()
+                    .filter_map(|envelope| lines::in_pipe(peer, envelope)),
+            );
+            if full {
+                self.for_all_with(now, peer, context, out, floor::Input::Room);
+            }
+        }
+        self.lines.detours.flush(now, self.me.incarnation, &mut self.mail, out);
     }
 
     fn on_arrival(&mut self, now: Time, arrival: Arrival, context: Context, out: &mut Vec<Output>) {
@@ -534,6 +590,8 @@ impl Cluster {
     }
 
     fn on_wake(&mut self, now: Time, context: Context, out: &mut Vec<Output>) {
+        let news = self.lines.detours.wake(now, self.me.incarnation, &mut self.mail, out);
+        self.on_news(now, news, context, out);
         // What is set meanwhile waits for the next time.
         let due: Vec<Place> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
         for place in due {

@@ -330,6 +330,8 @@ impl Group {
             Words::Contest { rival } => self.on_contest(step, from, rival),
             Words::Lives { founding } => self.on_rival_lives(step, from, founding),
             Words::Dissolved { favour } => self.on_dissolved(step, from, favour),
+            // Of the floor.
+            Words::Carried { .. } => {}
         }
         self.plan(step);
     }

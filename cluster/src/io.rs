@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fatebound_base::PeerId;
-use fatebound_overlay::{PostId, Way, directory};
+use fatebound_overlay::{PostId, Way, Ways, directory};
 use fatebound_tree::GroupId;
 
 use crate::message::{Packet, Receipt};
@@ -72,6 +72,8 @@ pub enum PipeInput {
         peer: PeerId,
         /// So many of the bodies last sent may be lost.
         lost: usize,
+        /// It could not be had, and the next one may not be either.
+        unreachable: bool,
     },
     /// Nobody stands at this port there: so many of the bodies last sent are lost.
     Refused {
@@ -190,6 +192,8 @@ pub enum Output {
         to: PeerId,
         /// What.
         packet: Packet,
+        /// Over which ways.
+        ways: Ways,
     },
     /// Acknowledge a packet, the way it came.
     Reply {

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod config;
+mod detours;
 mod door;
 mod floor;
 mod graves;

@@ -3,10 +3,10 @@
 //! A thousand groups on the same five nodes change their views at the same instant when one of these dies; so words wait until the input that
 //! caused them is followed to its end, and leave together (cluster.md §3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fatebound_base::{Bounded, PeerId};
-use fatebound_overlay::PostId;
+use fatebound_overlay::{PostId, Ways};
 
 use crate::io::Output;
 use crate::message::{Envelope, MAX_ENVELOPES, Packet, Words};
@@ -48,15 +48,28 @@ impl Mail {
     /// Everything that waits leaves.
     pub(crate) fn flush(&mut self, incarnation: u64, out: &mut Vec<Output>) {
         for (to, envelopes) in std::mem::take(&mut self.waiting) {
-            let mut rest = envelopes.into_iter().peekable();
-            while rest.peek().is_some() {
+            let mut rest = VecDeque::from(envelopes);
+            while !rest.is_empty() {
                 let envelopes = fitting(&mut rest);
-                let lives = envelopes.iter().filter_map(|envelope| envelope.to).collect();
-                let post = self.number(Sent { to, lives });
-                let packet = Packet { incarnation, envelopes };
-                out.push(Output::Post { post, to, packet });
+                self.post(to, incarnation, envelopes, Ways::Direct, out);
             }
         }
+    }
+
+    /// Sends these in one message, over these ways.
+    pub(crate) fn post(
+        &mut self,
+        to: PeerId,
+        incarnation: u64,
+        envelopes: Vec<Envelope>,
+        ways: Ways,
+        out: &mut Vec<Output>,
+    ) -> PostId {
+        let lives = envelopes.iter().filter_map(|envelope| envelope.to).collect();
+        let post = self.number(Sent { to, lives });
+        let packet = Packet { incarnation, envelopes };
+        out.push(Output::Post { post, to, packet, ways });
+        post
     }
 
     fn number(&mut self, sent: Sent) -> PostId {
@@ -88,11 +101,12 @@ impl Mail {
 }
 
 /// As many as fit into one message, and one at least.
-fn fitting(rest: &mut std::iter::Peekable<std::vec::IntoIter<Envelope>>) -> Vec<Envelope> {
+pub(crate) fn fitting(rest: &mut VecDeque<Envelope>) -> Vec<Envelope> {
     let mut fit = Vec::new();
     let mut bytes = 0usize;
     while fit.len() < MAX_ENVELOPES {
-        let Some(envelope) = rest.next_if(|next| fit.is_empty() || bytes.saturating_add(weight(next)) <= FULL) else {
+        let Some(envelope) = rest.pop_front_if(|next| fit.is_empty() || bytes.saturating_add(weight(next)) <= FULL)
+        else {
             break;
         };
         bytes = bytes.saturating_add(weight(&envelope));
@@ -102,7 +116,7 @@ fn fitting(rest: &mut std::iter::Peekable<std::vec::IntoIter<Envelope>>) -> Vec<
 }
 
 /// Bytes that an envelope takes, as encoded.
-fn weight(envelope: &Envelope) -> usize {
+pub(crate) fn weight(envelope: &Envelope) -> usize {
     postcard::experimental::serialized_size(envelope).unwrap_or(FULL)
 }
 

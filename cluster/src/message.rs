@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::floor::Carried;
 use crate::name::{Founding, GroupRef};
 use crate::numbers::Node;
 use crate::view::Voter;
@@ -82,6 +83,13 @@ pub enum Words {
         /// The older founding that remains.
         favour: Founding,
     },
+    /// What would go through a pipe, to a node with which there is none.
+    Carried {
+        /// Of everything that the sender sends in this way, to whomever: a body with a smaller number was overtaken.
+        number: u64,
+        /// What.
+        carried: Box<Carried>,
+    },
 }
 
 impl Words {
@@ -89,9 +97,12 @@ impl Words {
     pub(crate) fn is_answer(&self) -> bool {
         match self {
             Words::Wait | Words::Leader { .. } | Words::NotHere | Words::Lives { .. } | Words::Dissolved { .. } => true,
-            Words::Views(_) | Words::Welcome { .. } | Words::Insert { .. } | Words::Remove | Words::Contest { .. } => {
-                false
-            }
+            Words::Views(_)
+            | Words::Welcome { .. }
+            | Words::Insert { .. }
+            | Words::Remove
+            | Words::Contest { .. }
+            | Words::Carried { .. } => false,
         }
     }
 }

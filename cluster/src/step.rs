@@ -85,7 +85,7 @@ pub(crate) struct Step<'a> {
     pub(crate) mail: &'a mut Mail,
     pub(crate) tickets: &'a mut Tickets,
     pub(crate) graves: &'a mut Graves,
-    pub(crate) lines: &'a Lines,
+    pub(crate) lines: &'a mut Lines,
     pub(crate) out: &'a mut Vec<Output>,
 }
 
@@ -99,7 +99,7 @@ impl Step<'_> {
     }
 
     pub(crate) fn send_through_pipe(&mut self, to: Node, group: GroupRef, carried: Carried) {
-        self.out.push(self.lines.send(to, group, carried));
+        self.lines.send(self.now, to, group, carried, self.out);
     }
 
     pub(crate) fn find(&mut self, place: Place, name: &GroupName) {

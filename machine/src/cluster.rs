@@ -5,7 +5,7 @@
 
 use fatebound_cluster::{Cluster, Context, GuardInput, PipeInput, guards};
 use fatebound_fng::{Admit, Event as GroupEvent, Refusal, Ticket};
-use fatebound_overlay::{Command as Order, Port, Posting, Time, Ways, directory, pipes};
+use fatebound_overlay::{Command as Order, Port, Posting, Time, directory, pipes};
 
 use crate::machine::Machine;
 use crate::wire::encode;
@@ -31,11 +31,11 @@ impl Machine {
     fn lift_cluster(&mut self, now: Time, output: fatebound_cluster::Output, out: &mut Vec<Output>) {
         use fatebound_cluster::Output as From;
         match output {
-            From::Post { post, to, packet } => self.order(Order::Post {
+            From::Post { post, to, packet, ways } => self.order(Order::Post {
                 posting: Posting { port: PORT, post },
                 to,
                 body: encode(&packet),
-                ways: Ways::Direct,
+                ways,
             }),
             From::Reply { way, receipt } => self.order(Order::Reply {
                 way,
@@ -97,10 +97,20 @@ impl Machine {
                 out.push(Output::Event(Event::Pipe(event)));
                 PipeInput::Up { peer, incarnation }
             }
-            From::Down { peer, ref lost, .. } => {
+            From::Down {
+                peer,
+                ref lost,
+                ref cause,
+            } => {
+                // The other end may be there and only bear no more of them.
+                let unreachable = matches!(cause, pipes::Cause::Unreachable | pipes::Cause::Busy);
                 let lost = lost.iter().find(|(port, _)| *port == PORT).map_or(0, |(_, lost)| *lost);
                 out.push(Output::Event(Event::Pipe(event)));
-                PipeInput::Down { peer, lost }
+                PipeInput::Down {
+                    peer,
+                    lost,
+                    unreachable,
+                }
             }
             event => return out.push(Output::Event(Event::Pipe(event))),
         };

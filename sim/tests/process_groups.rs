@@ -719,3 +719,48 @@ fn all_go_while_somebody_comes_in() {
         );
     }
 }
+
+/// S8: the leader and one of the others cannot connect. They are sent messages of any size all the same, and those that are waiting go through a pipe once
+/// there can be one.
+#[test]
+fn two_that_cannot_connect_are_in_one_group_and_get_a_pipe_when_they_can() {
+    for seed in 0..5 {
+        let mut world = World::new(seed, Profile::Lan);
+        let peers = world.spawn_overlay(8);
+        world.cut(peers[0], peers[1]);
+        group_of(&mut world, &peers[..5], "db");
+        let send = |world: &mut World, number: u8| {
+            for &peer in &peers[..5] {
+                let provider = provider(world, peer);
+                let body = vec![number; 50_000];
+                order(world, peer, "db", Order::Send { provider, body });
+            }
+        };
+        let shown = |world: &World, count: usize| peers[..5].iter().all(|peer| messages(world, *peer).len() == count);
+        for number in 0..10 {
+            send(&mut world, number);
+            world.run_for(SECOND);
+        }
+        assert!(world.run_until(60 * SECOND, |world| shown(world, 50)), "seed {seed}");
+        // Longer than the longest pause between two tries of a pipe; there is always something to send.
+        world.heal();
+        for number in 10..30 {
+            send(&mut world, number);
+            world.run_for(30 * SECOND);
+        }
+        assert!(world.run_until(60 * SECOND, |world| shown(world, 150)), "seed {seed}");
+        for &peer in &peers[1..5] {
+            assert!(
+                messages(&world, peer) == messages(&world, peers[0]),
+                "{peer:?} of seed {seed}"
+            );
+            assert!(!removed(&world, peer), "{peer:?} of seed {seed}");
+        }
+        let detours = world.machine(peers[0]).expect("it runs").process_groups().bounds();
+        let detours = detours
+            .iter()
+            .find(|bound| bound.what == "peers to whom there is a detour");
+        assert_eq!(detours.expect("it is bounded").size, 0, "seed {seed}: there is a pipe");
+        check_views(&world, &peers);
+    }
+}

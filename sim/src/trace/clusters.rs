@@ -138,6 +138,7 @@ fn words(names: &Names, envelope: &Envelope) -> String {
         Words::Contest { rival } => format!("Contest for the founding of {}", names.peer(&rival.founder)),
         Words::Lives { founding } => format!("Lives, the founding of {}", names.peer(&founding.founder)),
         Words::Dissolved { favour } => format!("Dissolved for the founding of {}", names.peer(&favour.founder)),
+        Words::Carried { number, .. } => format!("body {number} without a pipe"),
     }
 }
 

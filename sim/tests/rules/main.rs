@@ -11,5 +11,6 @@ mod mail;
 mod names;
 mod overlay;
 mod scripts;
+mod streams;
 mod table;
 mod tree;
