@@ -250,3 +250,17 @@ fn a_partition_with_the_leader_in_the_larger_part_ends_in_one_history() {
 fn a_partition_with_the_leader_in_the_smaller_part_ends_in_one_history() {
     a_partition_with_the_leader_among(2);
 }
+
+/// Two hosts that never reach each other, the leader's and another one: the others reach both.
+#[cfg(target_os = "linux")]
+#[test]
+fn hosts_that_cannot_reach_each_other_are_in_one_group() {
+    let Some(hosts) = Hosts::new(5) else { return };
+    hosts.cut(0, 4);
+    // A node that starts while its bootstrap peer cannot be reached joins through the next one.
+    let cluster = Cluster::start_on(&hosts, 5, &[]);
+    let members = all_in(&cluster.nodes);
+    load(&members);
+    go_on(&members, &[0, 1, 2, 3, 4]);
+    one_history_for_all(&members, &[0, 1, 2, 3, 4]);
+}
