@@ -200,6 +200,11 @@ impl Floor {
         self.desk.providers().collect()
     }
 
+    /// Whether a process here is being ended that was expelled.
+    pub(crate) fn is_deactivating(&self) -> bool {
+        self.desk.is_deactivating()
+    }
+
     pub(crate) fn last_serial(&self) -> u32 {
         self.desk.last_serial()
     }

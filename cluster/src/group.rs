@@ -215,7 +215,7 @@ impl Group {
         let seated = self
             .lineage
             .as_ref()
-            .is_some_and(|lineage| !lineage.floor().providers().is_empty());
+            .is_some_and(|lineage| !lineage.floor().providers().is_empty() || lineage.floor().is_deactivating());
         if self.waiting.is_empty() && !seated && !self.leaving {
             self.leave(step);
         }

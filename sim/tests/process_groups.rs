@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fatebound_machine::process_groups::protocols::{
-    self, Change, Notice, Order, Outcome, Proposal, ProviderId, Ticket, Verdict, Vote, Voting,
+    self, Change, Exit, Notice, Order, Outcome, Proposal, ProviderId, Ticket, Verdict, Vote, Voting,
 };
 use fatebound_machine::process_groups::{Command as Word, Event as Of, GroupName, Seq, View};
 use fatebound_machine::{Command, Event};
@@ -763,4 +763,52 @@ fn two_that_cannot_connect_are_in_one_group_and_get_a_pipe_when_they_can() {
         assert_eq!(detours.expect("it is bounded").size, 0, "seed {seed}: there is a pipe");
         check_views(&world, &peers);
     }
+}
+
+/// X12: the only process of a node is expelled and takes its time to end. The group is told how that went, and only then is its node out.
+#[test]
+fn the_node_of_an_expelled_process_stays_until_the_group_knows_its_exit() {
+    let mut world = World::new(22, Profile::Lan);
+    let peers = world.spawn_overlay(5);
+    group_of(&mut world, &peers[..3], "db");
+    let expelled = provider(&world, peers[1]);
+    let expel = Order::Propose {
+        ticket: Ticket(78),
+        provider: provider(&world, peers[0]),
+        proposal: Proposal::Expel {
+            providers: vec![expelled],
+            deactivate: Some(b"enough".to_vec()),
+        },
+        voting: Voting::OnePhase,
+    };
+    order(&mut world, peers[0], "db", expel);
+    let asked = |world: &World| {
+        world.events(peers[1]).iter().find_map(|(_, event)| match event {
+            Event::Cluster(Of::Deactivate { protocol, .. }) => Some(*protocol),
+            _ => None,
+        })
+    };
+    assert!(world.run_until(5 * SECOND, |world| asked(world).is_some()));
+    // Less than a phase waits.
+    world.run_for(3 * SECOND);
+    assert!(view(&world, peers[1], "db").is_some(), "it has not gone yet");
+    let deactivated = Order::Deactivated {
+        provider: expelled,
+        protocol: asked(&world).expect("it is"),
+        exit: Exit::Status(7),
+    };
+    order(&mut world, peers[1], "db", deactivated);
+    let exits = |world: &World| {
+        world.events(peers[0]).iter().find_map(|(_, event)| match event {
+            Event::Cluster(Of::Shown {
+                notice: Notice::Outcome { exits, .. },
+                ..
+            }) if !exits.is_empty() => Some(exits.clone()),
+            _ => None,
+        })
+    };
+    assert!(world.run_until(2 * SECOND, |world| exits(world).is_some()));
+    assert_eq!(exits(&world), Some(vec![Exit::Status(7)]));
+    let rest = [peers[0], peers[2]];
+    assert!(world.run_until(10 * SECOND, |world| together(world, &rest, "db")));
 }

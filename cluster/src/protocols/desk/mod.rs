@@ -104,6 +104,11 @@ impl Desk {
         self.locals.keys().copied()
     }
 
+    /// Whether a provider that was expelled is being ended: until the group knows how that went, or has waited for long enough.
+    pub fn is_deactivating(&self) -> bool {
+        !self.deactivations.is_empty()
+    }
+
     /// What can grow, and how far.
     pub fn bounds(&self) -> Vec<Bounded> {
         let proposals = self.locals.values().map(Local::proposals);
