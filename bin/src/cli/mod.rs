@@ -17,7 +17,10 @@ use crate::api::address::ApiAddress;
 use crate::client::peer_names::PeerName;
 
 pub use demo::DemoArgs;
-pub use pg::{AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgJoinArgs, PgLockArgs, PgStateCommand, VoteDefault};
+pub use pg::{
+    AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgExpelArgs, PgJoinArgs, PgLeaveArgs, PgLockArgs, PgProposeArgs,
+    PgStateCommand, PgVoteArgs, VoteDefault, VoteWord,
+};
 pub use sim::SimArgs;
 
 /// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.

@@ -45,6 +45,24 @@ goes on without it, or is given up; 4 it was not let in; 5 the node has gone awa
     /// Read or change a group's state value, which is the same at all of them
     #[command(subcommand)]
     State(PgStateCommand),
+    /// Let a provider of this node leave; returns when it is out. Exit code 1 when the group rejects it
+    #[command(
+        long_about = "Let a provider of this node leave, which another process holds. The group may vote on it and reject it (exit code 1); with --goodbye \
+it goes whoever minds, and the others are told its last words.",
+        after_help = "Examples:\n  fatebound pg leave db\n  fatebound pg leave db worker-1 --goodbye 'out of disk'"
+    )]
+    Leave(PgLeaveArgs),
+    /// Vote, for a provider of this node, in the vote that goes on
+    #[command(after_help = "Example:\n  fatebound pg vote db approve --as worker-1")]
+    Vote(PgVoteArgs),
+    /// Propose something, for a provider of this node; returns when it is decided. Exit code 1 when it did not come true
+    #[command(
+        after_help = "Examples:\n  fatebound pg propose db --state 'primary=b' --voted\n  fatebound pg propose db --barrier loaded"
+    )]
+    Propose(PgProposeArgs),
+    /// Put providers out of the group, wherever they run; returns when it is decided. Exit code 1 when it did not come true
+    #[command(after_help = "Example:\n  fatebound pg expel db worker-2 --voted")]
+    Expel(PgExpelArgs),
     /// Wait until so many are here; exit code 0 then, else the error names who is there
     #[command(
         long_about = "Wait until so many processes have come to this barrier, each by this command. All of them return together, and the barrier may be \
@@ -161,6 +179,115 @@ pub struct PgJoinArgs {
     /// Approve whatever is voted upon
     #[arg(long)]
     pub approve: bool,
+    /// When this process is expelled and the group wants it ended, run this by `sh -c`, with what the proposer says in FATEBOUND_ARGUMENT, and tell the
+    /// group its exit status
+    #[arg(long, value_name = "COMMAND")]
+    pub deactivate: Option<String>,
+    /// Come in again, as a new provider, whenever the group has gone on without this node, or was given up for an older one
+    #[arg(long)]
+    pub rejoin: bool,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `fatebound pg leave`.
+#[derive(Clone, Debug, Args)]
+pub struct PgLeaveArgs {
+    /// The group's name.
+    pub name: String,
+    /// Which one, by its instance or its whole name [default: the only one at this node]
+    pub instance: Option<String>,
+    /// Go whoever minds, with these last words, at most 128 bytes
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub goodbye: Option<String>,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `fatebound pg vote`.
+#[derive(Clone, Debug, Args)]
+pub struct PgVoteArgs {
+    /// The group's name.
+    pub name: String,
+    /// The vote
+    #[arg(value_enum)]
+    pub verdict: VoteWord,
+    /// For which provider of this node, by its instance or its whole name [default: the only one]
+    #[arg(long = "as", value_name = "INSTANCE")]
+    pub speaker: Option<String>,
+    /// What the others are told with the phase's result
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub message: Option<String>,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// A vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VoteWord {
+    /// Let it be so.
+    Approve,
+    /// Let there be another phase.
+    Continue,
+    /// Let it not be.
+    Reject,
+}
+
+/// `fatebound pg propose`.
+#[derive(Clone, Debug, Args)]
+pub struct PgProposeArgs {
+    /// The group's name.
+    pub name: String,
+    #[command(flatten)]
+    pub what: ProposeWhat,
+    /// Only if the state value still has this version
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["message", "barrier"])]
+    pub expected: Option<u64>,
+    /// Let all vote on it; else it is true with its announcement. A barrier is always voted upon
+    #[arg(long)]
+    pub voted: bool,
+    /// How long each phase waits, where the group's limit is not right
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub limit: Option<Duration>,
+    /// For which provider of this node, by its instance or its whole name [default: the only one]
+    #[arg(long = "as", value_name = "INSTANCE")]
+    pub speaker: Option<String>,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// What is proposed: one thing.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ProposeWhat {
+    /// Another state value, at most 16 KiB
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub state: Option<String>,
+    /// A message to all, at most 4 KiB if it is voted upon
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub message: Option<String>,
+    /// That everybody comes to the point of this name
+    #[arg(long, value_name = "POINT")]
+    pub barrier: Option<String>,
+}
+
+/// `fatebound pg expel`.
+#[derive(Clone, Debug, Args)]
+pub struct PgExpelArgs {
+    /// The group's name.
+    pub name: String,
+    /// Whom, by their instances or their whole names
+    #[arg(required = true, value_name = "INSTANCE")]
+    pub instances: Vec<String>,
+    /// Have their processes ended, and tell these this
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub deactivate: Option<String>,
+    /// Let all vote on it, but for those who are to go; else it is true with its announcement
+    #[arg(long)]
+    pub voted: bool,
+    /// For which provider of this node, by its instance or its whole name [default: the only one]
+    #[arg(long = "as", value_name = "INSTANCE")]
+    pub speaker: Option<String>,
     #[command(flatten)]
     pub client: ClientArgs,
 }
@@ -251,5 +378,27 @@ mod tests {
             pg("state cas db 7 -y"),
             Ok(PgCommand::State(PgStateCommand::Cas { version: 7, .. }))
         ));
+    }
+
+    #[test]
+    fn a_proposal_is_one_thing() {
+        let Ok(PgCommand::Propose(args)) = pg("propose db --state -x --expected 3 --voted --as a") else {
+            panic!("a proposal")
+        };
+        assert_eq!((args.what.state.as_deref(), args.expected), (Some("-x"), Some(3)));
+        assert_eq!(args.speaker.as_deref(), Some("a"));
+        for wrong in [
+            "propose db",
+            "propose db --state x --message y",
+            "propose db --message y --expected 3",
+            "vote db perhaps",
+            "vote db",
+            "expel db",
+            "leave",
+        ] {
+            assert!(pg(wrong).is_err(), "{wrong}");
+        }
+        assert!(matches!(pg("leave db a --goodbye -"), Ok(PgCommand::Leave(_))));
+        assert!(matches!(pg("expel db a b --deactivate now"), Ok(PgCommand::Expel(args)) if args.instances.len() == 2));
     }
 }

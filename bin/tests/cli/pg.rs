@@ -63,7 +63,10 @@ struct Joined {
 
 impl Joined {
     fn start(home: &Home, line: &str) -> Joined {
-        let mut command = home.command(&format!("pg join {line} --json"));
+        Joined::spawn(home.command(&format!("pg join {line} --json")))
+    }
+
+    fn spawn(mut command: Command) -> Joined {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = piped.spawn().unwrap();
         let (orders, out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -607,4 +610,140 @@ fn every_path_answers_with_a_problem_of_its_kind() {
         (409, "not-joined"),
         "{range:?}"
     );
+}
+
+#[test]
+fn a_second_terminal_speaks_for_a_provider() {
+    let trio = Trio::start();
+    let mut a = Joined::start(&trio.homes[0], "db --instance a");
+    a.event("joined");
+    let mut b = Joined::start(&trio.homes[1], "db --instance b");
+    b.event("joined");
+    a.list(&["a", "b"]);
+
+    let idle = trio.homes[0].run("pg vote db approve");
+    assert_eq!(code(&idle), Some(1));
+    assert!(error(&idle).contains("nothing is voted upon"), "{}", error(&idle));
+    let propose = |home: &Home, line: &str| {
+        let mut command = home.command(&format!("pg propose db {line}"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut proposing = propose(&trio.homes[0], "--state primary=a --voted");
+    for (home, joined, vote) in [(0, &mut a, "approve"), (1, &mut b, "approve --as b --message fine")] {
+        joined.event("opened");
+        let voted = trio.homes[home].run(&format!("pg vote db {vote}"));
+        assert_eq!(code(&voted), Some(0), "{}", error(&voted));
+    }
+    assert_eq!(ended(&mut proposing), Some(0));
+    let outcome = b.event("outcome");
+    assert_eq!(outcome["votes"][1]["message"], "fine", "{outcome}");
+    assert_eq!(text(&trio.homes[1].run("pg state get db")), "primary=a");
+    let stale = trio.homes[1].run("pg propose db --state primary=b --expected 0");
+    assert_eq!(code(&stale), Some(1));
+    assert!(error(&stale).contains("version 1"), "{}", error(&stale));
+
+    let mut proposing = propose(&trio.homes[1], "--barrier loaded");
+    for (home, joined, vote) in [(0, &mut a, "reject"), (1, &mut b, "approve")] {
+        joined.event("opened");
+        let voted = trio.homes[home].run(&format!("pg vote db {vote}"));
+        assert_eq!(code(&voted), Some(0), "{}", error(&voted));
+    }
+    assert_eq!(ended(&mut proposing), Some(1));
+    let words = error(&proposing.wait_with_output().unwrap());
+    assert!(words.contains("rejected"), "{words}");
+
+    // Of several at one node it has to be said which.
+    let mut second = Joined::start(&trio.homes[1], "db --instance second");
+    second.event("joined");
+    a.list(&["a", "b", "second"]);
+    let which = trio.homes[1].run("pg leave db");
+    assert_eq!(code(&which), Some(2));
+    assert!(
+        error(&which).contains("b@") && error(&which).contains("second@"),
+        "{}",
+        error(&which)
+    );
+    let gone = trio.homes[1].run("pg leave db second --goodbye bye");
+    assert_eq!(code(&gone), Some(0), "{}", error(&gone));
+    assert_eq!(a.event("failed")["text"], "bye");
+    a.list(&["a", "b"]);
+    let nobody = trio.homes[0].run("pg expel db nobody");
+    assert_eq!(code(&nobody), Some(1));
+    assert!(error(&nobody).contains("nobody is called nobody"), "{}", error(&nobody));
+    let expelled = trio.homes[0].run("pg expel db b");
+    assert_eq!(code(&expelled), Some(0), "{}", error(&expelled));
+    assert_eq!(a.list(&["a"])["left"][0]["why"], "expelled");
+    assert_eq!(b.ended(), Some(3));
+    let left = trio.homes[0].run("pg leave db --json");
+    assert_eq!(code(&left), Some(0), "{}", error(&left));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&left.stdout).unwrap()["outcome"],
+        "approved"
+    );
+    assert_eq!(a.ended(), Some(0));
+    let late = trio.homes[2].run("pg leave db");
+    assert_eq!(code(&late), Some(1));
+    assert!(error(&late).contains("no process in db"), "{}", error(&late));
+}
+
+#[test]
+fn who_was_put_out_comes_in_again_if_that_is_wanted() {
+    let trio = Trio::start();
+    let mut a = Joined::start(&trio.homes[0], "db --instance a --rejoin");
+    let first = a.event("joined");
+    let mut others = [(1, "b"), (2, "c")].map(|(home, name)| {
+        let mut joined = Joined::start(&trio.homes[home], &format!("db --instance {name}"));
+        joined.event("joined");
+        joined
+    });
+    others[0].list(&["a", "b", "c"]);
+    trio.signal(0, "-STOP");
+    others[0].list(&["b", "c"]);
+    trio.signal(0, "-CONT");
+    a.event("removed");
+    let again = a.event("joined");
+    assert_ne!(first["provider"], again["provider"]);
+    others[0].list(&["b", "c", "a"]);
+    a.order(&json!({"send": "here again"}));
+    for joined in &mut others {
+        joined.wait(|event| event["body"] == "here again");
+    }
+    // To leave is no reason to come again.
+    a.order(&json!({"leave": {}}));
+    assert_eq!(a.ended(), Some(0));
+}
+
+#[test]
+fn who_is_expelled_is_ended_and_the_group_learns_how_that_went() {
+    let trio = Trio::start();
+    let mut a = Joined::start(&trio.homes[0], "db --instance a");
+    a.event("joined");
+    // One has a command for it, the other does it itself; each is the only one at its node.
+    let file = trio.homes[1].path().join("ended");
+    let mut command = trio.homes[1].command("pg join db --instance b --json --deactivate");
+    command.arg(format!("echo \"$FATEBOUND_ARGUMENT\" > {}; exit 7", file.display()));
+    let mut b = Joined::spawn(command);
+    b.event("joined");
+    let mut c = Joined::start(&trio.homes[2], "db --instance c");
+    c.event("joined");
+    a.list(&["a", "b", "c"]);
+
+    let expelled = trio.homes[0].run("pg expel db b --deactivate enough --json");
+    assert_eq!(code(&expelled), Some(0), "{}", error(&expelled));
+    let expelled: Value = serde_json::from_slice(&expelled.stdout).unwrap();
+    let exit = expelled["exits"][0].as_str().unwrap();
+    assert!(exit.contains('7'), "{expelled}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "enough\n");
+    assert_eq!(b.ended(), Some(3));
+
+    let mut expelling = trio.homes[0].command("pg expel db c --deactivate enough --json");
+    let expelling = expelling.stdout(Stdio::piped()).spawn().unwrap();
+    let protocol = c.event("deactivate")["protocol"].clone();
+    c.event("ended");
+    c.order(&json!({"deactivated": {"protocol": protocol, "status": 3}}));
+    c.wait(|event| event["event"] == "answer" && event["order"] == "deactivated");
+    assert_eq!(c.ended(), Some(3));
+    let expelled: Value = serde_json::from_slice(&expelling.wait_with_output().unwrap().stdout).unwrap();
+    assert!(expelled["exits"][0].as_str().unwrap().contains('3'), "{expelled}");
+    a.list(&["a"]);
 }

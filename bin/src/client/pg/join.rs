@@ -1,10 +1,12 @@
 //! `pg join`: a terminal, or a program, as a provider: events come out, orders go in.
 
 use std::io::{BufRead, Read};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::process::Command;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::attachment::{Attachment, over};
 use super::lines::{WIDTHS, cells};
@@ -24,6 +26,10 @@ use crate::signals::Signals;
 const MAX_LINE: u64 = 512 * 1024;
 /// Proposals of this process whose outcome is awaited at most; further orders wait.
 const MAX_PENDING: usize = 8;
+/// A program that was expelled has so long to say how it ended what it does: longer than the group waits for it, unless a phase is very long.
+const LAST_WORD: Duration = Duration::from_secs(60);
+/// Whoever was put out and comes in again waits so long before.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// `fatebound pg join`
 pub async fn join(args: &PgJoinArgs) -> Outcome {
@@ -36,21 +42,48 @@ pub async fn join(args: &PgJoinArgs) -> Outcome {
         attributes: attributes(&args.provider.attributes),
     };
     let api = Api::of(&args.client)?;
-    let attachment = tokio::select! {
-        attachment = Attachment::join(&api, &path, &request) => attachment?,
-        exit = signals.next() => return Ok(exit),
-    };
-    let (answers, told) = mpsc::channel(MAX_PENDING);
-    let orders = attachment.orders();
-    tokio::spawn(obey(lines(), orders.clone(), output.is_json(), answers));
-    let mut terminal = Terminal {
-        output,
-        approve: args.approve,
-        roster: Roster::default(),
-        provider: attachment.provider.clone(),
-        orders,
-    };
-    terminal.run(attachment, told, &mut signals).await
+    let (answers, mut told) = mpsc::channel(MAX_PENDING);
+    // Nobody obeys before there is somebody to obey for.
+    let mut obeying = Some((lines, answers));
+    let (lives, life) = watch::channel(None);
+    loop {
+        let attachment = tokio::select! {
+            attachment = Attachment::join(&api, &path, &request) => attachment?,
+            exit = signals.next() => return Ok(exit),
+        };
+        let orders = attachment.orders();
+        lives.send_replace(Some(orders.clone()));
+        if let Some((lines, answers)) = obeying.take() {
+            tokio::spawn(obey(lines(), life.clone(), output.is_json(), answers));
+        }
+        let mut terminal = Terminal {
+            output,
+            approve: args.approve,
+            roster: Roster::default(),
+            provider: attachment.provider.clone(),
+            orders,
+            deactivate: args.deactivate.clone(),
+            ending: None,
+            owes: false,
+        };
+        match terminal.run(attachment, &mut told, &mut signals).await? {
+            Stay::Over(exit) => return Ok(exit),
+            Stay::PutOut(last) if !args.rejoin => return ended(last.as_deref()),
+            Stay::PutOut(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            exit = signals.next() => return Ok(exit),
+        }
+    }
+}
+
+/// How a life in the group has ended.
+enum Stay {
+    /// As it was wanted.
+    Over(Exit),
+    /// With this event, or with none: by no wish of its own or of the group.
+    PutOut(Option<Box<PgEvent>>),
 }
 
 /// What is shown, and what is done by itself.
@@ -60,15 +93,21 @@ struct Terminal {
     roster: Roster,
     provider: String,
     orders: Orders,
+    /// The command that ends what this process stands for.
+    deactivate: Option<String>,
+    /// It runs, for this protocol.
+    ending: Option<(u64, JoinHandle<Option<i32>>)>,
+    /// The program at the other end of standard input has to say how it went.
+    owes: bool,
 }
 
 impl Terminal {
     async fn run(
         &mut self,
         mut attachment: Attachment,
-        mut answers: mpsc::Receiver<Value>,
+        answers: &mut mpsc::Receiver<Value>,
         signals: &mut Signals,
-    ) -> Outcome {
+    ) -> Result<Stay, Failure> {
         self.show(&attachment.joined)?;
         let mut answering = true;
         let mut last = None;
@@ -81,7 +120,15 @@ impl Terminal {
                             last = Some(event);
                         }
                     }
-                    None => return ended(last.as_ref()),
+                    None if self.owes && answering => {
+                        self.hear_last_word(answers).await?;
+                        return ended(last.as_ref()).map(Stay::Over);
+                    }
+                    None if is_put_out(last.as_ref()) => return Ok(Stay::PutOut(last.map(Box::new))),
+                    None => {
+                        self.tell_exit().await?;
+                        return ended(last.as_ref()).map(Stay::Over);
+                    }
                 },
                 answer = answers.recv(), if answering => match answer {
                     Some(answer) => self.answer(&answer)?,
@@ -92,7 +139,7 @@ impl Terminal {
                         () = self.orders.leave_soon() => {}
                         _ = signals.next() => {}
                     }
-                    return Ok(exit);
+                    return Ok(Stay::Over(exit));
                 }
             }
         }
@@ -108,17 +155,49 @@ impl Terminal {
                 voters,
                 ..
             } if self.approve && voters.contains(&self.provider) => self.vote(*protocol, *phase).await,
-            // A terminal has no way to end anybody; a program says itself how it went.
-            PgEvent::Deactivate { protocol, .. } if !self.output.is_json() => {
-                let how = DeactivationRequest {
-                    protocol: *protocol,
-                    status: None,
-                };
-                self.said(self.orders.give(&Order::Deactivated(how)).await.map(drop));
-            }
+            PgEvent::Deactivate { protocol, argument } => match &self.deactivate {
+                Some(command) => self.ending = Some((*protocol, tokio::spawn(run(command.clone(), argument.text())))),
+                // A program says itself how it went; a terminal has no way to end anybody.
+                None if self.output.is_json() => self.owes = true,
+                None => self.said(self.deactivated(*protocol, None).await),
+            },
             _ => {}
         }
         Ok(())
+    }
+
+    async fn deactivated(&self, protocol: u64, status: Option<i32>) -> Result<(), CallError> {
+        let how = DeactivationRequest { protocol, status };
+        self.orders.give(&Order::Deactivated(how)).await.map(drop)
+    }
+
+    /// Waits for the command that ends what this process stands for, and tells the group how it went.
+    async fn tell_exit(&mut self) -> Result<(), Failure> {
+        let Some((protocol, ending)) = self.ending.take() else {
+            return Ok(());
+        };
+        let status = ending.await.ok().flatten();
+        let told = self.deactivated(protocol, status).await;
+        if self.output.is_json() && told.is_ok() {
+            let order = json!({"event": "answer", "order": "deactivated", "status": status});
+            self.output.object(&order)?;
+        }
+        self.said(told);
+        Ok(())
+    }
+
+    /// The program that was expelled may still say how it went.
+    async fn hear_last_word(&self, answers: &mut mpsc::Receiver<Value>) -> Result<(), Failure> {
+        let word = async {
+            while let Some(answer) = answers.recv().await {
+                self.answer(&answer)?;
+                if answer["order"] == "deactivated" {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        tokio::time::timeout(LAST_WORD, word).await.unwrap_or(Ok(()))
     }
 
     async fn vote(&self, protocol: u64, phase: u32) {
@@ -159,12 +238,39 @@ impl Terminal {
     }
 }
 
+/// Runs the command that ends what a process stands for; its exit status, if it was run and has one.
+async fn run(command: String, argument: String) -> Option<i32> {
+    let status = Command::new("sh")
+        .args(["-c", &command])
+        .env("FATEBOUND_ARGUMENT", argument)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .status()
+        .await;
+    match status {
+        Ok(status) => status.code(),
+        Err(error) => {
+            complain(format_args!("fatebound: {command}: {error}"));
+            None
+        }
+    }
+}
+
 /// Whether it says how the attachment has ended.
 fn is_end(event: &PgEvent) -> bool {
     matches!(
         event,
         PgEvent::Ended { .. } | PgEvent::Removed { .. } | PgEvent::Dissolved { .. }
     )
+}
+
+/// Whether the group goes on without this node, or was given up: nobody has meant this process.
+fn is_put_out(last: Option<&PgEvent>) -> bool {
+    match last {
+        Some(PgEvent::Removed { .. } | PgEvent::Dissolved { .. }) => true,
+        Some(PgEvent::Ended { why, .. }) => why == "put_out",
+        _ => false,
+    }
 }
 
 fn ended(last: Option<&PgEvent>) -> Outcome {
@@ -199,10 +305,10 @@ fn lines() -> mpsc::Receiver<Result<String, String>> {
     receiver
 }
 
-/// Gives the orders on these lines one after the other, but for those that others have a say in.
+/// Gives the orders on these lines one after the other, but for those that others have a say in. Each is one of the life that there is then.
 async fn obey(
     mut lines: mpsc::Receiver<Result<String, String>>,
-    orders: Orders,
+    orders: watch::Receiver<Option<Orders>>,
     json: bool,
     answers: mpsc::Sender<Value>,
 ) {
@@ -224,7 +330,8 @@ async fn obey(
         if pending.len() >= MAX_PENDING {
             pending.join_next().await;
         }
-        let giving = give(orders.clone(), order, answers.clone());
+        let Some(orders) = orders.borrow().clone() else { return };
+        let giving = give(orders, order, answers.clone());
         match giving {
             (true, giving) => drop(pending.spawn(giving)),
             (false, giving) => giving.await,
@@ -289,5 +396,7 @@ mod tests {
             assert_eq!(ended(Some(&event(why))).unwrap_err().exit, Exit::GroupFailed);
         }
         assert_eq!(ended(None).unwrap_err().exit, Exit::NodeUnreachable);
+        let again = |why: &str| is_put_out(Some(&event(why)));
+        assert!(again("put_out") && !again("expelled") && !again("left") && !is_put_out(None));
     }
 }

@@ -1,7 +1,7 @@
 //! `fatebound pg …`: process groups from the command line.
 //!
 //! Whatever takes part in a group is attached to it (`attachment`) for as long as its command runs: `join`, `barrier` and `lock` for their own sake, `send`
-//! and `state` for a moment (`visit`). The node tells the others when an attached process is gone.
+//! and `state` for a moment (`visit`); `leave`, `vote`, `propose` and `expel` speak for one that is attached elsewhere (`speaking`). The node tells the others when an attached process is gone.
 
 mod attachment;
 mod barrier;
@@ -13,6 +13,7 @@ mod listing;
 mod lock;
 mod orders;
 mod roster;
+mod speaking;
 mod state;
 mod visit;
 mod why;
@@ -52,6 +53,10 @@ pub async fn run(command: PgCommand) -> Outcome {
             attributes,
             client,
         }) => state::set(&name, &value, Some(version), &attributes, &client).await,
+        PgCommand::Leave(args) => speaking::leave(&args).await,
+        PgCommand::Vote(args) => speaking::vote(&args).await,
+        PgCommand::Propose(args) => speaking::propose(&args).await,
+        PgCommand::Expel(args) => speaking::expel(&args).await,
         PgCommand::Barrier(args) => barrier::barrier(&args).await,
         PgCommand::Lock(args) => lock::lock(&args).await,
         // It needs no runtime.

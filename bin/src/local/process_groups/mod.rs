@@ -148,7 +148,11 @@ impl Local {
 
     /// Tells the group how it went to end an expelled process.
     pub async fn deactivated(&self, name: &str, provider: &str, request: DeactivationRequest) -> Result<(), Problem> {
-        let handle = self.provider(name, provider)?;
+        let expelled = names::parse_provider(provider).and_then(|id| self.attached.expelled(&named(name).ok()?, id));
+        let handle = match expelled {
+            Some(handle) => handle,
+            None => self.provider(name, provider)?,
+        };
         let exit = request.status.map_or(Exit::NotRun, Exit::Status);
         handle.deactivated(Seq(request.protocol), exit).await.map_err(stopping)
     }
