@@ -6,6 +6,11 @@ mod api;
 mod cli;
 mod client;
 mod demo;
+#[cfg(target_os = "linux")]
+mod exec;
+#[cfg(not(target_os = "linux"))]
+#[path = "exec/elsewhere.rs"]
+mod exec;
 mod exit;
 mod id;
 mod large;

@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command, DirectoryCommand, GroupCommand, PgCommand};
 use crate::client::{directory, groups, joining, pg, status, watch};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::shown::shown;
-use crate::{demo, id, logging, node, sim};
+use crate::{demo, exec, id, logging, node, sim};
 
 /// Runs what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
@@ -38,6 +38,13 @@ pub fn run(cli: Cli) -> ExitCode {
             logging::for_client();
             id::id(&args)
         }
+        Command::Exec(args) => {
+            logging::for_client();
+            return exec::exec(&args);
+        }
+        Command::ExecGuardian => exec::guardian::guardian(),
+        Command::ExecLauncher { parent } => exec::namespace::launcher(parent),
+        Command::ExecStub(args) => exec::stub(&args),
         Command::Pg(PgCommand::Guardian) => pg::guardian::guardian(),
         command => {
             logging::for_client();
@@ -70,6 +77,9 @@ async fn client(command: Command) -> Outcome {
         Command::Directory(command) => names(command).await,
         Command::Pg(command) => pg::run(command).await,
         Command::Node(_) | Command::Demo(_) | Command::Sim(_) | Command::Completions { .. } | Command::Id(_) => {
+            Ok(Exit::Done)
+        }
+        Command::Exec(_) | Command::ExecGuardian | Command::ExecLauncher { .. } | Command::ExecStub(_) => {
             Ok(Exit::Done)
         }
     }

@@ -3,6 +3,7 @@
 //! Flags read `FATEBOUND_…` from the environment where scripts and services want to set them once; a flag wins.
 
 mod demo;
+mod exec;
 mod pg;
 mod sim;
 
@@ -17,6 +18,7 @@ use crate::api::address::ApiAddress;
 use crate::client::peer_names::PeerName;
 
 pub use demo::DemoArgs;
+pub use exec::{Containment, ExecArgs, ExecStubArgs};
 pub use pg::{
     AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgExpelArgs, PgJoinArgs, PgLeaveArgs, PgLockArgs, PgProposeArgs,
     PgStateCommand, PgVoteArgs, VoteDefault, VoteWord,
@@ -61,6 +63,30 @@ pub enum Command {
     /// Process groups: named groups of processes that see the same history, vote, keep a state, meet at barriers and take turns
     #[command(subcommand)]
     Pg(PgCommand),
+    /// Run a command that shares a group's fate: when it fails the group does, and when the group fails it is stopped
+    #[command(
+        long_about = "Run a command that shares a group's fate. When it ends with anything but zero, or is killed, the group is failed. When the group has \
+failed, or this node is lost, the command and all that has come of it is ended: SIGTERM, and SIGKILL after --grace. When it ends with zero, it leaves the group; \
+at the group's creator it does so once all others have.\n\nThe command finds FATEBOUND_GROUP, _PEER, _API, _TAG, _RANK, _SIZE, _MEMBERS and _STATE (a file) in \
+its environment. Nothing of it outlives this program, which may be killed by SIGKILL.\n\nExit codes: that of the command (128 and the signal's number when it was \
+killed; 127: there is no such command; 126: it cannot be run); 3 when the group or the node took it down; 4 when there is no group because not all have \
+accepted; 5 when the node cannot be reached.",
+        after_help = "Example, on three machines:\n  fatebound exec --accept train -- python3 worker.py        # on two of them\n  fatebound exec --create PEER-B PEER-C --tag train --wait 1m -- python3 worker.py"
+    )]
+    Exec(ExecArgs),
+    /// What `exec` keeps beside its command
+    #[command(hide = true)]
+    ExecGuardian,
+    /// What makes the guardian a namespace
+    #[command(hide = true)]
+    ExecLauncher {
+        /// The process that has to be the parent.
+        #[arg(long)]
+        parent: i32,
+    },
+    /// What becomes the command
+    #[command(hide = true)]
+    ExecStub(ExecStubArgs),
     /// Names that any node can look up: who publishes them, and what
     #[command(subcommand)]
     Directory(DirectoryCommand),

@@ -38,13 +38,7 @@ pub async fn create(args: &CreateArgs) -> Outcome {
 }
 
 fn request(args: &CreateArgs, members: Vec<PeerArg>) -> Result<CreateRequest, Failure> {
-    let (state, state_base64) = match args.state.as_deref().map(read_state).transpose()? {
-        None => (None, None),
-        Some(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => (Some(text), None),
-            Err(error) => (None, Some(BASE64.encode(error.as_bytes()))),
-        },
-    };
+    let (state, state_base64) = state_of(args.state.as_deref())?;
     Ok(CreateRequest {
         members,
         tag: args.tag.clone(),
@@ -52,6 +46,17 @@ fn request(args: &CreateArgs, members: Vec<PeerArg>) -> Result<CreateRequest, Fa
         state_base64,
         timeout_ms: None,
         admit: args.admit.as_deref().map(policy).transpose()?,
+    })
+}
+
+/// The application state that a command line names, as text or else as Base64.
+pub fn state_of(text: Option<&str>) -> Result<(Option<String>, Option<String>), Failure> {
+    Ok(match text.map(read_state).transpose()? {
+        None => (None, None),
+        Some(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(BASE64.encode(error.as_bytes()))),
+        },
     })
 }
 

@@ -124,6 +124,11 @@ impl Api {
         Ok(sse::Events::new(response))
     }
 
+    /// The same, with an answer that has to begin in time.
+    pub async fn attach_in_time<B: Serialize>(&self, path: &str, body: &B) -> Result<sse::Events, CallError> {
+        self.in_time(self.attach(path, body)).await
+    }
+
     async fn call<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, CallError> {
         let answer = async {
             let body = self.send(request).await?.bytes().await;

@@ -1,0 +1,11 @@
+//! `fatebound exec`, run as users, shells and service managers run it.
+#![cfg(target_os = "linux")]
+
+#[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod started;
+#[cfg(test)]
+mod survivors;
+#[cfg(test)]
+mod terminal;
