@@ -166,11 +166,12 @@ impl Attempt<'_> {
                     }
                     Some(Report::Stopped(signal)) => self.stopped(signal).await,
                     Some(Report::Ended(end)) => {
-                        if let (None, Some(hold)) = (&self.ended, &hold) && end != End::Code(0) {
-                            hold.signal(&in_words(end)).await;
-                        }
+                        let by_itself = self.ended.is_none();
                         self.ended.get_or_insert(Ended::Command(end));
                         self.end().await;
+                        if let Some(hold) = &hold && by_itself && end != End::Code(0) {
+                            hold.signal(&in_words(end)).await;
+                        }
                     }
                     Some(Report::Clear) => return (self.how(), Some(Vec::new())),
                     Some(Report::Left(left)) => return (self.how(), Some(left)),

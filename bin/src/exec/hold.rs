@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::report::Ended;
-use crate::api::model::{CreateRequest, NodeInfo};
+use crate::api::model::{CreateRequest, GroupInfo, NodeInfo};
 use crate::api::problem::Kind;
 use crate::client::sse::Events;
 use crate::client::{Api, CallError};
@@ -123,7 +123,12 @@ impl Hold {
                 request.timeout_ms = Some(whole_ms(left.min(attempt)));
             }
             let error = match open(api, "/v1/groups?hold=true", &request, patience, attempt).await {
-                Ok(hold) => return Ok(hold),
+                Ok(mut hold) => {
+                    // The creator knows what it has said.
+                    hold.held.tag = request.tag;
+                    (hold.held.state, hold.held.state_base64) = (request.state, request.state_base64);
+                    return Ok(hold);
+                }
                 Err(error) => error,
             };
             let again = matches!(&error, CallError::Problem(problem) if problem.is(Kind::CreationFailed));
@@ -138,7 +143,15 @@ impl Hold {
     pub async fn join(api: &Api, group: &str, patience: Patience) -> Result<Hold, Failure> {
         let path = format!("/v1/groups/{}/join?hold=true", word(group)?);
         let attempt = Config::preset(Profile::Wan).groups.create_timeout;
-        Ok(open(api, &path, &json!({}), patience, attempt).await?)
+        let mut hold = open(api, &path, &json!({}), patience, attempt).await?;
+        let shown = api.get::<GroupInfo>(&format!("/v1/groups/{}", hold.held.group)).await;
+        // A group that is over by now is told on the stream.
+        if let Ok(group) = shown {
+            hold.held.tag = group.tag;
+            hold.held.state = group.application.application_state;
+            hold.held.state_base64 = group.application.application_state_base64;
+        }
+        Ok(hold)
     }
 
     /// Waits for an invitation.

@@ -4,6 +4,12 @@
 #[cfg(test)]
 mod ends;
 #[cfg(test)]
+mod fate;
+#[cfg(test)]
+#[allow(dead_code)]
+#[path = "../cli/home.rs"]
+mod home;
+#[cfg(test)]
 mod started;
 #[cfg(test)]
 mod survivors;
