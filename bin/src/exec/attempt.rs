@@ -29,7 +29,7 @@ pub struct Job<'a> {
     pub command: &'a [OsString],
     /// Its standard input.
     pub stdin: OwnedFd,
-    /// Whether it may be started again, and then needs its standard streams again.
+    /// Whether it may be begun again, and then needs its standard streams again.
     pub restarts: bool,
     /// How long it may take to end after SIGTERM.
     pub grace: Duration,

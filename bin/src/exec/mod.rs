@@ -49,6 +49,10 @@ pub use stub::stub;
 /// Between a failure and the next attempt.
 const BREATH: Duration = Duration::from_secs(1);
 
+/// An invitation of which nothing comes, because another member is not there yet, is over within this time as a rule: then the command is not begun, and
+/// this member waits again before the creator tries again.
+const SETTLING: Duration = Duration::from_millis(200);
+
 /// `fatebound exec`
 pub fn exec(args: &ExecArgs) -> ExitCode {
     // Before anything of this process can have that number.
@@ -84,6 +88,10 @@ async fn all(args: &ExecArgs) -> (Ended, Circumstances) {
         let result = one(args, &mut job, &way, &mut taken, &mut more).await;
         more.containment = result.containment.or(more.containment);
         more.left.extend(&result.left);
+        if way.waits() && never_was(&result.ended) && !result.asked {
+            // Another member was not there yet; its creator tries again, or has given up.
+            continue;
+        }
         let again = args.restart.is_some() && can_be_mended(&result.ended) && !result.asked;
         if !again || more.restarts >= args.max_restarts {
             return (result.ended, more);
@@ -110,6 +118,11 @@ fn can_be_mended(ended: &Ended) -> bool {
     }
 }
 
+/// Whether the group has failed before all of its members had accepted. A member that has is in it already, and may have begun its command.
+fn never_was(ended: &Ended) -> bool {
+    matches!(ended, Ended::Group { reason, .. } if reason["kind"] == "creation_failed")
+}
+
 async fn prepare(args: &ExecArgs) -> Result<(Job<'_>, Way), Failure> {
     let failed = |error: io::Error| Failure::error(format!("no standard input for the command: {error}"));
     let spared = command::children_before();
@@ -119,7 +132,8 @@ async fn prepare(args: &ExecArgs) -> Result<(Job<'_>, Way), Failure> {
     let job = Job {
         command: &args.command,
         stdin,
-        restarts: args.restart.is_some(),
+        // An invitation may come to nothing, and the next one is waited for.
+        restarts: args.restart.is_some() || args.accept.is_some(),
         grace: args.grace,
         containment: args.containment,
         json: args.client.json,
@@ -180,10 +194,11 @@ async fn begin(hold: &mut Option<Hold>, way: &Way, args: &ExecArgs) -> Result<En
     );
     let environment = Environment::of(&hold.held, api)
         .map_err(|error| Ended::Not(Failure::error(format!("no file for the group's state: {error}"))))?;
+    let settling = if way.waits() { SETTLING } else { Duration::ZERO };
     tokio::select! {
         biased;
         over = hold.over() => Err(over.ended(false)),
-        () = std::future::ready(()) => Ok(environment),
+        () = tokio::time::sleep(settling) => Ok(environment),
     }
 }
 

@@ -57,6 +57,17 @@ impl Way {
         self.0.as_ref().map(|inside| inside.socket.as_path())
     }
 
+    /// Whether this is to wait for an invitation.
+    pub fn waits(&self) -> bool {
+        matches!(
+            &self.0,
+            Some(Inside {
+                kind: Kind::Accept(_),
+                ..
+            })
+        )
+    }
+
     /// Goes in; none, when there is no group to go into.
     pub async fn hold(&self, args: &ExecArgs) -> Result<Option<Hold>, Failure> {
         let Some(inside) = &self.0 else { return Ok(None) };

@@ -125,7 +125,7 @@ fn an_exec_that_is_killed_and_a_command_that_fails_take_the_others_down() {
 
     // It ends by itself, but not well.
     let mut creator = Started::of(
-        &mut nodes
+        nodes
             .exec(
                 0,
                 &format!("--create {} --tag job --wait 60s", nodes.others()),
@@ -160,7 +160,7 @@ fn the_creator_may_finish_first() {
     let create = format!("--create {} --tag job --wait 60s", nodes.others());
     let mut creator = Started::of(&mut nodes.exec(0, &create, &["sh", "-c", "echo finished"]));
     let mut other = Started::of(
-        &mut nodes
+        nodes
             .exec(1, "--accept job", &["sh", "-c", "echo begun:; read x; exit 0"])
             .stdin(Stdio::piped()),
     );
@@ -176,7 +176,7 @@ fn the_creator_may_finish_first() {
     // The other one fails after the creator's command has finished well.
     let mut creator = Started::of(&mut nodes.exec(0, &create, &["sh", "-c", "echo finished"]));
     let mut other = Started::of(
-        &mut nodes
+        nodes
             .exec(1, "--accept job", &["sh", "-c", "echo begun:; read x; exit 5"])
             .stdin(Stdio::piped()),
     );
@@ -226,6 +226,44 @@ fn without_a_group_the_command_does_not_begin() {
         .output()
         .unwrap();
     assert_eq!((code(&unknown), unknown.stdout.len()), (Some(2), 0), "{unknown:?}");
+}
+
+#[test]
+fn a_member_that_is_late_is_waited_for() {
+    let nodes = Nodes::start(3);
+    let mut early = Started::of(&mut nodes.exec(1, "--accept job", WORKER));
+    let create = format!("--create {} --tag job --wait 60s", nodes.others());
+    let mut creator = Started::of(&mut nodes.exec(0, &create, WORKER));
+    let mut late = Started::of(&mut nodes.exec(2, "--accept job", WORKER));
+    begun(std::slice::from_mut(&mut creator));
+    begun(std::slice::from_mut(&mut late));
+    late.signal("-KILL");
+    taken_down(&mut creator);
+    early.nothing_left();
+    assert_eq!(early.ended().code(), Some(3));
+}
+
+#[test]
+fn a_command_comes_into_a_group_that_exists() {
+    let nodes = Nodes::start(2);
+    // The creator's node takes a second share; the other node comes in. Nobody is asked: the group is open to both.
+    let create = format!("group create {} --state seven --admit open", nodes.others());
+    let created = nodes.homes[0].run(&create);
+    assert_eq!(code(&created), Some(0), "{created:?}");
+    let group = String::from_utf8(created.stdout).unwrap();
+    let script = "echo begun:$FATEBOUND_GROUP:; cat $FATEBOUND_STATE; read x; exit 6";
+    let join = format!("--join {}", group.trim());
+    let mut one = Started::of(nodes.exec(0, &join, &["sh", "-c", script]).stdin(Stdio::piped()));
+    let mut other = Started::of(&mut nodes.exec(1, &join, WORKER));
+    one.writes("seven");
+    assert_eq!(said(&one, "begun:"), group.trim());
+    begun(std::slice::from_mut(&mut other));
+    one.child.stdin.take();
+    assert_eq!(one.ended().code(), Some(6));
+    taken_down(&mut other);
+    // A group that has failed does not begin a command.
+    let late = nodes.exec(1, &join, &["echo", "begun"]).output().unwrap();
+    assert_eq!((code(&late), late.stdout.len()), (Some(3), 0), "{late:?}");
 }
 
 #[test]
