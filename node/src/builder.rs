@@ -208,6 +208,7 @@ fn connect(machine: Machine, carrier: Carrier, keep: Keep, done: watch::Receiver
         events: events.downgrade(),
         numbers: numbers.clone(),
         done,
+        services: crate::service::HubPlace::default(),
     });
     let application = Application::new(peer, failures, EventLog::new(events, numbers), joined);
     (

@@ -124,7 +124,7 @@ impl Node {
         }
     }
 
-    async fn directory(
+    pub(crate) async fn directory(
         &self,
         order: impl FnOnce(fatebound_machine::overlay::directory::Ticket) -> Command + Send + 'static,
     ) -> Result<Event, Stopped> {

@@ -48,6 +48,7 @@
 //! - [`Node::accept`] receives invitations by tag, with the creator's bytes.
 //! - [`Node::events`] is everything that happens, [`Node::status`], [`Node::peers`] and [`Node::routes`] are how things stand.
 //! - [`Node::process_group`] comes into a named group of processes whose members all see the same, in the same order: see [`process_group`].
+//! - [`Node::service`] provides a service that always has one primary, and [`Node::client`] asks it: see [`service`].
 //! - [`Node::directory_get`] and [`Node::directory_publish`] are a floor on which these stand: a name, and who publishes it.
 //! - [`Node::pipe_port`] is another: ordered streams of bodies between two nodes, bounded, and with back-pressure.
 //! - [`Builder::into_behaviour`] puts all this into a libp2p swarm of your own.
@@ -95,6 +96,7 @@ pub mod process_group;
 mod queue;
 mod rarely;
 mod reading;
+pub mod service;
 mod session;
 mod stack;
 mod states;

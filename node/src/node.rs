@@ -20,6 +20,7 @@ use crate::failures::{Failure, Fate, Handler, SharedFailures};
 use crate::group::Group;
 use crate::invitation::Invitations;
 use crate::join::JoinGroup;
+use crate::service::HubPlace;
 
 /// Invitations that wait for one acceptor at most; a further one is declined.
 const OFFERS: usize = 64;
@@ -51,6 +52,8 @@ pub(crate) struct Parts {
     pub(crate) events: broadcast::WeakSender<Event>,
     pub(crate) numbers: Numbers,
     pub(crate) done: watch::Receiver<()>,
+    /// What its services and their clients share, while there are any.
+    pub(crate) services: HubPlace,
 }
 
 impl Node {
@@ -384,6 +387,11 @@ impl Node {
     /// Gives an order if there is room for it now.
     pub(crate) fn try_order(&self, order: Order) {
         let _ = self.0.orders.try_send(order);
+    }
+
+    /// What its services and their clients share, while there are any.
+    pub(crate) fn service_hub(&self) -> &HubPlace {
+        &self.0.services
     }
 
     pub(crate) async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Stopped> {

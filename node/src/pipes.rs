@@ -127,8 +127,13 @@ impl Node {
         if Port(port) < Port::FIRST_OF_APPLICATIONS {
             return Err(PortError::Reserved);
         }
+        self.pipe_port_at(Port(port)).await
+    }
+
+    /// As [`Node::pipe_port`], at any port: those below are for the layers of a node.
+    pub(crate) async fn pipe_port_at(&self, port: Port) -> Result<PipePort, PortError> {
         let (events, events_out) = mpsc::channel(EVENTS);
-        let (port, room) = (Port(port), Arc::new(Notify::new()));
+        let room = Arc::new(Notify::new());
         let order = |reply| {
             Order::Pipe(PipeOrder::Listen {
                 port,
