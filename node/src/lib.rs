@@ -49,6 +49,7 @@
 //! - [`Node::events`] is everything that happens, [`Node::status`], [`Node::peers`] and [`Node::routes`] are how things stand.
 //! - [`Node::process_group`] comes into a named group of processes whose members all see the same, in the same order: see [`process_group`].
 //! - [`Node::service`] provides a service that always has one primary, and [`Node::client`] asks it: see [`service`].
+//! - [`Node::job`] works together with others, and leaves none of them waiting when it fails: see [`job`].
 //! - [`Node::directory_get`] and [`Node::directory_publish`] are a floor on which these stand: a name, and who publishes it.
 //! - [`Node::pipe_port`] is another: ordered streams of bodies between two nodes, bounded, and with back-pressure.
 //! - [`Builder::into_behaviour`] puts all this into a libp2p swarm of your own.
@@ -88,6 +89,7 @@ mod group;
 mod handler;
 mod identity;
 mod invitation;
+pub mod job;
 mod join;
 mod node;
 mod pipe;
