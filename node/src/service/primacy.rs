@@ -76,8 +76,10 @@ impl Primacy {
 
     pub(crate) fn deadline(&self, settings: &ServiceSettings) -> Option<Duration> {
         let hangs = (self.due > 0).then(|| self.since + settings.serve_limit);
-        let interval =
-            (self.unsaved > 0 && self.outstanding.is_none() && self.due == 0).then(|| self.saved + settings.interval);
+        // Without anybody to send it to, no checkpoint is due.
+        let waits = self.end.is_some() && !self.saved_for.is_empty();
+        let interval = (waits && self.unsaved > 0 && self.outstanding.is_none() && self.due == 0)
+            .then(|| self.saved + settings.interval);
         [hangs, interval].into_iter().flatten().min()
     }
 }
@@ -92,10 +94,14 @@ impl Runner {
             }
             return Ok(());
         }
+        let (now, limit) = (self.now(), self.settings.serve_limit);
+        let hangs = |primacy: &Primacy| primacy.due > 0 && now.saturating_sub(primacy.since) >= limit;
+        if seat.primacy.as_ref().is_some_and(hangs) {
+            return Err(Fault::Hangs);
+        }
         if seat.blocked {
             return Ok(());
         }
-        let now = self.now();
         let Some(mut primacy) = seat.primacy.take() else {
             seat.primacy = Some(self.begin(seat)?);
             return Ok(());
@@ -137,9 +143,6 @@ impl Runner {
     }
 
     fn go_on(&mut self, seat: &mut Seat, primacy: &mut Primacy, now: Duration) -> Result<(), Fault> {
-        if primacy.due > 0 && now.saturating_sub(primacy.since) >= self.settings.serve_limit {
-            return Err(Fault::Hangs);
-        }
         if seat.leaving && seat.selection.present().len() > 1 {
             primacy.hand_over(None);
         }

@@ -29,6 +29,8 @@ use crate::process_group::{JoinProcessGroupError, Provider, ProviderHandle};
 
 /// Words to the group that wait to be sent: a whole checkpoint, and some.
 const WORDS: usize = 512;
+/// Between two looks at what is due, if nothing happens.
+const LOOK: Duration = Duration::from_millis(10);
 /// Clients that wait to hear where the primary is.
 const MAX_ASKED: usize = 1024;
 
@@ -366,16 +368,22 @@ impl Runner {
     }
 
     fn deadline(&self, seat: &Seat) -> Duration {
-        let idle = self.now() + Duration::from_secs(60);
+        let now = self.now();
+        let idle = now + Duration::from_secs(60);
         let deadlines = [
-            seat.selection.deadline(),
+            seat.selection.deadline(now),
             self.held.deadline(self.settings.hold),
             seat.asked.first().map(|(since, _)| *since + self.settings.hold),
             seat.primacy
                 .as_ref()
                 .and_then(|primacy| primacy.deadline(&self.settings)),
         ];
-        deadlines.into_iter().flatten().fold(idle, Duration::min)
+        // What cannot be done when it is due, because the node is cut off for example, is looked at again, and not without end.
+        deadlines
+            .into_iter()
+            .flatten()
+            .fold(idle, Duration::min)
+            .max(now + LOOK)
     }
 
     fn answer(&mut self, seat: &mut Seat, incoming: Incoming) {

@@ -184,9 +184,9 @@ impl Selection {
     }
 
     /// When [`Selection::step`] should be called again, if nothing happens before.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        // A limit is noticed within a half of it.
-        self.begun.map(|begun| begun + LIMIT / 2)
+    pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
+        // A limit is noticed within a quarter of it.
+        self.begun.map(|_| now + LIMIT / 4)
     }
 
     /// The highest of all who have announced themselves.
