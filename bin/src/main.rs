@@ -20,6 +20,7 @@ mod node;
 mod output;
 mod paths;
 mod run;
+mod service;
 mod shown;
 mod signals;
 mod sim;

@@ -61,6 +61,7 @@ pub fn router(local: Arc<Local>) -> Router {
         .route("/v1/events", get(events::all))
         .route("/v1/directory/{name}", get(directory::get).put(directory::publish))
         .merge(process_groups::routes())
+        .merge(crate::service::api::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -5,6 +5,7 @@
 mod demo;
 mod exec;
 mod pg;
+mod service;
 mod sim;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use pg::{
     AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgExpelArgs, PgJoinArgs, PgLeaveArgs, PgLockArgs, PgProposeArgs,
     PgStateCommand, PgVoteArgs, VoteDefault, VoteWord,
 };
+pub use service::{ProxyArgs, ServiceArgs, ServiceCommand, ServiceRunArgs, SwitchoverArgs};
 pub use sim::SimArgs;
 
 /// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.
@@ -87,6 +89,9 @@ accepted; 5 when the node cannot be reached.",
     /// What becomes the command
     #[command(hide = true)]
     ExecStub(ExecStubArgs),
+    /// Services: several providers, one of which is the primary; programs that run only there, and a proxy that finds it
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Names that any node can look up: who publishes them, and what
     #[command(subcommand)]
     Directory(DirectoryCommand),

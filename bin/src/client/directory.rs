@@ -52,7 +52,7 @@ fn path(name: &str) -> Result<String, Failure> {
 }
 
 /// A path that ends with this name, whatever characters it has.
-pub(super) fn part_of_path(before: &str, name: &str) -> String {
+pub fn part_of_path(before: &str, name: &str) -> String {
     let mut path = before.to_owned();
     for byte in name.bytes() {
         // A dot alone would be a path of its own, `.` or `..`.

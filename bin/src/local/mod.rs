@@ -22,6 +22,7 @@ use crate::api::log::EventLog;
 use crate::api::model::{BootstrapProblem, NodeInfo, PeerInfo, Routes};
 use crate::api::problem::{Kind, Problem};
 use crate::exit::Failure;
+use crate::service::local::ServiceDesk;
 
 /// What a node needs to start.
 #[derive(Clone, Debug)]
@@ -53,6 +54,7 @@ pub struct Local {
     attached: process_groups::Attached,
     /// Clients' shares in the fate of groups.
     holds: holds::Holds,
+    services: ServiceDesk,
 }
 
 impl Local {
@@ -92,6 +94,7 @@ impl Local {
             wishes: joining::Wishes::default(),
             attached: process_groups::Attached::default(),
             holds,
+            services: ServiceDesk::default(),
         })
     }
 
@@ -103,6 +106,16 @@ impl Local {
     /// Where it listens, each ending in `/p2p/<PeerId>`.
     pub fn listening(&self) -> Vec<String> {
         self.node.listen_addresses().iter().map(ToString::to_string).collect()
+    }
+
+    /// The node itself, for what of the API stands elsewhere.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What the API keeps of services.
+    pub(crate) fn service_desk(&self) -> &ServiceDesk {
+        &self.services
     }
 
     /// Until the node has joined the overlay; false if it stopped instead.

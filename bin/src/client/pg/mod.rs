@@ -6,7 +6,7 @@
 mod attachment;
 mod barrier;
 pub mod guardian;
-mod holding;
+pub mod holding;
 mod join;
 mod lines;
 mod listing;
