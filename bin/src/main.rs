@@ -16,6 +16,7 @@ mod id;
 mod large;
 mod local;
 mod logging;
+mod multicast;
 mod node;
 mod output;
 mod paths;

@@ -129,6 +129,7 @@ fn start(args: &NodeArgs) -> Result<Start, Failure> {
         bootstrap: args.bootstrap.clone(),
         advertise: args.advertise.clone(),
         network: args.network.clone(),
+        multicast: args.multicast.as_deref().map(crate::multicast::read).transpose()?,
     })
 }
 

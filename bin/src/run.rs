@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command, DirectoryCommand, GroupCommand, PgCommand};
 use crate::client::{directory, groups, joining, pg, status, watch};
 use crate::exit::{Exit, Failure, Outcome, complain};
 use crate::shown::shown;
-use crate::{demo, exec, id, logging, node, service, sim};
+use crate::{demo, exec, id, logging, multicast, node, service, sim};
 
 /// Runs what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
@@ -77,6 +77,7 @@ async fn client(command: Command) -> Outcome {
         Command::Directory(command) => names(command).await,
         Command::Pg(command) => pg::run(command).await,
         Command::Service(command) => service::command(command).await,
+        Command::Multicast(command) => multicast::run(command).await,
         Command::Node(_) | Command::Demo(_) | Command::Sim(_) | Command::Completions { .. } | Command::Id(_) => {
             Ok(Exit::Done)
         }

@@ -60,6 +60,7 @@ pub fn router(local: Arc<Local>) -> Router {
         .route("/v1/groups/{group}/events", get(events::of_group))
         .route("/v1/events", get(events::all))
         .route("/v1/directory/{name}", get(directory::get).put(directory::publish))
+        .route("/v1/multicast", get(multicast))
         .merge(process_groups::routes())
         .merge(crate::service::api::routes())
         .fallback(not_found)
@@ -88,6 +89,10 @@ async fn peers(State(local): Node) -> Result<Json<Peers>, Problem> {
 
 async fn routes(State(local): Node) -> Result<Json<Routes>, Problem> {
     local.routes().await.map(Json)
+}
+
+async fn multicast(State(local): Node) -> Result<Json<fatebound_multicast::status::Status>, Problem> {
+    local.multicast().await.map(Json)
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -4,6 +4,7 @@
 
 mod demo;
 mod exec;
+mod multicast;
 mod pg;
 mod service;
 mod sim;
@@ -25,6 +26,7 @@ pub use pg::{
     PgStateCommand, PgVoteArgs, VoteDefault, VoteWord,
 };
 pub use service::{ProxyArgs, ServiceArgs, ServiceCommand, ServiceRunArgs, SwitchoverArgs};
+pub use multicast::MulticastCommand;
 pub use sim::SimArgs;
 
 /// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.
@@ -92,6 +94,9 @@ accepted; 5 when the node cannot be reached.",
     /// Services: several providers, one of which is the primary; programs that run only there, and a proxy that finds it
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Multicast that crosses networks: who routes it, and how much (`fatebound node --multicast FILE` takes part)
+    #[command(subcommand)]
+    Multicast(MulticastCommand),
     /// Names that any node can look up: who publishes them, and what
     #[command(subcommand)]
     Directory(DirectoryCommand),
@@ -241,6 +246,9 @@ pub struct NodeArgs {
     /// A name by which clients may call this node over TCP, besides localhost and the address that they reach; may be given several times
     #[arg(long, env = "FATEBOUND_API_HOST", value_name = "NAME", value_delimiter = ',')]
     pub api_host: Vec<String>,
+    /// Route multicast between networks by the rules of this file; needs CAP_NET_RAW
+    #[arg(long, env = "FATEBOUND_MULTICAST", value_name = "FILE")]
+    pub multicast: Option<PathBuf>,
     /// How to log, on standard error
     #[arg(long, env = "FATEBOUND_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

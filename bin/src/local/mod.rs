@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fatebound::{Config, Events, Multiaddr, Node, Profile, Stopped};
+use fatebound_multicast::rules::Rules;
+use fatebound_multicast::service::Service;
+use fatebound_multicast::status::Status as MulticastStatus;
 
 pub use groups::Found;
 pub use holds::Holding;
@@ -39,6 +42,8 @@ pub struct Start {
     pub advertise: Vec<Multiaddr>,
     /// The overlay's name.
     pub network: Option<String>,
+    /// By which rules it routes multicast, if it does.
+    pub multicast: Option<Rules>,
 }
 
 /// The running node, and what has happened on it lately.
@@ -55,6 +60,7 @@ pub struct Local {
     /// Clients' shares in the fate of groups.
     holds: holds::Holds,
     services: ServiceDesk,
+    multicast: Option<Service>,
 }
 
 impl Local {
@@ -79,6 +85,10 @@ impl Local {
             builder = builder.network(network);
         }
         let node = builder.start().await.map_err(Failure::error)?;
+        let multicast = match start.multicast {
+            Some(rules) => Some(Service::start(node.clone(), rules).await.map_err(Failure::error)?),
+            None => None,
+        };
         let events = node.events();
         let life = node.status().await.map_err(Failure::error)?.incarnation;
         let log = Arc::new(EventLog::new(views::hexadecimal(life)));
@@ -95,6 +105,7 @@ impl Local {
             attached: process_groups::Attached::default(),
             holds,
             services: ServiceDesk::default(),
+            multicast,
         })
     }
 
@@ -154,6 +165,15 @@ impl Local {
         info.bootstrap_problems = problems.into_iter().map(of).collect();
         info.uptime_ms = crate::output::as_ms(self.started.elapsed());
         Ok(info)
+    }
+
+    /// How it routes multicast.
+    pub async fn multicast(&self) -> Result<MulticastStatus, Problem> {
+        let Some(service) = &self.multicast else {
+            let words = "this node routes no multicast: it was not started with --multicast";
+            return Err(Problem::new(Kind::NotFound, &words));
+        };
+        service.status().await.ok_or_else(|| stopping(Stopped))
     }
 
     /// Its neighbours.

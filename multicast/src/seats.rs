@@ -1,0 +1,73 @@
+//! Seats in the process group: for each network of this host a provider that is named by it.
+
+use std::time::Duration;
+
+use fatebound::process_group::{JoinProcessGroupError, ProviderEvent, ProviderHandle};
+use fatebound::{Node, Stopped};
+use tokio::sync::mpsc;
+
+use crate::interfaces::Interface;
+use crate::network::NetworkId;
+use crate::service::Word;
+
+/// The group of all nodes that route multicast.
+pub const GROUP: &str = "fatebound/multicast";
+
+/// After a join that has failed, and after a seat was lost.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Holds a seat on a network until it is given up: comes in again whenever it is put out. Aborting it is leaving.
+pub(crate) async fn sit(node: Node, network: NetworkId, interface: Interface, words: mpsc::Sender<Word>) {
+    loop {
+        match stay(&node, network, &interface, &words).await {
+            Ok(()) => {}
+            Err(Lost::Stopped) => return,
+            Err(Lost::Refused(why)) => tracing::warn!(%network, %why, "no seat in the group of multicast"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+enum Lost {
+    Stopped,
+    Refused(String),
+}
+
+impl From<Stopped> for Lost {
+    fn from(_: Stopped) -> Lost {
+        Lost::Stopped
+    }
+}
+
+impl<T> From<mpsc::error::SendError<T>> for Lost {
+    fn from(_: mpsc::error::SendError<T>) -> Lost {
+        Lost::Stopped
+    }
+}
+
+async fn stay(node: &Node, network: NetworkId, interface: &Interface, words: &mpsc::Sender<Word>) -> Result<(), Lost> {
+    node.joined().await?;
+    let group = node
+        .process_group(GROUP)
+        .map_err(|error| Lost::Refused(error.to_string()))?;
+    let instance = network.to_string();
+    let joining = group
+        .instance(instance)
+        .info(interface.address.to_string().into_bytes())
+        .join();
+    let mut provider = joining.await.map_err(|error| match error {
+        JoinProcessGroupError::Stopped(_) => Lost::Stopped,
+        error => Lost::Refused(error.to_string()),
+    })?;
+    let taken: Option<ProviderHandle> = Some(provider.handle());
+    words.send(Word::Seat { network, seat: taken }).await?;
+    while let Some(event) = provider.next().await {
+        let over = matches!(event, ProviderEvent::Ended(_));
+        words.send(Word::Group { event }).await?;
+        if over {
+            break;
+        }
+    }
+    words.send(Word::Seat { network, seat: None }).await?;
+    Ok(())
+}
