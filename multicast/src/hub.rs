@@ -22,8 +22,8 @@ use crate::step::Step;
 
 /// Two clocks, and the way between two nodes, may tell times apart by so much.
 const SLACK: Duration = Duration::from_millis(500);
-/// Hellos that wait because this node does not know their leader yet, at most.
-const MAX_WAITING: usize = 128;
+/// Hellos that wait because this node does not know their leader yet, at most; of others the leader says it again.
+const MAX_WAITING: usize = 16;
 
 /// A hello, as far as it has come.
 #[derive(Clone, Debug)]
@@ -265,7 +265,7 @@ impl Hub {
     }
 
     /// A part of a hello has come; parts come in order, or the hello is begun anew.
-    pub(crate) fn hello(&mut self, head: Greeting, part: Part, step: &mut Step<'_>) {
+    pub(crate) fn hello(&mut self, head: Greeting, part: &Part, step: &mut Step<'_>) {
         let network = head.network;
         let mut greeting = match self.partial.remove(&network) {
             _ if part.part == 0 => head,

@@ -8,6 +8,10 @@ use crate::packet::Packet;
 use crate::roster::Role;
 
 /// What has happened.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "hellos are rare, and datagrams many: none needs a box of its own"
+)]
 #[derive(Clone, Debug)]
 pub enum Input {
     /// This node has a seat on a network, or has lost it.
@@ -62,6 +66,10 @@ pub enum Input {
 }
 
 /// What is to be done.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "hellos are rare, and datagrams many: none needs a box of its own"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Put this on the wire.

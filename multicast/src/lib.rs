@@ -16,12 +16,15 @@
 //! | `backlog` | the queue of a tunnel |
 //! | `capture`, `inject`, `interfaces` | sockets, Linux |
 //! | `seats`, `tunnels`, `service` | the machine on a node |
+//! | `check`, `status` | whether this host can route; how it stands |
 
 #![forbid(unsafe_code)]
 
 pub mod backlog;
 #[cfg(target_os = "linux")]
 mod capture;
+#[cfg(target_os = "linux")]
+pub mod check;
 mod clock;
 pub mod count;
 mod hub;

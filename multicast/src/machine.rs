@@ -79,9 +79,10 @@ impl Multicast {
         talks.chain(fence).chain(run).min()
     }
 
-    /// Whether it leads anything.
+    /// Whether it leads anything, or is to know what its leader did when it is next.
     fn routes(&self) -> bool {
-        self.hub.is_some() || self.spokes.values().any(|spoke| spoke.role() == Role::Leader)
+        let hears = |spoke: &Spoke| matches!(spoke.role(), Role::Leader | Role::Standby(_));
+        self.hub.is_some() || self.spokes.values().any(hears)
     }
 
     fn is_running(&self) -> bool {
@@ -126,6 +127,10 @@ impl Multicast {
             Input::Backlog { network, count } => return self.count(network, Drop::Backlog, count),
             Input::Wake => return self.wake(now, out, home),
         }
+        #[allow(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method alone is not general enough"
+        )]
         self.with(now, out, home, |machine, step| machine.assign(step));
     }
 
@@ -340,7 +345,7 @@ impl Lent<'_> {
                 };
                 // A leader may know sooner than this node that this node is the system leader: it greets again.
                 if let Some(hub) = self.hub {
-                    hub.hello(head, part, step);
+                    hub.hello(head, &part, step);
                 }
             }
             Frame::Up {
@@ -367,12 +372,12 @@ impl Lent<'_> {
                 }
             }
             // The rest is for a leader, and comes from its system leader or means nothing.
-            frame if step.roster.hub().is_some_and(|hub| hub.node.peer == from) => self.from_hub(frame, step),
+            frame if step.roster.hub().is_some_and(|hub| hub.node.peer == from) => self.word_of_hub(frame, step),
             _ => {}
         }
     }
 
-    fn from_hub(&mut self, frame: Frame, step: &mut Step<'_>) {
+    fn word_of_hub(&mut self, frame: Frame, step: &mut Step<'_>) {
         match frame {
             Frame::Welcome {
                 network,

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::capture::Capture;
+use crate::check::strict;
 use crate::clock::Clock;
 use crate::inject::{Injector, allowed};
 use crate::interfaces::{Interface, scan};
@@ -145,7 +146,7 @@ struct Router {
     machine: Multicast,
     words: mpsc::Sender<Word>,
     tunnels: Tunnels,
-    given_up: mpsc::UnboundedReceiver<NetworkId>,
+    given_up: mpsc::Receiver<(NetworkId, u64)>,
     interfaces: BTreeMap<NetworkId, Interface>,
     sitting: HashMap<NetworkId, Task>,
     seats: BTreeMap<NetworkId, ProviderHandle>,
@@ -188,7 +189,7 @@ impl List {
 impl Router {
     fn new(node: Node, rules: Rules, port: &PipePort, words: mpsc::Sender<Word>) -> Router {
         let clock = Clock::new();
-        let (dropped, given_up) = mpsc::unbounded_channel();
+        let (dropped, given_up) = mpsc::channel(WORDS);
         // A stop that is shorter than the lease raises no fence: what waits meanwhile must not be given up.
         let patience = rules.lease * 2;
         Router {
@@ -224,7 +225,7 @@ impl Router {
                     Some(event) => self.port(event),
                     None => return tracing::info!("multicast ends: the node has stopped"),
                 },
-                Some(network) = self.given_up.recv() => self.input(Input::Backlog { network, count: 1 }),
+                Some((network, count)) = self.given_up.recv() => self.input(Input::Backlog { network, count }),
                 () = tokio::time::sleep(due) => self.input(Input::Wake),
             }
         }
@@ -260,7 +261,7 @@ impl Router {
             Event::Hub(true) => tracing::info!("multicast: this node is the system leader"),
             Event::Hub(false) => tracing::info!("multicast: this node is the system leader no more"),
             Event::Opened { network, missing } => {
-                tracing::info!(%network, missing, "multicast: taken in by the system leader")
+                tracing::info!(%network, missing, "multicast: taken in by the system leader");
             }
             Event::Branch {
                 network,
@@ -438,6 +439,12 @@ impl Router {
             .keys()
             .map(|network| self.network_status(*network, &view.networks))
             .collect();
+        let several = self.interfaces.len() > 1;
+        warnings.extend(
+            self.interfaces
+                .values()
+                .filter_map(|interface| strict(interface, several)),
+        );
         for network in &networks {
             if let Some(count) = network.dropped.get("ttl").filter(|count| **count > 0) {
                 let network = &network.network;

@@ -20,8 +20,10 @@ use crate::ring::{Captured, Seen};
 use crate::roster::Role;
 use crate::step::Step;
 
-/// A hello that is not answered is said again after this long.
+/// A hello that is not answered is said again after this long, then after twice that, and so on: an answer may be on a long way.
 const REPEAT: Duration = Duration::from_millis(250);
+/// … and after this long at the latest.
+const LATEST: Duration = Duration::from_secs(8);
 /// How often an open conversation is confirmed.
 const BEAT: Duration = Duration::from_secs(1);
 /// Datagrams a second that a network may send, whatever the rules say.
@@ -63,6 +65,8 @@ pub(crate) struct Spoke {
     talk: Talk,
     /// With whom.
     hub: Option<Seat>,
+    /// How long the next hello is waited for.
+    pause: Duration,
     session: Session,
     sent: u64,
     taken: u64,
@@ -84,6 +88,7 @@ impl Spoke {
             late: HashMap::new(),
             talk: Talk::Silent,
             hub: None,
+            pause: REPEAT,
             session: Session(0),
             sent: 0,
             taken: 0,
@@ -134,6 +139,7 @@ impl Spoke {
         if role != Role::Leader {
             self.talk = Talk::Silent;
         } else if !goes_on {
+            self.pause = REPEAT;
             self.greet(step);
         }
     }
@@ -155,7 +161,8 @@ impl Spoke {
         self.late.clear();
         let (first, captured) = self.captured.offer(step.now);
         let (watched, delivered) = self.seen.recent(step.now);
-        let again = step.now + REPEAT;
+        let again = step.now + self.pause;
+        self.pause = (self.pause * 2).min(LATEST);
         self.talk = Talk::Greeting {
             first,
             next: self.captured.next(),
@@ -212,9 +219,7 @@ impl Spoke {
         let packet = match Packet::parse(bytes) {
             Ok(packet) => packet,
             Err(why) => {
-                return if leads {
-                    self.counts.drop(why)
-                };
+                return self.refuse(why);
             }
         };
         if !self.network.contains(packet.source()) {
@@ -225,20 +230,14 @@ impl Spoke {
             return;
         }
         let Some((place, rule)) = step.rules.find(self.network, &packet) else {
-            return if leads {
-                self.counts.drop(Drop::NoRule)
-            };
+            return self.refuse(Drop::NoRule);
         };
         let Some(ttl) = rule.ttl.after(packet.ttl()) else {
-            return if leads {
-                self.counts.drop(Drop::Ttl)
-            };
+            return self.refuse(Drop::Ttl);
         };
         let packet = packet.with_ttl(ttl);
         if !self.within_rates(place, rule.rate, packet.bytes().len(), step.now) {
-            return if leads {
-                self.counts.drop(Drop::Rate)
-            };
+            return self.refuse(Drop::Rate);
         }
         let open = matches!(self.talk, Talk::Open { .. });
         if open {
@@ -248,6 +247,13 @@ impl Spoke {
             self.counts.captured += 1;
         }
         self.captured.push(step.now, packet);
+    }
+
+    /// What the leader refuses is counted; standbys refuse the same.
+    fn refuse(&mut self, why: impl Into<Drop>) {
+        if self.role == Role::Leader {
+            self.counts.drop(why);
+        }
     }
 
     fn within_rates(&mut self, place: usize, rate: Option<u64>, bytes: usize, now: Time) -> bool {
@@ -281,6 +287,7 @@ impl Spoke {
             return;
         }
         self.talk = Talk::Open { beat: step.now + BEAT };
+        self.pause = REPEAT;
         let captured = std::mem::take(&mut self.captured);
         let mut ranges = wanted.iter().copied().peekable();
         let mut missing = 0;

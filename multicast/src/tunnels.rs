@@ -1,6 +1,6 @@
 //! Tunnels to other leaders: a queue and a task for each peer, over its pipe.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) struct Tunnels {
     clock: Clock,
     patience: Duration,
     /// What was given up.
-    dropped: mpsc::UnboundedSender<NetworkId>,
+    dropped: mpsc::Sender<(NetworkId, u64)>,
     tunnels: HashMap<PeerId, Tunnel>,
 }
 
@@ -53,7 +53,7 @@ impl Tunnels {
         sender: PipeSender,
         clock: Clock,
         patience: Duration,
-        dropped: mpsc::UnboundedSender<NetworkId>,
+        dropped: mpsc::Sender<(NetworkId, u64)>,
     ) -> Tunnels {
         Tunnels {
             sender,
@@ -97,14 +97,16 @@ async fn pump(
     queue: Arc<Queue>,
     sender: PipeSender,
     clock: Clock,
-    dropped: mpsc::UnboundedSender<NetworkId>,
+    dropped: mpsc::Sender<(NetworkId, u64)>,
 ) {
+    let mut counts: BTreeMap<NetworkId, u64> = BTreeMap::new();
     loop {
         let (body, given_up) = queue.with(|backlog| (backlog.next_body(clock.now()), backlog.take_dropped()));
         for network in given_up {
-            // Nobody counts any more where the service has ended.
-            let _ = dropped.send(network);
+            *counts.entry(network).or_default() += 1;
         }
+        // What there is no room for now is counted with the next.
+        counts.retain(|network, count| dropped.try_send((*network, *count)).is_err());
         let Some(body) = body else {
             queue.more.notified().await;
             continue;

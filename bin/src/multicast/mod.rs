@@ -16,6 +16,7 @@ pub async fn run(command: MulticastCommand) -> Outcome {
         MulticastCommand::Status(args) => status(&args).await,
         MulticastCommand::Networks(args) => networks(&args).await,
         MulticastCommand::Tunnels(args) => tunnels(&args).await,
+        MulticastCommand::Check { rules } => check(rules.as_deref()),
         MulticastCommand::Rules { file } => rules(&file),
     }
 }
@@ -42,6 +43,46 @@ fn rules(file: &Path) -> Outcome {
         counted(groups, "group")
     ))?;
     Ok(Exit::Done)
+}
+
+#[cfg(target_os = "linux")]
+fn check(file: Option<&Path>) -> Outcome {
+    let rules = file.map(read).transpose()?;
+    let checked = fatebound_multicast::check::check(rules.as_ref()).map_err(|error| {
+        Failure::error(format!(
+            "this host cannot capture and inject: {error} (it needs CAP_NET_RAW: root, `setcap cap_net_raw+ep`, or AmbientCapabilities=CAP_NET_RAW)"
+        ))
+    })?;
+    let mut table = Table::new(&["NETWORK", "INTERFACE", "ADDRESS", "CAPTURE"]);
+    for network in &checked {
+        let state = match &network.obstacle {
+            None => Cell::styled(Style::Green, "yes"),
+            Some(why) => Cell::styled(Style::Red, format!("no: {why}")),
+        };
+        let [name, interface, address] = [&network.network, &network.interface, &network.address];
+        table.row([
+            name.clone().into(),
+            interface.clone().into(),
+            address.clone().into(),
+            state,
+        ]);
+    }
+    for warning in checked.iter().filter_map(|network| network.warning.as_ref()) {
+        complain(format_args!("warning: {warning}"));
+    }
+    if table.is_empty() {
+        return Err(Failure::error(
+            "this host is on no network that could take part: no interface is up, with an IPv4 address",
+        ));
+    }
+    Output::new(false).table(&table)?;
+    let able = checked.iter().all(|network| network.obstacle.is_none());
+    Ok(if able { Exit::Done } else { Exit::Error })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn check(_: Option<&Path>) -> Outcome {
+    Err(Failure::error("multicast is routed on Linux alone"))
 }
 
 async fn get(args: &ClientArgs) -> Result<(Output, Status), Failure> {

@@ -21,6 +21,8 @@ mod joining;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod multicast;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod pg;
