@@ -42,7 +42,7 @@ struct Host {
 }
 
 enum Happening {
-    Input(usize, Input),
+    Input(usize, Box<Input>),
     /// Through a tunnel that was opened so often.
     Arrive(usize, usize, u64, Box<Frame>),
     /// The group tells a node the list.
@@ -193,15 +193,15 @@ impl World {
     pub fn send(&mut self, on: usize) {
         let number = self.sent.len() as u32;
         self.sent.push((on, number));
-        self.on_wire(on, None, packet(on, number));
+        self.on_wire(on, None, &packet(on, number));
     }
 
     pub fn send_equal(&mut self, on: usize) {
-        self.on_wire(on, None, packet(on, EQUAL));
+        self.on_wire(on, None, &packet(on, EQUAL));
     }
 
-    fn on_wire(&mut self, on: usize, injector: Option<usize>, bytes: Vec<u8>) {
-        match number(&bytes) {
+    fn on_wire(&mut self, on: usize, injector: Option<usize>, bytes: &[u8]) {
+        match number(bytes) {
             EQUAL => self.equal[on] += 1,
             number => *self.heard[on].entry(number).or_default() += 1,
         }
@@ -216,9 +216,9 @@ impl World {
             if Some(node) != injector {
                 let input = Input::Captured {
                     network: network(on),
-                    bytes: bytes.clone(),
+                    bytes: bytes.to_vec(),
                 };
-                self.after(Duration::from_micros(50), Happening::Input(node, input));
+                self.after(Duration::from_micros(50), Happening::Input(node, Box::new(input)));
             }
         }
     }
@@ -268,7 +268,7 @@ impl World {
             let peer = self.hosts[&from].peer;
             self.after(
                 Duration::from_millis(1),
-                Happening::Input(to, Input::TunnelDown { peer }),
+                Happening::Input(to, Box::new(Input::TunnelDown { peer })),
             );
         }
     }
@@ -301,7 +301,7 @@ impl World {
         match output {
             Output::Inject { network, packet } => {
                 self.injected += 1;
-                self.on_wire(index_of(network), Some(node), packet.bytes().to_vec());
+                self.on_wire(index_of(network), Some(node), packet.bytes());
             }
             Output::Send { peer, frame } => {
                 let to = self
@@ -349,7 +349,7 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Input(node, input) => self.input(node, input),
+            Happening::Input(node, input) => self.input(node, *input),
             Happening::Arrive(from, to, opened, frame) => {
                 if self.tunnels.get(&(from, to)).is_some_and(|tunnel| tunnel.1 == opened) {
                     let (peer, frame) = (self.hosts[&from].peer, *frame);
