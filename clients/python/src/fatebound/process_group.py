@@ -86,8 +86,8 @@ class ProviderInfo:
 
     @property
     def name(self) -> str:
-        """For people: ``INSTANCE@PEER``."""
-        return f"{self.instance.decode('utf-8', 'replace')}@{self.peer}"
+        """For people: its instance at the end of its peer's name, as the program has it."""
+        return f"{self.instance.decode('utf-8', 'replace')}@{self.peer[-8:]}"
 
 
 @dataclass(frozen=True)
