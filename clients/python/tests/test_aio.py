@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import unittest
 from typing import Optional
 
@@ -85,6 +86,10 @@ class Aio(Holding, unittest.IsolatedAsyncioTestCase):
                 await asyncio.sleep(LIMIT)
         self.assertEqual(failed.exception.failure.text, "stop")
         # The cancellation was for the block alone.
+        task = asyncio.current_task()
+        if sys.version_info >= (3, 11):
+            assert task is not None
+            self.assertEqual(task.cancelling(), 0)
         await asyncio.sleep(0)
 
     async def test_a_block_that_ends_as_its_group_fails_is_not_cancelled_later(self) -> None:
