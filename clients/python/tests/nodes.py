@@ -62,6 +62,8 @@ class RunningNode:
         self._line = ["--bootstrap", bootstrap] if bootstrap else []
         self._line += more
         self.address = ""
+        self.tcp = ""
+        """Where it serves its API over TCP."""
         self.start()
 
     @property
@@ -85,8 +87,13 @@ class RunningNode:
             stderr=subprocess.DEVNULL,
         )
         try:
-            self.address = self._line_out("listening ")
-            self._line_out("ready")
+            self.address = self._line_out()[len("listening ") :]
+            self.tcp = ""
+            said = self._line_out()
+            while said != "ready":
+                if said.startswith("api http"):
+                    self.tcp = said[len("api ") :]
+                said = self._line_out()
         except BaseException:
             self.end()
             raise
@@ -104,20 +111,20 @@ class RunningNode:
         """Kills it with SIGKILL."""
         self.process.kill()
         self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def end(self) -> None:
         self.kill()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def _line_out(self, beginning: str) -> str:
+    def _line_out(self) -> str:
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], LIMIT)[0]:
-            raise AssertionError(f"the node does not say {beginning!r}")
+            raise AssertionError("the node says nothing")
         line = self.process.stdout.readline().decode().strip()
-        assert line.startswith(beginning), line
-        return line[len(beginning) :]
+        assert line, "the node has ended"
+        return line
 
 
 class Nodes(unittest.TestCase):

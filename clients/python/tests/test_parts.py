@@ -93,6 +93,7 @@ class Addresses(unittest.TestCase):
     def test_they_are_the_program_s(self) -> None:
         self.assertEqual(parse("unix:/x/y"), UnixAddress("/x/y"))
         self.assertEqual(parse("http://[::1]:7102"), TcpAddress("::1", 7102))
+        self.assertEqual(parse("localhost:7102"), TcpAddress("localhost", 7102))
         self.assertEqual(str(parse("http://localhost:7102/")), "http://localhost:7102")
         for text in ("unix:", "/x", "https://h:1", "http://h", "http://h:1/x", "http://h:99999", "http://u@h:1"):
             with self.assertRaises(InvalidAddress, msg=text):

@@ -54,12 +54,12 @@ def find(api: Optional[str], environment: Mapping[str, str]) -> Address:
 
 
 def parse(text: str) -> Address:
-    """``unix:PATH`` or ``http://HOST:PORT``."""
+    """``unix:PATH``, ``http://HOST:PORT`` or ``HOST:PORT``."""
     if text.startswith("unix:") and len(text) > len("unix:"):
         return UnixAddress(text[len("unix:") :])
-    if text.startswith("http://"):
+    if "://" not in text or text.startswith("http://"):
         try:
-            parts = urlsplit(text)
+            parts = urlsplit(text if "://" in text else f"http://{text}")
             name, port = parts.hostname, parts.port
         except ValueError as error:
             raise InvalidAddress(f"{text!r}: {error}") from None

@@ -16,6 +16,7 @@ __all__ = [
     "CreationFailed",
     "CreationRefused",
     "FateboundError",
+    "ForbiddenHost",
     "ForeignAnswer",
     "ForkedError",
     "GroupAmbiguous",
@@ -154,6 +155,10 @@ class Unauthorized(Problem):
     """The node wants a token, or another one."""
 
 
+class ForbiddenHost(Problem):
+    """The node does not go by the name under which it was asked."""
+
+
 class GroupNotKnown(Problem):
     """No group of this id is known at this node."""
 
@@ -258,6 +263,7 @@ _KINDS: dict[str, type[Problem]] = {
     "invalid-request": InvalidRequest,
     "invalid-name": InvalidRequest,
     "unauthorized": Unauthorized,
+    "forbidden-host": ForbiddenHost,
     "group-not-known": GroupNotKnown,
     "group-ambiguous": GroupAmbiguous,
     "creation-failed": CreationFailed,
