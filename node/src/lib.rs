@@ -91,6 +91,7 @@ mod identity;
 mod invitation;
 pub mod job;
 mod join;
+mod muxing;
 mod node;
 mod pipe;
 mod pipes;

@@ -1,4 +1,4 @@
-//! The transport of a stand-alone node: TCP with Noise and Yamux, and QUIC where somebody listens or dials with it; names are resolved.
+//! The transport of a stand-alone node: TCP with Noise and Yamux without its pings, and QUIC where somebody listens or dials with it; names are resolved.
 //!
 //! Links want TCP, because the death of a process closes its connections at once. Errors keep the operating system's kind on their way up:
 //! a refused dial may prove a death.
@@ -13,7 +13,9 @@ use libp2p::core::transport::Boxed;
 use libp2p::core::transport::timeout::{TransportTimeout, TransportTimeoutError};
 use libp2p::core::upgrade;
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, Transport, dns, noise, quic, tcp, yamux};
+use libp2p::{PeerId, Transport, dns, noise, quic, tcp};
+
+use crate::muxing::Muxing;
 
 /// Streams on one connection at most: sessions, exchanges and identify. Whoever opens more loses the connection.
 pub(crate) const MAX_STREAMS: usize = 256;
@@ -23,8 +25,6 @@ pub(crate) const MAX_STREAMS: usize = 256;
 /// # Errors
 /// A key that Noise cannot use, or a name service that cannot be used.
 pub(crate) fn build(keypair: &Keypair, limit: Duration) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
-    let mut muxing = yamux::Config::default();
-    muxing.set_max_num_streams(MAX_STREAMS);
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
         .map(|stream, _| {
             retransmit_steadily(&stream.0);
@@ -32,7 +32,7 @@ pub(crate) fn build(keypair: &Keypair, limit: Duration) -> io::Result<Boxed<(Pee
         })
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(io::Error::other)?)
-        .multiplex(muxing)
+        .multiplex(Muxing::new(MAX_STREAMS))
         .map_err(|error| match error {
             EitherError::Left(EitherError::Left(error)) => error,
             EitherError::Left(EitherError::Right(error)) => io::Error::other(error),
