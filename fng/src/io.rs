@@ -398,6 +398,7 @@ pub enum Admit {
 
 /// Why a group could not be left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LeaveError {
     /// The group ended before: it failed, or was closed, or is not known here.
     #[error("the group was over before: {0}")]
@@ -412,6 +413,7 @@ pub enum LeaveError {
 
 /// Why this peer did not come into a group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum JoinError {
     /// The group has failed or is closed, or never was.
     #[error("the group is over: {0}")]
@@ -437,6 +439,7 @@ pub enum JoinError {
 
 /// A creation that was refused before anything happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CreateError {
     /// Too many members.
     #[error("a group has at most {max} members; nothing was created")]

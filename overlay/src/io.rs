@@ -458,6 +458,7 @@ pub enum DeathProof {
 
 /// Why a link is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DownReason {
     /// No ping of ours sent within `L` was answered.
     Silent,

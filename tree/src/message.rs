@@ -54,6 +54,7 @@ pub enum Operation {
 
 /// Why a path is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Cause {
     /// The member does not know the group (it restarted, or the group failed there).
     Unknown,

@@ -161,6 +161,7 @@ pub enum Event {
 
 /// Why a body was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotTaken {
     /// As much waits for this peer as may; [`Event::Room`] follows.
     #[error("the queue to this peer is full")]
@@ -184,6 +185,7 @@ pub enum NotTaken {
 
 /// Why a pipe is no more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Cause {
     /// Neither end had anything to send. The next body opens another one.
     #[error("neither end had anything to send")]
