@@ -21,12 +21,12 @@ use crate::client::peer_names::PeerName;
 
 pub use demo::DemoArgs;
 pub use exec::{Containment, ExecArgs, ExecStubArgs};
+pub use multicast::MulticastCommand;
 pub use pg::{
     AttributeArgs, PgArgs, PgBarrierArgs, PgCommand, PgExpelArgs, PgJoinArgs, PgLeaveArgs, PgLockArgs, PgProposeArgs,
     PgStateCommand, PgVoteArgs, VoteDefault, VoteWord,
 };
 pub use service::{ProxyArgs, ServiceArgs, ServiceCommand, ServiceRunArgs, SwitchoverArgs};
-pub use multicast::MulticastCommand;
 pub use sim::SimArgs;
 
 /// Failure notification groups for peer-to-peer systems: when one of you fails, every one of you knows.

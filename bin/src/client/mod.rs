@@ -78,6 +78,11 @@ impl Api {
         })
     }
 
+    /// Where it serves.
+    pub fn address(&self) -> &ApiAddress {
+        &self.address
+    }
+
     /// The same node, which needs this long for what it is asked and may be silent only then.
     pub fn busy_for(&self, work: Duration) -> Api {
         Api {

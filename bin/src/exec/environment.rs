@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::{Builder, TempPath};
 
 use super::hold::Held;
+use crate::api::address::ApiAddress;
 
 /// The variables, and the file that one of them names.
 #[derive(Debug)]
@@ -26,17 +27,24 @@ impl Environment {
     }
 
     /// What the command of this hold finds: always the same names, so that nothing is left over from an `exec` around this one.
-    pub fn of(held: &Held, api: &Path) -> io::Result<Environment> {
+    pub fn of(held: &Held, api: &ApiAddress) -> io::Result<Environment> {
         let file = held.state().as_deref().map(write).transpose()?;
-        let mut socket = OsString::from("unix:");
-        socket.push(api);
+        let api = match api {
+            // Which need not be readable as text.
+            ApiAddress::Unix(path) => {
+                let mut api = OsString::from("unix:");
+                api.push(path);
+                api
+            }
+            ApiAddress::Tcp { .. } => api.to_string().into(),
+        };
         let number =
             |number: Option<usize>| OsString::from(number.map(|number| number.to_string()).unwrap_or_default());
         let path = file.as_ref().map(|file| file.as_os_str().to_owned());
         let variables = vec![
             ("FATEBOUND_GROUP", held.group.clone().into()),
             ("FATEBOUND_PEER", held.peer.clone().into()),
-            ("FATEBOUND_API", socket),
+            ("FATEBOUND_API", api),
             ("FATEBOUND_TAG", held.tag.clone().unwrap_or_default().into()),
             ("FATEBOUND_RANK", number(held.rank())),
             (
@@ -73,7 +81,7 @@ mod tests {
             "hold": "h", "group": "g", "root": "a", "peer": "b", "members": ["a", "b", "c"], "tag": "t", "state_base64": "AP8="
         });
         let held: Held = serde_json::from_value(held).unwrap();
-        let environment = Environment::of(&held, Path::new("/run/x.sock")).unwrap();
+        let environment = Environment::of(&held, &"unix:/run/x.sock".parse().unwrap()).unwrap();
         let value = |name: &str| {
             let mut all = environment.variables.iter();
             all.find(|(other, _)| *other == name)

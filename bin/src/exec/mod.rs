@@ -184,7 +184,7 @@ async fn one(
 
 /// What the command is to find; a group that is over already does not begin it.
 async fn begin(hold: &mut Option<Hold>, way: &Way, args: &ExecArgs) -> Result<Environment, Ended> {
-    let (Some(hold), Some(api)) = (hold, way.socket()) else {
+    let (Some(hold), Some(api)) = (hold, way.api()) else {
         return Ok(Environment::alone());
     };
     say(

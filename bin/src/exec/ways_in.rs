@@ -1,16 +1,15 @@
 //! The ways into a group: create one, come into one, or be invited.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::hold::{Hold, Patience};
+use crate::api::address::ApiAddress;
 use crate::api::model::CreateRequest;
 use crate::cli::ExecArgs;
 use crate::client::Api;
 use crate::client::groups::state_of;
 use crate::client::peer_names::resolve;
 use crate::exit::Failure;
-use crate::paths;
 
 /// The tag of invitations unless somebody says otherwise.
 const TAG: &str = "exec";
@@ -25,7 +24,6 @@ pub struct Way(Option<Inside>);
 #[derive(Debug)]
 struct Inside {
     api: Api,
-    socket: PathBuf,
     kind: Kind,
 }
 
@@ -42,19 +40,18 @@ impl Way {
         if args.alone {
             return Ok(Way(None));
         }
-        let socket = args.client.api.clone().map_or_else(paths::default_socket, Ok)?;
-        let api = Api::at(&socket, args.client.api_timeout)?;
+        let api = Api::of(&args.client)?;
         let kind = match (&args.join, &args.accept) {
             (Some(group), _) => Kind::Join(group.clone()),
             (None, Some(tag)) => Kind::Accept(tag.clone()),
             (None, None) => Kind::Create(request(args, &api).await?),
         };
-        Ok(Way(Some(Inside { api, socket, kind })))
+        Ok(Way(Some(Inside { api, kind })))
     }
 
-    /// The node's API socket.
-    pub fn socket(&self) -> Option<&Path> {
-        self.0.as_ref().map(|inside| inside.socket.as_path())
+    /// Where the node serves its API.
+    pub fn api(&self) -> Option<&ApiAddress> {
+        self.0.as_ref().map(|inside| inside.api.address())
     }
 
     /// Whether this is to wait for an invitation.

@@ -342,7 +342,7 @@ fn barrier(home: &Home, line: &str) -> Child {
 fn a_barrier_lets_three_go_together_as_often_as_they_meet() {
     let trio = Trio::start();
     for _ in 0..2 {
-        let mut three: Vec<Child> = trio
+        let three: Vec<Child> = trio
             .homes
             .iter()
             .map(|home| barrier(home, "loaded --count 3"))

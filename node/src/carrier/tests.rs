@@ -443,9 +443,8 @@ async fn a_question_without_connection_or_address_fails_at_once() {
     assert_eq!(failures(ours.next().await), [(refused, DialFailure::Refused)]);
 }
 
-/// One that is up may have died without a word: nothing says so here, but nothing is heard on it either.
-#[tokio::test]
-async fn a_fresh_question_dials_beside_a_connection_which_is_closed_if_it_says_nothing() {
+/// A peer that has dialled another one beside the connection that is up, on which it has heard nothing since; the session on the old one.
+async fn silent_beside_a_fresh_one() -> (Peer, Session, Peer) {
     let (mut ours, old, mut theirs, _, address) = connected().await;
     ours.ask(theirs.id, &[address], true);
     loop {
@@ -464,12 +463,54 @@ async fn a_fresh_question_dials_beside_a_connection_which_is_closed_if_it_says_n
         2,
         "a session keeps the old one"
     );
-    ours.run(Output::Disconnect { session: old });
-    let end = Instant::now() + Duration::from_secs(5);
-    while ours.swarm.behaviour().connections.len() == 2 {
-        assert!(Instant::now() < end, "the silent one stays");
-        let _ = tokio::time::timeout(Duration::from_millis(10), any(&mut ours, &mut theirs)).await;
+    (ours, old, theirs)
+}
+
+/// Turns both until it is so.
+async fn until(ours: &mut Peer, theirs: &mut Peer, what: &str, holds: impl Fn(&Carrier) -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !holds(ours.swarm.behaviour()) {
+        assert!(Instant::now() < end, "{what}");
+        let _ = tokio::time::timeout(Duration::from_millis(10), any(ours, theirs)).await;
     }
+}
+
+/// One that is up may have died without a word: nothing says so here, but nothing is heard on it either.
+#[tokio::test]
+async fn a_fresh_question_dials_beside_a_connection_which_is_closed_if_it_says_nothing() {
+    let (mut ours, old, mut theirs) = silent_beside_a_fresh_one().await;
+    ours.run(Output::Disconnect { session: old });
+    until(&mut ours, &mut theirs, "the silent one stays", |ours| {
+        ours.connections.len() == 1
+    })
+    .await;
+}
+
+/// Whoever was late itself may not have read what came: it closes nothing because it says nothing, until it has had time to read.
+#[tokio::test]
+async fn a_late_peer_keeps_its_silent_connections() {
+    let (mut ours, old, mut theirs) = silent_beside_a_fresh_one().await;
+    ours.swarm.behaviour_mut().was_late();
+    assert!(ours.swarm.behaviour().late_until.is_some());
+    // For longer, so that this test may be late, too.
+    ours.swarm.behaviour_mut().late_until = Some(Instant::now() + Duration::from_secs(3600));
+    ours.run(Output::Disconnect { session: old });
+    until(&mut ours, &mut theirs, "the session stays", |ours| {
+        ours.closing.is_empty()
+    })
+    .await;
+    // All that could close it is asked once more.
+    let peer = theirs.id;
+    ours.swarm.behaviour_mut().leave_silent_of(&peer);
+    let closes = |action: &Action| matches!(action, ToSwarm::CloseConnection { .. });
+    assert!(!ours.swarm.behaviour().actions.iter().any(closes));
+    assert_eq!(ours.swarm.behaviour().connections.len(), 2);
+    ours.swarm.behaviour_mut().late_until = None;
+    ours.swarm.behaviour_mut().leave_silent_of(&peer);
+    until(&mut ours, &mut theirs, "the silent one stays", |ours| {
+        ours.connections.len() == 1
+    })
+    .await;
 }
 
 #[tokio::test]
