@@ -15,6 +15,8 @@ impl Port {
     pub const GROUPS: Port = Port(1);
     /// Process groups.
     pub const PROCESS_GROUPS: Port = Port(2);
+    /// Services with one primary, and their clients (docs/services.md).
+    pub const SERVICES: Port = Port(3);
     /// The first port for applications; those below are for the layers of a peer, of this version and of later ones.
     pub const FIRST_OF_APPLICATIONS: Port = Port(64);
 }

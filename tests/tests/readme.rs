@@ -21,13 +21,13 @@ fn blocks(heading: &str) -> Vec<&'static str> {
 #[test]
 fn by_hand_works_as_it_is_written() {
     let blocks = blocks("By hand");
-    assert_eq!(blocks.len(), 5);
+    assert_eq!(blocks.len(), 6);
     let profile = program().parent().and_then(Path::to_str).expect("a path");
     let script = blocks.concat().replace("$PWD/target/release", profile);
     assert!(script.contains(profile), "the script has to run the program under test");
     let outcome = Outcome::of_command(Command::new("bash").args(["-c", &format!("set -euo pipefail\n{script}")]));
     assert_eq!(outcome.code, 0, "{outcome:?}");
-    assert!(outcome.stdout.contains("exit code 3"), "{outcome:?}");
+    assert_eq!(outcome.stdout.matches("exit code 3").count(), 2, "{outcome:?}");
     assert!(outcome.stdout.contains("failed"), "{outcome:?}");
     assert_eq!(outcome.stdout.matches("3 are here").count(), 3, "{outcome:?}");
 }

@@ -27,10 +27,10 @@ pub struct ExecArgs {
     #[arg(long)]
     pub alone: bool,
     /// With --create: the invitation goes to those who wait for this tag [default: exec]
-    #[arg(long, requires = "create")]
+    #[arg(long, conflicts_with_all = ["join", "accept", "alone"])]
     pub tag: Option<String>,
     /// With --create: what every member's command finds in the file $FATEBOUND_STATE: a text, @FILE, or - for standard input
-    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true, requires = "create")]
+    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true, conflicts_with_all = ["join", "accept", "alone"])]
     pub state: Option<String>,
     /// With --create: how long to try until all have accepted; with --accept: how long to wait for the invitation [default: one attempt; for ever; with --restart 5m each]
     #[arg(long, value_name = "DUR", value_parser = parse_duration)]
@@ -42,7 +42,7 @@ pub struct ExecArgs {
     #[arg(long, value_enum, value_name = "on-failure", conflicts_with_all = ["join", "alone"])]
     pub restart: Option<Restart>,
     /// So many times at most
-    #[arg(long, value_name = "N", default_value_t = 3, requires = "restart")]
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "restart", conflicts_with_all = ["join", "alone"])]
     pub max_restarts: u32,
     /// What keeps the command and all that comes of it together
     #[arg(long, value_enum, default_value_t = Containment::Auto)]
@@ -151,8 +151,12 @@ mod tests {
             "exec --accept t",
             "exec --accept t run",
             "exec --accept t --tag u -- run",
+            "exec --join g --state s -- run",
+            "exec --alone --tag u -- run",
             "exec --join g --restart on-failure -- run",
             "exec --accept t --max-restarts 3 -- run",
+            "exec --join g --max-restarts 3 -- run",
+            "exec --alone --max-restarts 3 -- run",
             "exec --accept t --status-fd 1 -- run",
             "exec --accept t --failed-code 256 -- run",
             "exec --accept t --grace 0s -- run",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fatebound
 from fatebound import Failure, GroupFailed, Hold, Node
-from tests.nodes import LIMIT, Nodes, RunningNode, missing, until
+from tests.nodes import LIMIT, Nodes, RunningNode, until
 
 GONE = "a process that held the group has gone"
 
@@ -46,14 +46,6 @@ class Holding(Nodes):
 
     def setUp(self) -> None:
         self.a, self.b, self.c = (self.client(node) for node in self.nodes)
-        try:
-            self.a.accept("probe", timeout=0.01)
-        except fatebound.WaitTimeout:
-            pass
-        except fatebound.Problem as problem:
-            if problem.status == 404:
-                missing("this node knows nothing of holds")
-            raise
 
     def client(self, node: RunningNode) -> Node:
         client = Node(node.api)

@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::pipes::{PipePort, PipeSender, PortError, PortEvent};
 
 /// Services and their clients talk here: of the ports that are for the layers of a node (`base/src/port.rs`).
-const PORT: Port = Port(16);
+const PORT: Port = Port::SERVICES;
 /// Packets that wait for room in pipes; further ones are dropped, and asked for again.
 const MAX_POSTS: usize = 4096;
 /// How long a packet waits for room.

@@ -216,6 +216,8 @@ impl Runner {
             Err(Stopped) => return Stay::Over(ServiceEnded::Stopped),
         };
         loop {
+            // Before the program is told its role, so that it finds it in the status; and again, with what was done since.
+            self.show(&seat);
             if let Err(fault) = self.act(&mut seat) {
                 return Stay::Over(self.give_up(&seat, &provider, fault).await);
             }
