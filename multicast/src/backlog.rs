@@ -1,7 +1,8 @@
 //! The queue of a tunnel: words always wait, datagrams only so long and so many (M9).
 //!
 //! A tunnel that is slower than what comes would make every datagram late. So the oldest go first: beyond 4 MiB, and when they have waited for longer than
-//! may be. What a take-over sends again is another matter: it is late already, there is no more of it than a ring, and it waits as long as it must.
+//! may be. What a take-over sends again is another matter: it is late already, and it waits as long as it must. There is no more of it than the rings of the
+//! other networks, because a conversation that begins anew throws away what waits of the last one: its receiver would.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct Backlog {
 #[derive(Debug)]
 struct Waiting {
     since: Time,
+    /// Of which network's conversation it is.
+    network: NetworkId,
     /// Of live datagrams: of which network.
     live: Option<NetworkId>,
     bytes: Vec<u8>,
@@ -62,11 +65,16 @@ impl Backlog {
             self.dropped.extend(live);
             return;
         };
+        let network = network(frame);
+        if matches!(frame, Frame::Welcome { .. } | Frame::Hello { part: 0, .. }) {
+            self.begin_anew(network);
+        }
         if live.is_some() {
             self.live += bytes.len();
         }
         self.waiting.push_back(Waiting {
             since: now,
+            network,
             live,
             bytes,
         });
@@ -77,6 +85,13 @@ impl Backlog {
             self.live -= waiting.bytes.len();
             self.dropped.extend(waiting.live);
         }
+    }
+
+    /// What waits of the last conversation means nothing in the next one, which begins with all that is missing.
+    fn begin_anew(&mut self, network: NetworkId) {
+        self.waiting.retain(|waiting| waiting.network != network);
+        let live = self.waiting.iter().filter(|waiting| waiting.live.is_some());
+        self.live = live.map(|waiting| waiting.bytes.len()).sum();
     }
 
     /// As much as fits one body of a pipe; `None` if nothing waits.
@@ -113,6 +128,17 @@ impl Backlog {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+}
+
+fn network(frame: &Frame) -> NetworkId {
+    match frame {
+        Frame::Hello { network, .. }
+        | Frame::Welcome { network, .. }
+        | Frame::Up { network, .. }
+        | Frame::Down { network, .. }
+        | Frame::Beat { network, .. }
+        | Frame::Again { network } => *network,
     }
 }
 
@@ -186,6 +212,28 @@ mod tests {
         let body = backlog.next_body(Time::from_millis(1000)).unwrap();
         assert_eq!(frames(&body), [word, data(2, false, 10)]);
         assert_eq!(backlog.take_dropped(), [network()]);
+    }
+
+    #[test]
+    fn a_conversation_that_begins_anew_throws_away_what_waits_of_the_last_one() {
+        let mut backlog = Backlog::new(Duration::from_millis(200));
+        let welcome = Frame::Welcome {
+            network: network(),
+            session: Session(2),
+            wanted: Vec::new(),
+        };
+        let other = Frame::Again {
+            network: "10.2.0.0/24".parse().unwrap(),
+        };
+        for _ in 0..100 {
+            backlog.push(Time::ZERO, &data(1, false, 60_000));
+            backlog.push(Time::ZERO, &data(2, true, 60_000));
+            backlog.push(Time::ZERO, &welcome);
+        }
+        backlog.push(Time::ZERO, &other);
+        assert_eq!((backlog.live, backlog.waiting.len()), (0, 2));
+        assert_eq!(frames(&backlog.next_body(Time::ZERO).unwrap()), [welcome, other]);
+        assert_eq!(backlog.take_dropped(), [], "it is not lost: what is missing follows");
     }
 
     #[test]

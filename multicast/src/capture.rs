@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 use tokio::net::UdpSocket;
 
+use crate::buffers;
 use crate::interfaces::Interface;
 
 /// On all that is injected: the letters "fb", and nothing of meaning to anybody else.
@@ -38,7 +39,7 @@ impl Capture {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP))?;
         socket.attach_filter(&filter())?;
         socket.bind_device(Some(interface.name.as_bytes()))?;
-        socket.set_recv_buffer_size(BUFFER)?;
+        buffers::receive(&socket, BUFFER)?;
         socket.set_nonblocking(true)?;
         let groups: Vec<Ipv4Addr> = groups.iter().copied().collect();
         let on = InterfaceIndexOrAddress::Index(interface.index);

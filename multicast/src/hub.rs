@@ -116,7 +116,7 @@ impl Branch {
             credit: HashMap::new(),
             since: now,
             datagrams: Bucket::new(DATAGRAMS_PER_SECOND, now),
-            bits: Bucket::new(BITS_PER_SECOND, now),
+            bits: Bucket::bits(BITS_PER_SECOND, now),
         }
     }
 
@@ -225,6 +225,10 @@ impl Hub {
                 .filter(|link| step.roster.leader(*network) == Some(link.seat));
         }
         self.look_again(step);
+        // Nothing begun by whoever leads no more is kept, or it would take the place of others.
+        let leads = |greeting: &Greeting| step.roster.leader(greeting.network) == Some(greeting.seat);
+        self.partial.retain(|_, greeting| leads(greeting));
+        self.waiting.retain(|network, _| step.roster.has(*network));
     }
 
     /// This node is not sure of its place: nothing is relayed before the leaders have greeted anew.
@@ -267,6 +271,11 @@ impl Hub {
     /// A part of a hello has come; parts come in order, or the hello is begun anew.
     pub(crate) fn hello(&mut self, head: Greeting, part: &Part, step: &mut Step<'_>) {
         let network = head.network;
+        let is_known = |seat: &Seat| seat.node.peer == head.from;
+        if !step.roster.networks().any(|(_, seats)| seats.iter().any(is_known)) {
+            // Whoever has just come in says it again when this node has been told.
+            return;
+        }
         let mut greeting = match self.partial.remove(&network) {
             _ if part.part == 0 => head,
             Some(begun) if begun.from == head.from && begun.session == head.session => begun,
@@ -422,7 +431,9 @@ impl Hub {
     pub(crate) fn beat(&mut self, from: PeerId, network: NetworkId, session: Session, step: &mut Step<'_>) {
         let link = self.branches.get(&network).and_then(|branch| branch.link);
         let known = link.is_some_and(|link| link.seat.node.peer == from && link.session == session);
-        if !known && step.running {
+        // Strangers are not answered.
+        let leads = step.roster.leader(network).is_some_and(|seat| seat.node.peer == from);
+        if leads && !known && step.running {
             step.send(from, Frame::Again { network });
         }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::buffers;
 use crate::capture::MARK;
 use crate::interfaces::Interface;
 use crate::packet::Packet;
@@ -29,7 +30,7 @@ impl Injector {
         socket.set_mark(MARK)?;
         // Applications on this host hear it, too.
         socket.set_multicast_loop_v4(true)?;
-        socket.set_send_buffer_size(BUFFER)?;
+        buffers::send(&socket, BUFFER)?;
         socket.set_nonblocking(true)?;
         Ok(Injector {
             socket,
@@ -49,5 +50,5 @@ impl Injector {
 
 /// Whether this process may capture and inject.
 pub(crate) fn allowed() -> io::Result<()> {
-    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW))).map(drop)
+    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW)))?.set_mark(MARK)
 }

@@ -22,6 +22,7 @@
 
 pub mod backlog;
 #[cfg(target_os = "linux")]
+mod buffers;
 mod capture;
 #[cfg(target_os = "linux")]
 pub mod check;

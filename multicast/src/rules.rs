@@ -349,6 +349,9 @@ fn networks(listed: &Listed) -> Result<Networks, String> {
     if listed.texts() == ["*"] {
         return Ok(Networks::All);
     }
+    if listed.texts().is_empty() {
+        return Err("no network is named: the rule would never carry anything".to_owned());
+    }
     let network = |text: &String| text.parse().map_err(|error| format!("{text:?}: {error}"));
     listed
         .texts()

@@ -43,7 +43,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub enum StartError {
     /// No raw sockets.
     #[error(
-        "multicast cannot be captured: {0} (it needs CAP_NET_RAW: root, `setcap cap_net_raw+ep`, or AmbientCapabilities=CAP_NET_RAW)"
+        "multicast cannot be captured: {0} (it needs CAP_NET_RAW, before Linux 5.17 CAP_NET_ADMIN as well: root, `setcap cap_net_raw+ep`, or AmbientCapabilities=CAP_NET_RAW)"
     )]
     Rights(io::Error),
     /// The port is not to be had.
@@ -59,6 +59,8 @@ pub(crate) enum Word {
     Captured { network: NetworkId, batch: Vec<Vec<u8>> },
     /// A capture has ended.
     Deaf { network: NetworkId, error: io::Error },
+    /// No seat can be taken; it is tried again.
+    NoSeat { network: NetworkId, why: String },
     /// A seat was taken, or lost.
     Seat {
         network: NetworkId,
@@ -303,8 +305,8 @@ impl Router {
                 self.captures.insert(network, Task(task));
             }
             Err(error) => {
-                tracing::warn!(%network, interface = interface.name, %error, "multicast cannot be captured");
-                self.problems.insert(network, format!("{}: {error}", interface.name));
+                // Later, because the machine is in the middle of something. If there is no room now, it is said again with the next role.
+                let _ = self.words.try_send(Word::Deaf { network, error });
             }
         }
     }
@@ -317,10 +319,8 @@ impl Router {
                     self.input(Input::Captured { network, bytes });
                 }
             }
-            Word::Deaf { network, error } => {
-                tracing::warn!(%network, %error, "a capture has ended");
-                self.problems.insert(network, error.to_string());
-            }
+            Word::NoSeat { network, why } => drop(self.problems.insert(network, why)),
+            Word::Deaf { network, error } => self.deaf(network, &error),
             Word::Seat { network, seat } => self.seat(network, seat),
             Word::Group { event } => self.group(event),
             Word::Status(reply) => {
@@ -328,6 +328,27 @@ impl Router {
                 let _ = reply.send(self.status());
             }
         }
+    }
+
+    /// A node that cannot hear a network must not lead it: it gives up its seat, and takes one when it can hear.
+    fn deaf(&mut self, network: NetworkId, error: &io::Error) {
+        let Some(interface) = self.interfaces.get(&network) else {
+            return;
+        };
+        let (name, interface) = (interface.name.clone(), interface.clone());
+        tracing::warn!(%network, interface = name, %error, "multicast cannot be captured");
+        self.sitting.remove(&network);
+        self.seat(network, None);
+        self.captures.remove(&network);
+        self.injectors.remove(&network);
+        self.problems.insert(network, format!("{name}: {error}"));
+        self.sit(network, interface);
+    }
+
+    fn sit(&mut self, network: NetworkId, interface: Interface) {
+        let wire = (interface, self.machine.rules().groups());
+        let sitting = sit(self.node.clone(), network, wire, self.words.clone());
+        self.sitting.insert(network, Task(tokio::spawn(sitting)));
     }
 
     /// M1 "A node has a seat on each network that it is on": it comes and goes with its interface.
@@ -346,12 +367,12 @@ impl Router {
             self.seat(network, None);
         }
         self.interfaces = found;
-        for (network, interface) in &self.interfaces {
-            self.sitting.entry(*network).or_insert_with(|| {
-                tracing::info!(%network, interface = interface.name, "multicast: a network");
-                let sitting = sit(self.node.clone(), *network, interface.clone(), self.words.clone());
-                Task(tokio::spawn(sitting))
-            });
+        let new = self.interfaces.iter();
+        let new = new.filter(|(network, _)| !self.sitting.contains_key(network));
+        let new: Vec<(NetworkId, Interface)> = new.map(|(network, interface)| (*network, interface.clone())).collect();
+        for (network, interface) in new {
+            tracing::info!(%network, interface = interface.name, "multicast: a network");
+            self.sit(network, interface);
         }
     }
 
@@ -369,6 +390,11 @@ impl Router {
             // Nobody tells this node any more what the list is.
             self.list = List::default();
             self.tell_list();
+        }
+        if seat.is_some() {
+            self.problems.remove(&network);
+            // Joining was decided by a quorum; a seat that was put out while its group was blocked is not told so.
+            self.input(Input::Quorum(true));
         }
         self.input(Input::Seat { network, seat });
     }
@@ -427,8 +453,12 @@ impl Router {
         let mut warnings: Vec<String> = self
             .problems
             .iter()
-            .map(|(network, why)| format!("{network} cannot be captured: {why}"))
+            .map(|(network, why)| format!("{network} is not served from here: {why}"))
             .collect();
+        let wanted = self.machine.rules().interfaces.iter();
+        let missing = wanted.filter(|name| !self.interfaces.values().any(|interface| interface.name == **name));
+        warnings
+            .extend(missing.map(|name| format!("no network through {name}: it has to be up, with an IPv4 address")));
         let entry = |(network, seats): (NetworkId, &[Seat])| RosterEntry {
             network: network.to_string(),
             leader: seats.first().map(|seat| seat.node.peer.to_string()).unwrap_or_default(),

@@ -16,7 +16,7 @@ use crate::message::{Frame, KEYS_IN_PART, Keys, MAX_PARTS, Seat, Session};
 use crate::network::NetworkId;
 use crate::packet::{Key, Packet};
 use crate::rate::Bucket;
-use crate::ring::{Captured, Seen};
+use crate::ring::{Captured, MAX_ENTRIES, REMEMBERED, Seen};
 use crate::roster::Role;
 use crate::step::Step;
 
@@ -61,7 +61,7 @@ pub(crate) struct Spoke {
     captured: Captured,
     seen: Seen,
     /// What was overheard since the hello, which does not name it.
-    late: HashMap<Key, u32>,
+    late: HashMap<Key, (u32, Time)>,
     talk: Talk,
     /// With whom.
     hub: Option<Seat>,
@@ -93,7 +93,7 @@ impl Spoke {
             sent: 0,
             taken: 0,
             datagrams: Bucket::new(DATAGRAMS_PER_SECOND, now),
-            bits: Bucket::new(BITS_PER_SECOND, now),
+            bits: Bucket::bits(BITS_PER_SECOND, now),
             rates: HashMap::new(),
             counts: Counts::default(),
         }
@@ -137,7 +137,7 @@ impl Spoke {
         }
         let goes_on = self.talk != Talk::Silent && self.hub == step.roster.hub();
         if role != Role::Leader {
-            self.talk = Talk::Silent;
+            self.silence();
         } else if !goes_on {
             self.pause = REPEAT;
             self.greet(step);
@@ -147,13 +147,13 @@ impl Spoke {
     /// This node is not sure of its place any more.
     pub(crate) fn silence(&mut self) {
         self.talk = Talk::Silent;
+        self.late.clear();
     }
 
     /// M5 "A leader begins a new conversation whenever it is not sure that the last one is whole."
     pub(crate) fn greet(&mut self, step: &mut Step<'_>) {
         let (Role::Leader, Some(hub), true) = (self.role, step.roster.hub(), step.running) else {
-            self.talk = Talk::Silent;
-            return;
+            return self.silence();
         };
         self.hub = Some(hub);
         self.session.0 += 1;
@@ -200,6 +200,9 @@ impl Spoke {
             Talk::Greeting { again, .. } if again <= step.now => self.greet(step),
             Talk::Open { beat } if beat <= step.now => {
                 self.talk = Talk::Open { beat: step.now + BEAT };
+                // Nobody offers it any more.
+                self.late
+                    .retain(|_, (count, at)| *count > 0 && step.now.since(*at) <= REMEMBERED);
                 let (network, session) = (self.network, self.session);
                 step.send_hub(Frame::Beat { network, session });
             }
@@ -226,7 +229,10 @@ impl Spoke {
             self.counts.overheard += 1;
             let key = packet.key();
             self.seen.push(step.now, key);
-            *self.late.entry(key).or_default() += 1;
+            if self.talk != Talk::Silent && self.late.len() < MAX_ENTRIES {
+                let (count, at) = self.late.entry(key).or_default();
+                (*count, *at) = (*count + 1, step.now);
+            }
             return;
         }
         let Some((place, rule)) = step.rules.find(self.network, &packet) else {
@@ -259,7 +265,7 @@ impl Spoke {
     fn within_rates(&mut self, place: usize, rate: Option<u64>, bytes: usize, now: Time) -> bool {
         let bits = bytes as u64 * 8;
         let by_rule = rate.is_none_or(|rate| {
-            let bucket = self.rates.entry(place).or_insert_with(|| Bucket::new(rate, now));
+            let bucket = self.rates.entry(place).or_insert_with(|| Bucket::bits(rate, now));
             bucket.take(bits, now)
         });
         by_rule && self.bits.take(bits, now) && self.datagrams.take(1, now)
@@ -354,7 +360,7 @@ impl Spoke {
 
     /// Whether an earlier leader has put this on the wire after the hello.
     fn was_overheard(&mut self, key: Key) -> bool {
-        let Some(count) = self.late.get_mut(&key).filter(|count| **count > 0) else {
+        let Some((count, _)) = self.late.get_mut(&key).filter(|(count, _)| *count > 0) else {
             return false;
         };
         *count -= 1;

@@ -21,7 +21,7 @@ pub struct Status {
     pub networks: Vec<NetworkStatus>,
     /// All networks, and who leads them.
     pub roster: Vec<RosterEntry>,
-    /// As the system leader: the leaders that it has taken in. As a leader: the system leader.
+    /// As the system leader: the leaders that it has taken in.
     pub tunnels: Vec<TunnelStatus>,
     /// Datagrams relayed, as the system leader.
     pub relayed: u64,

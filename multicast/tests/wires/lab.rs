@@ -209,7 +209,8 @@ impl Lab {
                 .expect("a port");
             let index = InterfaceIndexOrAddress::Index(index(&name));
             socket.join_multicast_v4_n(&GROUP, &index).expect("the group");
-            socket.set_recv_buffer_size(4 << 20).expect("an option");
+            // A burst waits for a thread that has no time: whatever the system's limit is.
+            rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 4 << 20).expect("an option");
             UdpSocket::from(socket)
         });
         Listener::start(socket)
