@@ -106,6 +106,29 @@ fn idle(work: Work) -> Result<(), String> {
     Ok(())
 }
 
+/// Acknowledges the first round, tells the test when it has ended, and stays.
+fn first_round(ended: UnboundedSender<usize>) -> impl FnOnce(Work) -> Result<(), String> + Send {
+    move |work| {
+        let round = work.round(1);
+        round.ack().map_err(|error| error.to_string())?;
+        let complete = round.wait().map_err(|error| error.to_string())?;
+        let _ = ended.send(complete.acked.len());
+        idle(work)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_late_into_a_round_is_not_left_waiting() {
+    let nodes = nodes(3).await;
+    let mut members = Vec::new();
+    for (number, node) in nodes.iter().enumerate() {
+        let (ended, mut ends) = unbounded_channel();
+        members.push(member(node, &format!("m{number}"), None, first_round(ended)).await);
+        // For it the round is one with all who are there.
+        assert_eq!(within(ends.recv()).await, Some(number + 1));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rounds_end_for_all_alike_and_do_not_wait_for_whoever_is_gone() {
     let nodes = nodes(3).await;
@@ -224,7 +247,9 @@ async fn a_job_that_is_done_leaves_and_one_that_makes_no_sense_does_not_begin() 
     };
     let job = nodes[1].job("sum").instance("short").work("work", 1, None, |_| Ok(()));
     let mut job = within(job.run(finishing)).await.expect("begins");
+    watcher.members(2).await;
     assert_eq!(within(job.ended()).await, JobEnded::Finished);
+    assert_eq!(within(job.ended()).await, JobEnded::Finished, "whoever asks again");
     watcher.members(1).await;
     let twice = nodes[1].job("sum").work("x", 1, None, idle).work("x", 1, None, idle);
     assert!(matches!(twice.run(finishing).await, Err(StartJobError::Tasks)));

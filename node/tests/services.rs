@@ -214,7 +214,7 @@ async fn without_enough_secondaries_nothing_is_acknowledged_and_requests_are_ref
         .service("store")
         .instance("p0")
         .sync(1)
-        .hold(Duration::from_millis(300));
+        .hold(Duration::from_secs(3));
     let mut first = within(service.provide(Store::default()).run()).await.expect("joins");
     within(first.wait_for(|status| status.primary.is_some()))
         .await
@@ -280,7 +280,7 @@ async fn a_primary_that_hangs_goes_and_its_scope_is_over() {
     let service = nodes[0]
         .service("store")
         .instance("p0")
-        .serve_limit(Duration::from_millis(300));
+        .serve_limit(Duration::from_secs(3));
     let mut first = within(service.provide(Stuck).run()).await.expect("joins");
     let mut second = provide(&nodes[1], "p1", 0).await;
     settled(&mut second, 1).await;

@@ -18,7 +18,7 @@ pub enum ServiceCommand {
     /// Run a command wherever the service's primary is: here, while this is the primary, and nowhere else
     #[command(
         long_about = "Provide a service: wait until this provider is the primary, run the command then, and end it when it is not the primary any more (SIGTERM \
-to its whole process group, and SIGKILL after --grace). A primary that lives stays the primary; when it dies, hangs with its node or is cut off, a secondary \
+to its whole process group; SIGKILL to what is left when the command itself has ended, after --grace at the latest). A primary that lives stays the primary; when it dies, hangs with its node or is cut off, a secondary \
 becomes the primary, and its command begins.\n\nThe command has FATEBOUND_EPOCH, a number that grows with each primary: whatever it changes outside should \
 refuse a smaller one than it has seen, because nobody can stop a process on a host that is cut off before the others go on.\n\nThe role hook is run through the \
 shell at each change, one at a time and in order, with FATEBOUND_SERVICE, FATEBOUND_ROLE (primary, secondary, spare) and, for a primary, FATEBOUND_EPOCH. It may \

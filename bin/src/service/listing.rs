@@ -73,7 +73,8 @@ pub async fn switchover(args: &SwitchoverArgs) -> Outcome {
     let end = Instant::now() + args.timeout;
     while Instant::now() < end {
         let service: ServiceInfo = api.get(&path).await?;
-        if service.primary.as_ref().is_some_and(|now| *now != from) {
+        let wanted = |now: &ProviderInfo| args.to.as_ref().is_none_or(|to| *to == now.instance);
+        if service.primary.as_ref().is_some_and(|now| *now != from && wanted(now)) {
             if output.is_json() {
                 return output.object(&service).map(|()| Exit::Done);
             }

@@ -1,9 +1,8 @@
 //! `service proxy`: clients that know nothing of the service.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use crate::trio::{LIMIT, Provider, Trio};
 
@@ -89,19 +88,21 @@ fn clients_are_held_connected_and_let_go() {
 #[test]
 fn no_more_are_held_than_may_be_and_none_for_ever() {
     let trio = Trio::start();
-    let proxy = Proxy::start(&trio, "--hold 1s --max 1");
-    let mut first = proxy.connect();
-    let mut closed = Vec::new();
-    // One after the other, and both are closed in the end: the one because there is no room, the other because nobody has come.
-    let mut second = proxy.connect();
-    second
-        .get_ref()
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    let ended = |read: std::io::Result<usize>| {
-        read.is_ok() || read.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    let ended = |connection: &mut BufReader<TcpStream>| {
+        match connection.read_to_end(&mut Vec::new()) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
     };
-    assert!(ended(second.read_to_end(&mut closed)));
-    assert!(ended(first.read_to_end(&mut closed)));
-    assert_eq!(closed, b"");
+    // There is no room for the second one, and the first one has its place.
+    let proxy = Proxy::start(&trio, "--hold 1h --max 1");
+    let mut first = proxy.connect();
+    let mut second = proxy.connect();
+    assert!(ended(&mut second));
+    first.get_ref().set_nonblocking(true).unwrap();
+    let still = first.read(&mut [0]);
+    assert!(still.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+    // Nobody comes.
+    let proxy = Proxy::start(&trio, "--hold 1s");
+    assert!(ended(&mut proxy.connect()));
 }

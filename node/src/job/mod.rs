@@ -210,6 +210,7 @@ impl JobBuilder {
             tasks,
             ended: ended_out,
             board,
+            outbox,
             _over: guard,
         };
         let sender = supervisor.send(outbox_out);
@@ -222,6 +223,7 @@ impl JobBuilder {
             id,
             long_turns,
             running,
+            over: None,
         })
     }
 }
@@ -232,6 +234,7 @@ pub struct Job {
     id: ProviderId,
     long_turns: Arc<AtomicU64>,
     running: JoinHandle<JobEnded>,
+    over: Option<JobEnded>,
 }
 
 impl Job {
@@ -247,10 +250,14 @@ impl Job {
 
     /// Waits until it is over, here.
     pub async fn ended(&mut self) -> JobEnded {
-        match (&mut self.running).await {
+        if let Some(ended) = &self.over {
+            return ended.clone();
+        }
+        let ended = match (&mut self.running).await {
             Ok(ended) => ended,
             Err(error) => JobEnded::Fault(Fault::Main(format!("has ended: {error}"))),
-        }
+        };
+        self.over.insert(ended).clone()
     }
 }
 
@@ -409,10 +416,23 @@ struct Supervisor {
     tasks: Vec<Watched>,
     ended: mpsc::Receiver<(String, Ended)>,
     board: Board,
+    outbox: mpsc::Sender<Vec<u8>>,
     _over: OverGuard,
 }
 
 impl Supervisor {
+    /// A newcomer waits for all who are here, and was not shown what they said before it came: they say it again.
+    fn acked(&self, round: u64, from: ProviderId) {
+        let me = self.provider.id();
+        let mut again = false;
+        self.board
+            .change(|rounds| again = rounds.acked(round, from) && rounds.has_acked(round, me));
+        if again {
+            let outbox = self.outbox.clone();
+            tokio::spawn(async move { drop(outbox.send(wire::ack(round)).await) });
+        }
+    }
+
     fn send(&self, mut outbox: mpsc::Receiver<Vec<u8>>) -> JoinHandle<()> {
         let handle = self.provider.handle();
         tokio::spawn(async move {
@@ -481,7 +501,7 @@ impl Supervisor {
                     body: body.to_vec(),
                 },
                 Some(wire::Word::Ack(round)) => {
-                    self.board.change(|rounds| rounds.acked(round, from));
+                    self.acked(round, from);
                     return Ok(());
                 }
                 None => return Ok(()),

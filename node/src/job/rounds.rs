@@ -61,8 +61,9 @@ impl Rounds {
         self.listed(present);
     }
 
-    /// Somebody has acknowledged this round. The first one begins it.
-    pub(super) fn acked(&mut self, number: u64, from: ProviderId) {
+    /// Somebody has acknowledged this round. The first one begins it. Says whether that is a newcomer, to whom this round is a new one: it has not been shown
+    /// what was acknowledged before it came.
+    pub(super) fn acked(&mut self, number: u64, from: ProviderId) -> bool {
         let begin = || Round {
             acked: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -73,9 +74,18 @@ impl Rounds {
         if round.awaited.remove(&from) {
             round.acked.insert(from);
         }
+        let newcomer = !round.acked.contains(&from) && !round.gone.contains(&from);
         while self.rounds.len() > MAX_ROUNDS {
             self.rounds.pop_first();
         }
+        newcomer
+    }
+
+    /// Whether this one has acknowledged this round.
+    pub(super) fn has_acked(&self, number: u64, provider: ProviderId) -> bool {
+        self.rounds
+            .get(&number)
+            .is_some_and(|round| round.acked.contains(&provider))
     }
 
     /// How it has ended, if it has.
@@ -120,7 +130,9 @@ mod tests {
         rounds.acked(1, provider(2));
         // It came later, and is not waited for.
         listed(&mut rounds, &[1, 2, 3, 4]);
-        rounds.acked(1, provider(4));
+        assert!(rounds.acked(1, provider(4)));
+        assert!(!rounds.acked(1, provider(1)));
+        assert!(rounds.has_acked(1, provider(1)) && !rounds.has_acked(1, provider(4)));
         assert_eq!(rounds.complete(1), None);
         rounds.failed(provider(3));
         let complete = rounds.complete(1).expect("it has ended");

@@ -200,6 +200,7 @@ impl ServiceBuilder {
             orders: parts.orders,
             status: parts.status,
             running: tokio::spawn(runner.run(provider)),
+            over: None,
         })
     }
 }
@@ -238,6 +239,7 @@ pub struct Service {
     orders: mpsc::Sender<ServiceOrder>,
     status: watch::Receiver<ServiceStatus>,
     running: JoinHandle<ServiceEnded>,
+    over: Option<ServiceEnded>,
 }
 
 impl Service {
@@ -271,10 +273,14 @@ impl Service {
 
     /// Waits until it provides the service no more.
     pub async fn ended(&mut self) -> ServiceEnded {
-        match (&mut self.running).await {
+        if let Some(ended) = &self.over {
+            return ended.clone();
+        }
+        let ended = match (&mut self.running).await {
             Ok(ended) => ended,
             Err(error) => ServiceEnded::Failed(format!("its task has ended: {error}")),
-        }
+        };
+        self.over.insert(ended).clone()
     }
 }
 

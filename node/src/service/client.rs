@@ -291,10 +291,11 @@ impl Inner {
     /// Takes it for true, unless something later is known. Says whether it does.
     fn learn(&self, status: &ServiceStatus) -> bool {
         let mut target = self.target();
-        if status.epoch < target.epoch || status.blocked {
+        // A provider that came after the decision may not know its epoch.
+        if status.blocked || (status.epoch != 0 && status.epoch < target.epoch) {
             return false;
         }
-        target.epoch = status.epoch;
+        target.epoch = target.epoch.max(status.epoch);
         let mut seen = BTreeSet::new();
         target.peers = status.peers();
         target.peers.retain(|peer| seen.insert(*peer));

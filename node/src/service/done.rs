@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const MAX_CLIENTS: usize = 1024;
 /// Requests of one client that may be under way.
 pub(crate) const MAX_OPEN: u64 = 16;
+/// Requests of one client that are remembered at most, by their answers or by their numbers; beyond them those with the lowest numbers count as answered.
+const MAX_OF_CLIENT: usize = 1024;
 /// Bytes of answers that are remembered at most; beyond them the oldest are forgotten, but not that they were given.
 const MAX_ANSWERS: usize = 1024 * 1024;
 
@@ -95,6 +97,12 @@ impl Done {
         client.used = self.clock;
         client.answers.insert(id.number, Some(answer.to_vec()));
         self.bytes += answer.len();
+        while client.answers.len() > MAX_OF_CLIENT
+            && let Some((number, answer)) = client.answers.pop_first()
+        {
+            self.bytes -= answer.map_or(0, |answer| answer.len());
+            client.low = client.low.max(number + 1);
+        }
         while self.clients.len() > MAX_CLIENTS {
             self.forget_client();
         }

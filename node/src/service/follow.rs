@@ -85,6 +85,9 @@ impl Runner {
                     if seat.selection.sealed(version, record) {
                         seat.epoch = term;
                         self.has_changed(seat);
+                    } else if seat.epoch == 0 && version == seat.selection.version() {
+                        // Known from the state that this provider found, which does not say in which epoch it was decided.
+                        seat.epoch = term;
                     }
                 }
             }
@@ -128,12 +131,12 @@ impl Runner {
                     self.delivered(seat, number);
                 }
             }
-            Word::HandOver(to) if primary == Some(seat.me) => {
+            Word::HandOver { of, to } if of == seat.me && primary == Some(of) => {
                 if let Some(primacy) = seat.primacy.as_mut() {
                     primacy.hand_over(to);
                 }
             }
-            Word::HandOver(_) => {}
+            Word::HandOver { .. } => {}
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::pipes::{PipePort, PipeSender, PortError, PortEvent};
 const PORT: Port = Port::SERVICES;
 /// Packets that wait for room in pipes; further ones are dropped, and asked for again.
 const MAX_POSTS: usize = 4096;
+/// … for one peer, which may not read at all.
+const MAX_POSTS_OF_PEER: usize = 256;
 /// How long a packet waits for room.
 const ROOM: Duration = Duration::from_secs(30);
 /// Questions that wait for the one provider here of a service, before it has looked at them.
@@ -48,6 +50,8 @@ struct Desk {
 struct Inner {
     desks: HashMap<String, Desk>,
     pending: HashMap<u64, (PeerId, oneshot::Sender<Answer>)>,
+    /// Packets that wait for room, by peer.
+    waiting: HashMap<PeerId, usize>,
     next: u64,
 }
 
@@ -152,23 +156,43 @@ impl Hub {
         if peer == self.me {
             return self.arrived(peer, packet);
         }
-        let Ok(place) = self.posts.clone().try_acquire_owned() else {
+        let place = self.posts.clone().try_acquire_owned();
+        let (Ok(place), true) = (place, self.begin_to_wait(peer)) else {
             tracing::debug!(%peer, "too many packets of services wait for room: one is dropped");
-            return self.not_sent(peer, &packet);
+            return self.not_sent(&packet);
         };
         let (hub, sender) = (Arc::downgrade(self), self.sender.clone());
         tokio::spawn(async move {
             let _place = place;
             let sent = tokio::time::timeout(ROOM, sender.send(peer, encode(&packet))).await;
-            if !matches!(sent, Ok(Ok(())))
-                && let Some(hub) = hub.upgrade()
-            {
-                hub.not_sent(peer, &packet);
+            let Some(hub) = hub.upgrade() else { return };
+            hub.waits_no_more(peer);
+            if !matches!(sent, Ok(Ok(()))) {
+                hub.not_sent(&packet);
             }
         });
     }
 
-    fn not_sent(&self, _peer: PeerId, packet: &Packet) {
+    /// Whether one more may wait for this peer, which then counts.
+    fn begin_to_wait(&self, peer: PeerId) -> bool {
+        let mut inner = self.lock();
+        let waiting = inner.waiting.entry(peer).or_default();
+        let may = *waiting < MAX_POSTS_OF_PEER;
+        *waiting += usize::from(may);
+        may
+    }
+
+    fn waits_no_more(&self, peer: PeerId) {
+        let mut inner = self.lock();
+        if let Some(waiting) = inner.waiting.get_mut(&peer) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                inner.waiting.remove(&peer);
+            }
+        }
+    }
+
+    fn not_sent(&self, packet: &Packet) {
         if let Packet::Ask { ticket, .. } = packet {
             self.lock().pending.remove(ticket);
         }

@@ -22,8 +22,8 @@ pub(crate) enum Word {
     Rank(Tag, Rank),
     /// Of the primary, which is known at this place in the order: a part of a checkpoint. What anybody else sends is of a primacy that is over.
     Part(Part),
-    /// To the primary: it is to hand over, to this one or to whoever is next.
-    HandOver(Option<ProviderId>),
+    /// To this primary: it is to hand over, to this one or to whoever is next. Another primary, which has come meanwhile, is not meant.
+    HandOver { of: ProviderId, to: Option<ProviderId> },
 }
 
 /// Between two nodes.

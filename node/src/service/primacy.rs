@@ -369,10 +369,13 @@ impl Runner {
         Ok(())
     }
 
-    /// A checkpoint of this primary is in its place in the order: with all who are secondaries there.
+    /// A checkpoint of this primary is in its place in the order: with all who are secondaries there and were already when it was begun. Who was
+    /// promoted between two parts lacks the beginning, and gets the next one.
     pub(crate) fn delivered(&mut self, seat: &mut Seat, number: u64) {
-        let enough = seat.selection.secondaries().len() >= self.settings.sync;
+        let here = seat.selection.secondaries();
         let Some(primacy) = seat.primacy.as_mut() else { return };
+        let whole = here.iter().filter(|secondary| primacy.saved_for.contains(secondary));
+        let enough = whole.count() >= self.settings.sync;
         if primacy.outstanding != Some(number) {
             return;
         }

@@ -29,6 +29,8 @@ use crate::process_group::{JoinProcessGroupError, Provider, ProviderHandle};
 
 /// Words to the group that wait to be sent: a whole checkpoint, and some.
 const WORDS: usize = 512;
+/// Before this provider comes in again after a join in vain.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Between two looks at what is due, if nothing happens.
 const LOOK: Duration = Duration::from_millis(10);
 /// Clients that wait to hear where the primary is.
@@ -193,7 +195,13 @@ impl Runner {
                 .process_group(group.as_str())
                 .map_err(|_| JoinProcessGroupError::Instance)?;
             let group = group.instance(settings.instance).info(settings.address.into_bytes());
-            group.join().await
+            loop {
+                match group.clone().join().await {
+                    // The node was put out again: a connection that comes and goes is no reason to stay away.
+                    Err(JoinProcessGroupError::PutOut) => tokio::time::sleep(AGAIN).await,
+                    joined => return joined,
+                }
+            }
         };
         tokio::pin!(joining);
         loop {
@@ -231,7 +239,10 @@ impl Runner {
                         Some(super::follow::End::PutOut) => {
                             self.stale += seat.primacy.as_ref().map_or(0, |primacy| primacy.due);
                             self.told = None;
-                            return Stay::PutOut;
+                            return match seat.leaving {
+                                true => Stay::Over(ServiceEnded::Left),
+                                false => Stay::PutOut,
+                            };
                         }
                         Some(super::follow::End::Left) => return Stay::Over(ServiceEnded::Left),
                         Some(super::follow::End::Expelled) => return Stay::Over(ServiceEnded::Expelled),
@@ -476,7 +487,12 @@ impl Runner {
         if seat.selection.present().len() < 2 {
             return Err(Refused::NoSuchProvider);
         }
-        self.say(seat, &Word::HandOver(to)).map_err(|_| Refused::Full)
+        // What others ask for leaves room for what this provider has to say itself.
+        if seat.words.capacity() < WORDS / 2 {
+            return Err(Refused::Full);
+        }
+        self.say(seat, &Word::HandOver { of: primary, to })
+            .map_err(|_| Refused::Full)
     }
 
     fn standing(&self, seat: &Seat) -> ServiceStatus {
