@@ -73,7 +73,10 @@ class Collector:
                 waiting[rank] = stream
                 total = [a + b for a, b in zip(total, theirs)]
         for stream in waiting.values():
-            stream.sendall(VECTOR.pack(*total))
+            try:
+                stream.sendall(VECTOR.pack(*total))
+            except OSError:
+                pass  # It has gone: the next step waits for it.
             stream.close()
         return total
 

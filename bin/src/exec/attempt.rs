@@ -105,16 +105,22 @@ pub async fn run(
         had_keyboard: foreground,
         ended: None,
         asked: false,
+        told: false,
         kill_at: None,
     };
     let (ended, left) = attempt.stay(hold, taken).await;
     let (containment, asked) = (attempt.containment, attempt.asked);
     let had_keyboard = attempt.had_keyboard;
+    let leader = attempt.running.leader();
     let left = match left {
         Some(left) => left,
         None => attempt.running.end_orphans().await,
     };
-    if had_keyboard && let Some(terminal) = &job.terminal {
+    // A job that was put into the background does not take it from the shell.
+    if had_keyboard
+        && let Some(terminal) = &job.terminal
+        && (terminal.is_nobodys() || leader.is_some_and(|leader| terminal.belongs_to(leader)))
+    {
         terminal.give(rustix::process::getpgrp());
     }
     Result {
@@ -137,6 +143,8 @@ struct Attempt<'a> {
     ended: Option<Ended>,
     /// Whether somebody asked this program to stop.
     asked: bool,
+    /// Whether everything was asked to end: nobody is asked twice.
+    told: bool,
     /// When what is left is killed.
     kill_at: Option<Instant>,
 }
@@ -198,7 +206,10 @@ impl Attempt<'_> {
 
     /// Asks everything to end, and has it killed if that takes too long.
     async fn end(&mut self) {
-        self.running.order(&Order::Terminate).await;
+        if !self.told {
+            self.told = true;
+            self.running.order(&Order::Terminate).await;
+        }
         self.limit();
     }
 

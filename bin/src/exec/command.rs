@@ -98,6 +98,11 @@ impl Running {
         self.containment.name()
     }
 
+    /// The command's process group; none in a namespace, where it has another number.
+    pub fn leader(&self) -> Option<Pid> {
+        self.leader.filter(|_| self.containment != Containment::Namespace)
+    }
+
     /// The next word of the guardian; `None` when it has gone.
     pub async fn next(&mut self) -> Option<Report> {
         let line = self.reports.next_line().await.ok().flatten()?;

@@ -19,6 +19,8 @@ use crate::exit::{Exit, Failure};
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// Between two attempts to create a group.
 const RETRY: Duration = Duration::from_millis(250);
+/// Before a leave that the node had no place for, or that was lost on its way, is said again.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// What a node says on the stream of a hold.
 #[derive(Clone, Debug, Deserialize)]
@@ -115,11 +117,13 @@ impl Hold {
         let attempt = Config::preset(Profile::Wan).groups.create_timeout;
         // Longer than the clock can count is for ever.
         let until = wait.map(|wait| Instant::now().checked_add(wait));
-        loop {
-            let left = until
+        let left = || {
+            until
                 .flatten()
-                .map(|until| until.saturating_duration_since(Instant::now()));
-            if let Some(left) = left {
+                .map(|until| until.saturating_duration_since(Instant::now()))
+        };
+        loop {
+            if let Some(left) = left() {
                 request.timeout_ms = Some(whole_ms(left.min(attempt)));
             }
             let error = match open(api, "/v1/groups?hold=true", &request, patience, attempt).await {
@@ -132,7 +136,7 @@ impl Hold {
                 Err(error) => error,
             };
             let again = matches!(&error, CallError::Problem(problem) if problem.is(Kind::CreationFailed));
-            if !again || until.is_none() || left.is_some_and(|left| left < 2 * RETRY) {
+            if !again || until.is_none() || left().is_some_and(|left| left < 2 * RETRY) {
                 return Err(refused(error));
             }
             tokio::time::sleep(RETRY).await;
@@ -198,19 +202,25 @@ impl Hold {
     pub async fn leave(&mut self) -> Result<(), Over> {
         let path = format!("/v1/holds/{}/leave", self.held.hold);
         let api = self.api.busy_for(Duration::MAX);
-        let left = async { api.post::<_, Value>(&path, &json!({})).await };
-        let answer = tokio::select! {
-            biased;
-            answer = left => answer,
-            over = self.over() => return match over {
-                Over::Left | Over::Closed => Ok(()),
-                over => Err(over),
-            },
+        let left = async {
+            loop {
+                match api.post::<_, Value>(&path, &json!({})).await {
+                    Ok(_) => return,
+                    // The stream says what has become of it.
+                    Err(CallError::Problem(problem))
+                        if problem.is(Kind::HoldUnknown) || problem.is(Kind::GroupFailed) =>
+                    {
+                        std::future::pending::<()>().await;
+                    }
+                    // Nothing has become of it yet, or nobody knows; to say it again does no harm.
+                    Err(_) => tokio::time::sleep(BUSY).await,
+                }
+            }
         };
-        match answer {
-            Ok(_) => Ok(()),
-            // The stream says what has become of it, and says it first.
-            Err(_) => match self.over().await {
+        tokio::select! {
+            biased;
+            () = left => Ok(()),
+            over = self.over() => match over {
                 Over::Left | Over::Closed => Ok(()),
                 over => Err(over),
             },
@@ -267,6 +277,10 @@ impl Over {
 struct Stream {
     events: Events,
     patience: Patience,
+    /// So many keep-alives in a row have not come.
+    missed: u32,
+    /// When the next one is missed. Whoever waits for a word may stop to wait, and wait again.
+    due: Option<tokio::time::Instant>,
     silent: bool,
 }
 
@@ -275,16 +289,23 @@ impl Stream {
         Stream {
             events,
             patience,
+            missed: 0,
+            due: None,
             silent: false,
         }
     }
 
     /// The next word; `None` when the stream has ended, or the node is silent for too long.
     async fn next(&mut self) -> Option<Word> {
-        for _ in 0..=self.patience.0 {
-            if let Ok(word) = tokio::time::timeout(KEEPALIVE, self.events.next_of()).await {
+        while self.missed < self.patience.0 {
+            let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + KEEPALIVE);
+            let word = tokio::time::timeout_at(due, self.events.next_of()).await;
+            self.due = None;
+            if let Ok(word) = word {
+                self.missed = 0;
                 return word;
             }
+            self.missed += 1;
         }
         self.silent = true;
         None

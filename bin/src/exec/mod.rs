@@ -79,11 +79,12 @@ pub fn exec(args: &ExecArgs) -> ExitCode {
 /// All attempts.
 async fn all(args: &ExecArgs) -> (Ended, Circumstances) {
     let mut more = Circumstances::default();
-    let mut taken = Taken::new();
+    // A signal meanwhile ends this program as any other: what is read here may be long in coming.
     let (mut job, way) = match prepare(args).await {
         Ok(prepared) => prepared,
         Err(failure) => return (Ended::Not(failure), more),
     };
+    let mut taken = Taken::new();
     loop {
         let result = one(args, &mut job, &way, &mut taken, &mut more).await;
         more.containment = result.containment.or(more.containment);
@@ -192,7 +193,7 @@ async fn begin(hold: &mut Option<Hold>, way: &Way, args: &ExecArgs) -> Result<En
         &json!({ "event": "held", "group": hold.held.group, "root": hold.held.root, "members": hold.held.members }),
         None,
     );
-    let environment = Environment::of(&hold.held, api)
+    let environment = Environment::of(&hold.held, api, args.client.api_token_file.as_deref())
         .map_err(|error| Ended::Not(Failure::error(format!("no file for the group's state: {error}"))))?;
     let settling = if way.waits() { SETTLING } else { Duration::ZERO };
     tokio::select! {

@@ -3,6 +3,8 @@
 //! A namespace is for the children of whoever makes it, so a launcher stands between `exec` and the guardian. It goes with `exec`, and the guardian with it.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -13,9 +15,10 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getegid, geteuid, getppid, set_parent_process_death_signal, waitid,
 };
 
+use super::control::{Control, Report};
 use super::guardian::{NAME, rename};
 use super::streams;
-use crate::exit::{Exit, Failure, Outcome, complain};
+use crate::exit::{Exit, Failure, Outcome};
 
 /// What the launcher is called in lists of processes.
 const LAUNCHER: &str = "fate-launcher";
@@ -36,14 +39,19 @@ pub fn launcher(parent: i32) -> Outcome {
         Ok(Pid::from_child(&guardian))
     };
     let guardian = run().map_err(|error| {
-        complain(format_args!(
-            "fatebound: no process-id namespace can be made here: {error}"
-        ));
+        report(format!("no process-id namespace can be made here: {error}"));
         Failure::new(Exit::Error, "")
     })?;
     streams::let_go();
     while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(guardian), WaitIdOptions::EXITED) {}
     Ok(Exit::Done)
+}
+
+/// Says to `exec` what the guardian cannot: that there is none.
+fn report(message: String) {
+    if let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() {
+        Control::new(UnixStream::from(socket)).report(&Report::NotStarted(message));
+    }
 }
 
 /// The next child of this process is the first one of a new namespace. Whoever is not root needs a user namespace for it, in which the user is the same.

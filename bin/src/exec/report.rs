@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::control::End;
 use crate::exit::{Exit, Failure, complain};
+use crate::shown;
 
 /// How an `exec` has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,7 +179,7 @@ pub fn say(json: bool, object: &impl Serialize, line: Option<&str>) {
     match (json, line) {
         (true, _) => {
             if let Ok(text) = serde_json::to_string(object) {
-                complain(text);
+                let _ = writeln!(io::stderr(), "{}", shown::json(&text));
             }
         }
         (false, Some(line)) => complain(format_args!("fatebound: {line}")),

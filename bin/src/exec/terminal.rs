@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileTypeExt;
 
 use nix::sys::signal::{SigSet, Signal as NixSignal};
-use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
+use rustix::io::Errno;
+use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid, test_kill_process_group};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 use super::descendants::parent;
@@ -26,7 +27,17 @@ impl Terminal {
 
     /// Whether the process group of this process has the keyboard.
     pub fn is_ours(&self) -> bool {
-        tcgetpgrp(&self.0).is_ok_and(|group| group == getpgrp())
+        self.belongs_to(getpgrp())
+    }
+
+    /// Whether this process group has the keyboard.
+    pub fn belongs_to(&self, group: Pid) -> bool {
+        tcgetpgrp(&self.0).is_ok_and(|other| other == group)
+    }
+
+    /// Whether the process group that has the keyboard has gone.
+    pub fn is_nobodys(&self) -> bool {
+        tcgetpgrp(&self.0).is_ok_and(|group| test_kill_process_group(group) == Err(Errno::SRCH))
     }
 
     /// Gives the keyboard to a process group of this session.

@@ -129,10 +129,12 @@ impl Drop for Started {
 
 /// Sends a process a signal.
 pub fn kill(signal: &str, process: u32) {
-    let _ = Command::new("kill")
+    // That it has gone already is no failure.
+    Command::new("kill")
         .args([signal, &process.to_string()])
         .stderr(Stdio::null())
-        .status();
+        .status()
+        .expect("there is no program `kill`");
 }
 
 /// The child of this process that has this name in lists of processes.

@@ -60,7 +60,9 @@ fn in_a_namespace_nothing_survives_all_of_them_together() {
         let launcher = started.child_named("fate-launcher");
         let guardian = child_named(launcher, "fate-guardian");
         let all = [started.pid(), launcher, guardian].map(|pid| pid.to_string());
-        assert!(Command::new("kill").arg("-KILL").args(all).status().unwrap().success());
+        // The first one's end may take the others down before it is their turn.
+        let mut kill = Command::new("kill");
+        kill.arg("-KILL").args(all).stderr(Stdio::null()).status().unwrap();
         started.nothing_left();
     }
 }
