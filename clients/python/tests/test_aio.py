@@ -7,13 +7,14 @@ import signal
 import sys
 import unittest
 from typing import Optional
+from unittest import mock
 
 import fatebound
 from fatebound import Failure, GroupFailed, aio
 from fatebound._ends import given_up
 from fatebound.process_group import Message, Providers
 from tests.nodes import LIMIT
-from tests.test_holds import Holding
+from tests.test_holds import GONE, Holding
 
 
 class Aio(Holding, unittest.IsolatedAsyncioTestCase):
@@ -118,6 +119,37 @@ class Aio(Holding, unittest.IsolatedAsyncioTestCase):
         assert failure is not None
         self.assertEqual(failure.text, "CancelledError")
 
+    async def test_a_block_whose_leave_is_cancelled_holds_no_more(self) -> None:
+        left: asyncio.Future[aio.Hold] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            async with self.x.create_and_hold([self.peer], tag="aio-cancelled") as hold:
+                left.set_result(hold)
+
+        async with self.y.invitations("aio-cancelled") as invitations:
+            task = asyncio.ensure_future(work())
+            invited = await invitations.next(LIMIT)
+            assert invited is not None
+            # The root waits for the invited one, which does not leave.
+            root = await left
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            failure = await invited.wait_failed(LIMIT)
+            assert failure is not None
+            self.assertEqual(failure.text, GONE)
+        await root.wait_failed(LIMIT)
+        self.assertFalse(root.alive)
+
+    async def test_a_block_whose_signal_is_cancelled_holds_no_more(self) -> None:
+        with self.assertRaises(asyncio.CancelledError):
+            with mock.patch.object(aio.Hold, "signal", side_effect=asyncio.CancelledError):
+                async with self.x.create_and_hold([self.peer]) as hold:
+                    raise ValueError("bad luck")
+        failure = await self.y.group(hold.group).wait_failed(LIMIT)
+        assert failure is not None
+        self.assertEqual(failure.text, GONE)
+
     async def test_an_exception_fails_the_group(self) -> None:
         with self.assertRaises(ValueError):
             async with self.x.create_and_hold([self.peer]) as hold:
@@ -147,6 +179,7 @@ class Aio(Holding, unittest.IsolatedAsyncioTestCase):
                 root = await self.x.create_and_hold([self.peer], tag="aio-one")
             except fatebound.CreationFailed:
                 # Nobody waits for it yet.
+                self.assertFalse(accepting.done())
                 await asyncio.sleep(0.02)
         await asyncio.wait_for(accepting, LIMIT)
         await root.leave(LIMIT)
@@ -165,14 +198,14 @@ class Aio(Holding, unittest.IsolatedAsyncioTestCase):
     async def test_a_lost_node_fails_what_it_held(self) -> None:
         node = self.another(self.nodes[0])
         group = await self.x.create([node.address])
-        client = aio.Node(node.api, timeout=1.0)
+        client, impatient = aio.Node(node.api), aio.Node(node.api, timeout=1.0)
         with self.assertRaises(GroupFailed) as failed:
             async with client.group(group.id).hold():
                 node.signal(signal.SIGSTOP)
                 await asyncio.sleep(LIMIT)
         self.assertEqual(failed.exception.failure.kind, "node_lost")
         with self.assertRaises(fatebound.CallTimeout):
-            await client.info()
+            await impatient.info()
         node.signal(signal.SIGCONT)
         node.kill()
         with self.assertRaises(fatebound.NodeUnreachable):
@@ -204,7 +237,7 @@ class Aio(Holding, unittest.IsolatedAsyncioTestCase):
         async with self.x.lock("aio-lock", timeout=LIMIT) as lock:
             self.assertIsNone(lock.lost)
             with self.assertRaises(fatebound.WaitTimeout):
-                async with self.y.lock("aio-lock", timeout=5.0):
+                async with self.y.lock("aio-lock", timeout=10.0):
                     pass
         async with self.y.lock("aio-lock", timeout=LIMIT) as next:
             self.assertGreater(next.epoch, lock.epoch)

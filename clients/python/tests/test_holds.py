@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from unittest import mock
 
 import fatebound
 from fatebound import Failure, GroupFailed, Hold, Node
@@ -82,6 +83,18 @@ class Holds(Holding):
         assert failure is not None and hold.failure is not None
         self.assertEqual((failure.kind, failure.text), ("signalled", "ValueError: bad luck"))
         self.assertEqual(hold.failure.text, failure.text)
+        self.no_threads()
+
+    def test_a_block_whose_end_is_interrupted_holds_no_more(self) -> None:
+        for way, ends in (("leave", None), ("signal", ValueError("bad luck"))):
+            with self.assertRaises(KeyboardInterrupt), mock.patch.object(Hold, way, side_effect=KeyboardInterrupt):
+                with self.a.create_and_hold([self.b.info().peer]) as hold:
+                    if ends is not None:
+                        raise ends
+            failure = self.b.group(hold.group).wait_failed(LIMIT)
+            assert failure is not None
+            self.assertEqual(failure.text, GONE)
+            self.assertFalse(hold.alive)
         self.no_threads()
 
     def test_an_exit_of_zero_is_a_good_end(self) -> None:
@@ -204,6 +217,32 @@ class InvitationsOfHolds(Holding):
                 invitations.next(0.05)
         for root in (first, second):
             root.leave(LIMIT)
+        self.no_threads()
+
+    def test_a_callback_may_leave_another_one_and_does_not_end_its_thread(self) -> None:
+        with self.b.invitations("callbacks") as invitations:
+            holds: list[Hold] = []
+            roots: list[Hold] = []
+            for _ in range(2):
+                roots.append(self.a.create_and_hold([self.b.info().peer], tag="callbacks"))
+                hold = invitations.next(LIMIT)
+                assert hold is not None
+                holds.append(hold)
+
+            def callback(_: Failure) -> None:
+                holds[1].leave(LIMIT)
+                raise SystemExit
+
+            holds[0].on_failure(callback)
+            with self.assertLogs("fatebound", "ERROR"):
+                roots[0].signal("enough")
+                self.assertIsNone(holds[1].wait_failed(LIMIT), "it was left, not given up")
+                roots[1].leave(LIMIT)
+                third = self.a.create_and_hold([self.b.info().peer], tag="callbacks")
+                hold = invitations.next(LIMIT)
+            assert hold is not None
+            hold.leave(LIMIT)
+            third.leave(LIMIT)
         self.no_threads()
 
     def test_one_is_accepted_and_left(self) -> None:
@@ -331,7 +370,7 @@ class Deaths(Holding):
     def test_a_process_whose_node_hangs_is_told_and_does_not_hang_with_it(self) -> None:
         node = self.another(self.nodes[0])
         group = self.a.create([node.address])
-        hold = Node(node.api, timeout=1.0).group(group.id).hold()
+        hold = Node(node.api).group(group.id).hold()
         node.signal(signal.SIGSTOP)
         self.addCleanup(node.signal, signal.SIGCONT)
         failure = hold.wait_failed(LIMIT)

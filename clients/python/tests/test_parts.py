@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import tempfile
 import unittest
-from typing import Optional
+from typing import Callable, Optional
 
+import fatebound
 from fatebound import Changed, CreationFailed, FateboundError, ForeignAnswer, InvalidAddress, Problem
-from fatebound import process_group
+from fatebound import aio, process_group
 from fatebound._address import TcpAddress, UnixAddress, default_socket, find, find_timeout, find_token, parse
 from fatebound._http import Request, ResponseParser
 from fatebound._meeting import Meeting
@@ -187,6 +191,36 @@ class Barriers(unittest.TestCase):
         self.assertIsNone(second.here, "what the node knows before its events lets nobody go")
         second.follow(state)
         self.assertEqual(second.here, ("a@peer", "b@peer"))
+
+    def test_who_waits_in_vain_knows_who_is_there(self) -> None:
+        meeting = Meeting("x", "one", 2)
+        founder = process_group.ProviderInfo("founder", "peer", b"founder", "present")
+        meeting.follow(Providers("1", (founder, *self.listed("one").providers)))
+        self.assertEqual(tuple(waiting.provider for waiting in meeting.waiting()), ("one",))
+        self.assertEqual(meeting.missed(), "1 of 2 came to the barrier x: one@peer")
+
+    def test_who_does_not_come_into_the_group_in_time_has_waited_in_vain(self) -> None:
+        with tempfile.TemporaryDirectory() as home, socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(f"{home}/api.sock")
+            silent.listen(16)
+            node = fatebound.Node(f"unix:{home}/api.sock", timeout=0.05)
+            other = aio.Node(f"unix:{home}/api.sock", timeout=0.05)
+
+            async def lock() -> None:
+                await other.lock("x", timeout=0.05)
+
+            barriers: list[Callable[[], object]] = [
+                lambda: node.barrier("x", 2, timeout=0.05),
+                lambda: asyncio.run(other.barrier("x", 2, timeout=0.05)),
+            ]
+            for barrier in barriers:
+                with self.assertRaises(fatebound.BarrierMissed) as missed:
+                    barrier()
+                self.assertEqual(missed.exception.here, ())
+            locks: list[Callable[[], object]] = [lambda: node.lock("x", timeout=0.05), lambda: asyncio.run(lock())]
+            for take in locks:
+                with self.assertRaises(fatebound.WaitTimeout):
+                    take()
 
     def test_the_state_of_something_else_is_no_barrier(self) -> None:
         for value in (b"primary=a", b"[]", b'{"released": 7}'):

@@ -112,10 +112,10 @@ class ProcessGroups(Nodes):
         said, _ = cli.communicate(timeout=LIMIT)
         self.assertEqual(tuple(json.loads(said)["here"]), here)
 
-    def test_who_waits_in_vain_at_a_barrier_is_told_who_is_there(self) -> None:
+    def test_who_waits_in_vain_at_a_barrier_is_told(self) -> None:
         with self.join(self.a, "py-alone", "founder"):
             with self.assertRaises(fatebound.BarrierMissed) as missed:
-                self.a.barrier("py-alone", 2, instance="one", timeout=5.0)
+                self.a.barrier("py-alone", 2, instance="one", timeout=10.0)
         self.assertLessEqual(len(missed.exception.here), 1)
 
     def test_a_lock_is_passed_on(self) -> None:
@@ -131,7 +131,8 @@ class ProcessGroups(Nodes):
         until("the second one waits", lambda: len(self.a.process_group("py-lock").providers) == 2)
         self.assertEqual((epochs, lock.lost), ([], None))
         with self.assertRaises(fatebound.WaitTimeout):
-            self.c.lock("py-lock", timeout=5.0)
+            self.c.lock("py-lock", timeout=10.0)
+        self.assertEqual(self.c._kept, set())
         with lock:
             pass
         waiting.join(LIMIT)

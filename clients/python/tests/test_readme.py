@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fatebound
@@ -43,8 +44,11 @@ class FirstExample(Holding):
 
     def both(self) -> list[subprocess.Popen[str]]:
         accepting = self.start(self.nodes[1], "accept.py")
+        end = time.monotonic() + LIMIT
         while True:
             # Whether the other one waits already, only the attempt tells.
+            self.assertIsNone(accepting.poll())
+            self.assertLess(time.monotonic(), end)
             creating = self.start(self.nodes[0], "create.py", self.b.info().peer)
             assert creating.stdout is not None and accepting.stdout is not None
             if creating.stdout.readline() == "working\n":

@@ -110,7 +110,7 @@ class BarrierMissed(WaitTimeout):
     def __init__(self, message: str, here: tuple[str, ...]) -> None:
         super().__init__(message)
         self.here = here
-        """Who waits there, this process included."""
+        """Who waits there, this process included; nobody, if it has not come into the group in time."""
 
 
 class ProcessGroupEnded(FateboundError):

@@ -72,9 +72,13 @@ class Stream:
 
     async def close(self) -> None:
         """Ends it, and with it uncleanly all of its holds. Returns when the task has ended."""
+        self.abort()
+        await self._join(None)
+
+    def abort(self) -> None:
+        """The same without waiting."""
         self._closing = True
         self._source.close()
-        await self._join(None)
 
     async def finish(self) -> None:
         """After the end of its last hold: waits until the node has ended it, too."""
@@ -237,7 +241,11 @@ class Hold(Owned):
             await self._stream.finish()
             self.raise_if_failed()
         if is_clean(kind, error):
-            await self.leave()
+            try:
+                await self.leave()
+            except BaseException:
+                self._give_up()
+                raise
             return
         if self._end() is not None:
             await self._stream.finish()
@@ -247,6 +255,9 @@ class Hold(Owned):
         except FateboundError:
             # The end of the connection says the same.
             await self._stream.close()
+        except BaseException:
+            self._give_up()
+            raise
 
     async def _leave(self, connection: Connection, call: Call[None]) -> None:
         try:
@@ -263,6 +274,11 @@ class Hold(Owned):
             if problem.kind != "hold-unknown":
                 raise
         await self._settle()
+
+    def _give_up(self) -> None:
+        """Ends the connection if the hold lasts: after its block nobody would end it."""
+        if self._end() is None:
+            self._stream.abort()
 
     async def _settle(self) -> None:
         """Waits until the end has come on the stream as well."""

@@ -12,7 +12,7 @@ from .. import process_group as pg
 from .._calls import Admit, Call
 from .._clock import Clock, TimeIsOver
 from .._fork import Owned
-from ..errors import NodeUnreachable
+from ..errors import BarrierMissed, CallTimeout, NodeUnreachable, WaitTimeout
 from ._events import RECONNECT, EventStream, Watch, Wishes, wait_failed
 from ._hold import Hold, Invitations, Stream, accept_one
 from ._once import Pending, Registration
@@ -223,7 +223,12 @@ class Node(Owned):
         """Waits until ``count`` processes are at the barrier of this name; who was there. Raises ``BarrierMissed``. Meets ``fatebound pg barrier``, too."""
         clock = Clock(timeout)
         info = _calls.barrier_sign(count)
-        provider = await self._provider(name, instance, info, None, timeout)
+        try:
+            provider = await self._provider(name, instance, info, None, timeout)
+        except (CallTimeout, WaitTimeout) as error:
+            if timeout is None:
+                raise
+            raise BarrierMissed(f"not at the barrier {name} in time: {error}", ()) from None
         return await barrier(provider, name, count, clock)
 
     def lock(self, name: str, *, instance: Optional[str] = None, timeout: Optional[float] = None) -> Pending[Lock]:
@@ -283,7 +288,13 @@ class Node(Owned):
 
     async def _take_lock(self, name: str, instance: Optional[str], timeout: Optional[float]) -> Lock:
         clock = Clock(timeout)
-        return await Lock.take(await self._provider(name, instance, b"", None, timeout), clock)
+        try:
+            provider = await self._provider(name, instance, b"", None, timeout)
+        except CallTimeout as error:
+            if timeout is None:
+                raise
+            raise WaitTimeout(f"not at the lock {name} in time: {error}") from None
+        return await Lock.take(provider, clock)
 
     def _run_stream(self, stream: Stream) -> None:
         self._kept.add(stream)

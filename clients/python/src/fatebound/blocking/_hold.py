@@ -226,7 +226,11 @@ class Hold(Owned):
             # A forked child that leaves the block it was born in.
             return
         if is_clean(kind, error):
-            self.leave()
+            try:
+                self.leave()
+            except BaseException:
+                self._give_up()
+                raise
             return
         if self._end() is not None:
             self._stream.finish()
@@ -236,6 +240,9 @@ class Hold(Owned):
         except FateboundError:
             # The end of the connection says the same.
             self._stream.close()
+        except BaseException:
+            self._give_up()
+            raise
 
     def _leave(self, connection: Connection, call: Call[None]) -> None:
         try:
@@ -253,8 +260,16 @@ class Hold(Owned):
                 raise
         self._settle()
 
+    def _give_up(self) -> None:
+        """Ends the connection if the hold lasts: after its block nobody would end it."""
+        if self._end() is None:
+            self._stream.close()
+
     def _settle(self) -> None:
         """Waits until the end has come on the stream as well."""
+        if threading.current_thread() is self._stream._thread:
+            # In a callback: the end is read when it returns.
+            return
         try:
             self._ended.wait(self._endpoint.patience, "the hold has not ended")
         except WaitTimeout:

@@ -13,7 +13,7 @@ from .. import process_group as pg
 from .._calls import Admit, Call
 from .._clock import Clock, TimeIsOver
 from .._fork import Owned
-from ..errors import NodeUnreachable
+from ..errors import BarrierMissed, CallTimeout, NodeUnreachable, WaitTimeout
 from ._events import RECONNECT, EventStream, Watch, Wishes, wait_failed
 from ._hold import Hold, Invitations, Stream, accept_one
 from ._once import Registration
@@ -233,14 +233,24 @@ class Node(Owned):
         """Waits until ``count`` processes are at the barrier of this name; who was there. Raises ``BarrierMissed``. Meets ``fatebound pg barrier``, too."""
         clock = Clock(timeout)
         info = _calls.barrier_sign(count)
-        provider = self.join_process_group(name, instance=instance, info=info, timeout=timeout)
+        try:
+            provider = self.join_process_group(name, instance=instance, info=info, timeout=timeout)
+        except (CallTimeout, WaitTimeout) as error:
+            if timeout is None:
+                raise
+            raise BarrierMissed(f"not at the barrier {name} in time: {error}", ()) from None
         return barrier(provider, name, count, clock)
 
     def lock(self, name: str, *, instance: Optional[str] = None, timeout: Optional[float] = None) -> Lock:
         """Waits until this process has the lock of this name: ``with node.lock("backup") as lock:``. Raises ``WaitTimeout``."""
         clock = Clock(timeout)
-        lock = Lock(self.join_process_group(name, instance=instance, timeout=timeout), clock)
-        return lock
+        try:
+            provider = self.join_process_group(name, instance=instance, timeout=timeout)
+        except CallTimeout as error:
+            if timeout is None:
+                raise
+            raise WaitTimeout(f"not at the lock {name} in time: {error}") from None
+        return Lock(provider, clock)
 
     # Inside.
 

@@ -48,7 +48,8 @@ class Once(Generic[T]):
             self._callbacks.clear()
             self._changed.notify_all()
         for callback in callbacks:
-            _call(callback, value)
+            # Not even a SystemExit is to end this thread: others depend on it.
+            _call(callback, value, BaseException)
         return True
 
     def get(self) -> Optional[T]:
@@ -72,7 +73,7 @@ class Once(Generic[T]):
             if value is None:
                 self._callbacks[key] = callback
         if value is not None:
-            _call(callback, value)
+            _call(callback, value, Exception)
         return Registration(lambda: self._forget(key))
 
     def _forget(self, key: object) -> None:
@@ -80,8 +81,8 @@ class Once(Generic[T]):
             self._callbacks.pop(key, None)
 
 
-def _call(callback: Callable[[T], object], value: T) -> None:
+def _call(callback: Callable[[T], object], value: T, caught: type[BaseException]) -> None:
     try:
         callback(value)
-    except Exception:
+    except caught:
         _log.exception("a callback has failed")

@@ -67,11 +67,14 @@ class Provider(Owned):
         self._endpoint = endpoint
         self._source = Source(endpoint, _calls.attach(name, instance, info, attributes), _calls.SILENCE, timeout)
         self.closed: Callable[[], None] = lambda: None
-        first = self._source.next(Clock(endpoint.patience))
-        joined = None if first is None else read_event(first.data)
-        if not isinstance(joined, ProviderJoined):
+        try:
+            first = self._source.next(Clock(endpoint.patience))
+            joined = None if first is None else read_event(first.data)
+            if not isinstance(joined, ProviderJoined):
+                raise ForeignAnswer("an attachment that does not begin with joined")
+        except BaseException:
             self._source.close()
-            raise ForeignAnswer("an attachment that does not begin with joined")
+            raise
         self.joined = joined
         """The first event."""
         self.provider = joined.provider
@@ -243,7 +246,10 @@ class Lock(Owned):
             self.epoch = self._turn(clock)
             """The number since when this process has the lock: larger than that of every holder before."""
         except BaseException:
-            _abandon(provider)
+            try:
+                _abandon(provider)
+            finally:
+                provider.close()
             raise
         self._thread = threading.Thread(target=self._run, name="fatebound-lock", daemon=True)
         self._thread.start()
