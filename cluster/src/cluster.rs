@@ -315,7 +315,10 @@ impl Cluster {
         match (self.by_id.get(&group).copied(), words) {
             (Some(_), Words::Carried { number, carried }) => {
                 if self.lines.detours.hear(from, number) {
-                    self.lines.heard_without_pipe(now, from.peer);
+                    // A stranger's words set up nothing here.
+                    if !self.concerned(|node| node == from).is_empty() {
+                        self.lines.heard_without_pipe(now, from.peer);
+                    }
                     let carried = *carried;
                     self.on_arrival(now, Arrival { from, group, carried }, context, out);
                 }
@@ -515,10 +518,19 @@ impl Cluster {
                     None => self.dropped += 1,
                 }
             }
-            PipeInput::NotTaken { peer, body } => {
-                if let Some((to, group, carried)) = Lines::not_taken(peer, &body)
-                    && let Some(place) = self.by_id.get(&group)
-                {
+            PipeInput::NotTaken { peer, body, too_many } => {
+                let detour = too_many && self.lines.too_many(now, peer);
+                if body.is_empty() {
+                    self.lines.detours.tried_in_vain(now, &peer);
+                    return;
+                }
+                let Some((to, group, carried)) = Lines::not_taken(peer, &body) else {
+                    return;
+                };
+                if detour {
+                    return self.lines.send(now, to, group, carried, out);
+                }
+                if let Some(place) = self.by_id.get(&group) {
                     self.with(*place, now, context, out, |group, step| {
                         group.on_floor(step, floor::Input::Full { to, carried });
                     });

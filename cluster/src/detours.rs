@@ -140,6 +140,17 @@ impl Detours {
         false
     }
 
+    /// A pipe that was tried came to nothing for another reason than that there can be none: it is tried again after the same pause. Says whether there was a
+    /// try at all; nothing is lost with it.
+    pub(crate) fn tried_in_vain(&mut self, now: Time, peer: &PeerId) -> bool {
+        let Some(detour) = self.peers.get_mut(peer).filter(|detour| detour.probing) else {
+            return false;
+        };
+        detour.probing = false;
+        detour.probe.0 = now + detour.probe.1;
+        true
+    }
+
     /// Whether what is for this peer goes this way.
     pub(crate) fn leads_to(&self, peer: &PeerId) -> bool {
         self.peers.contains_key(peer)
@@ -482,6 +493,15 @@ mod tests {
         bench.now += PROBE;
         bench.send(10, 4);
         assert_eq!(tried(&mut bench), 0, "the pause is longer each time");
+        bench.now += PROBE * 8;
+        bench.send(10, 5);
+        assert_eq!(tried(&mut bench), 1);
+        // It ended for a reason that says nothing of the next one.
+        assert!(bench.detours.tried_in_vain(bench.now, &node(2).peer));
+        assert!(!bench.detours.tried_in_vain(bench.now, &node(2).peer), "once");
+        bench.now += PROBE * 8;
+        bench.send(10, 6);
+        assert_eq!(tried(&mut bench), 1, "and it is tried again");
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub enum PipeInput {
         peer: PeerId,
         /// What.
         body: Vec<u8>,
+        /// Because this end has as many pipes as it may.
+        too_many: bool,
     },
     /// There is room again.
     Room {

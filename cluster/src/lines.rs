@@ -49,8 +49,20 @@ impl Lines {
         self.lives.remove(peer);
         self.detours.pipe_is_down(peer);
         // S8 ◆ "Where no pipe can be had".
-        let only_tried = unreachable && Rule::StreamDetours.holds() && self.detours.begin(now, *peer);
+        let only_tried = match unreachable {
+            true => Rule::StreamDetours.holds() && self.detours.begin(now, *peer),
+            false => self.detours.tried_in_vain(now, peer),
+        };
         lost > 0 && !only_tried
+    }
+
+    /// This end bears no more pipes, and has not taken a body for this peer; says whether that goes by a detour from now on.
+    pub(crate) fn too_many(&mut self, now: Time, peer: PeerId) -> bool {
+        // S8 ◆ "or one bears no more pipes".
+        if Rule::StreamDetours.holds() {
+            self.detours.begin(now, peer);
+        }
+        self.detours.leads_to(&peer)
     }
 
     /// The other end takes a detour: so does this one, if it has no pipe.

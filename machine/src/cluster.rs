@@ -89,8 +89,15 @@ impl Machine {
         let input = match event {
             From::Received { port: PORT, peer, body } => PipeInput::Received { peer, body },
             From::NotTaken {
-                port: PORT, peer, body, ..
-            } => PipeInput::NotTaken { peer, body },
+                port: PORT,
+                peer,
+                body,
+                why,
+            } => PipeInput::NotTaken {
+                peer,
+                body,
+                too_many: why == pipes::NotTaken::TooMany,
+            },
             From::Room { port: PORT, peer } => PipeInput::Room { peer },
             From::Refused { port: PORT, peer, lost } => PipeInput::Refused { peer, lost },
             From::Up { peer, incarnation } => {

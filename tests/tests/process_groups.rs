@@ -116,7 +116,7 @@ fn nothing_is_lost_when_programs_are_killed_and_come_again() {
         go_on(&members, &[0, 1, 2]);
         let before = members[index].lives().len();
         members[index].kill();
-        members[index].wait("a new life", |lives| lives.len() > before && lives[before].has_joined());
+        members[index].wait("a new life", |lives| lives.iter().skip(before).any(Life::has_joined));
     }
     go_on(&members, &[0, 1, 2]);
     one_history_for_all(&members, &[0, 1, 2]);

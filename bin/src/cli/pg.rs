@@ -285,6 +285,9 @@ pub struct PgExpelArgs {
     /// Let all vote on it, but for those who are to go; else it is true with its announcement
     #[arg(long)]
     pub voted: bool,
+    /// How long the vote waits, and then the group for the processes to end, where the group's limit is not right
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub limit: Option<Duration>,
     /// For which provider of this node, by its instance or its whole name [default: the only one]
     #[arg(long = "as", value_name = "INSTANCE")]
     pub speaker: Option<String>,

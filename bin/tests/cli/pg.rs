@@ -41,12 +41,19 @@ impl Trio {
     }
 
     fn signal(&self, node: usize, signal: &str) {
-        send_signal(self.nodes[node].child.id(), signal);
+        self.signal_all(&[node], signal);
+    }
+
+    /// In one moment.
+    fn signal_all(&self, nodes: &[usize], signal: &str) {
+        let processes: Vec<u32> = nodes.iter().map(|node| self.nodes[*node].child.id()).collect();
+        send_signal(&processes, signal);
     }
 }
 
-fn send_signal(process: u32, signal: &str) {
-    let kill = Command::new("kill").args([signal, &process.to_string()]).status();
+fn send_signal(processes: &[u32], signal: &str) {
+    let processes = processes.iter().map(u32::to_string);
+    let kill = Command::new("kill").arg(signal).args(processes).status();
     assert!(kill.unwrap().success());
 }
 
@@ -359,7 +366,7 @@ fn a_barrier_lets_three_go_together_as_often_as_they_meet() {
     // Two of three: the error says who is there, who was, and how many are not.
     let mut first = barrier(&trio.homes[0], "other --count 3 --instance first");
     listed_at(&trio.homes[0], "other", "first");
-    let late = barrier(&trio.homes[1], "other --count 3 --instance late --timeout 8s");
+    let late = barrier(&trio.homes[1], "other --count 3 --instance late --timeout 40s");
     listed_at(&trio.homes[0], "other", "late");
     first.kill().unwrap();
     first.wait().unwrap();
@@ -458,7 +465,7 @@ fn a_lock_is_passed_on_when_its_holder_its_node_or_its_host_is_gone() {
     trio.signal(1, "-CONT");
 
     // Whoever is asked to end passes it on and says so.
-    send_signal(fourth.child.id(), "-TERM");
+    send_signal(&[fourth.child.id()], "-TERM");
     assert_eq!(ended(&mut fourth.child), Some(143));
     fourth.silent();
 }
@@ -477,8 +484,7 @@ fn who_is_left_without_a_quorum_is_blocked_and_runs_nothing() {
         lock
     });
     // Silent in one moment: killed ones would be found out one after the other, and the oldest of two goes on.
-    trio.signal(1, "-STOP");
-    trio.signal(2, "-STOP");
+    trio.signal_all(&[1, 2], "-STOP");
     let blocked = watcher.event("blocked");
     assert_eq!(
         (&blocked["have"], &blocked["need"]),
@@ -615,9 +621,9 @@ fn every_path_answers_with_a_problem_of_its_kind() {
 #[test]
 fn a_second_terminal_speaks_for_a_provider() {
     let trio = Trio::start();
-    let mut a = Joined::start(&trio.homes[0], "db --instance a");
+    let mut a = Joined::start(&trio.homes[0], "db --instance a --phase-limit 1m");
     a.event("joined");
-    let mut b = Joined::start(&trio.homes[1], "db --instance b");
+    let mut b = Joined::start(&trio.homes[1], "db --instance b --phase-limit 1m");
     b.event("joined");
     a.list(&["a", "b"]);
 
@@ -653,7 +659,7 @@ fn a_second_terminal_speaks_for_a_provider() {
     assert!(words.contains("rejected"), "{words}");
 
     // Of several at one node it has to be said which.
-    let mut second = Joined::start(&trio.homes[1], "db --instance second");
+    let mut second = Joined::start(&trio.homes[1], "db --instance second --phase-limit 1m");
     second.event("joined");
     a.list(&["a", "b", "second"]);
     let which = trio.homes[1].run("pg leave db");
@@ -716,15 +722,15 @@ fn who_was_put_out_comes_in_again_if_that_is_wanted() {
 #[test]
 fn who_is_expelled_is_ended_and_the_group_learns_how_that_went() {
     let trio = Trio::start();
-    let mut a = Joined::start(&trio.homes[0], "db --instance a");
+    let mut a = Joined::start(&trio.homes[0], "db --instance a --phase-limit 1m");
     a.event("joined");
     // One has a command for it, the other does it itself; each is the only one at its node.
     let file = trio.homes[1].path().join("ended");
-    let mut command = trio.homes[1].command("pg join db --instance b --json --deactivate");
+    let mut command = trio.homes[1].command("pg join db --instance b --phase-limit 1m --json --deactivate");
     command.arg(format!("echo \"$FATEBOUND_ARGUMENT\" > {}; exit 7", file.display()));
     let mut b = Joined::spawn(command);
     b.event("joined");
-    let mut c = Joined::start(&trio.homes[2], "db --instance c");
+    let mut c = Joined::start(&trio.homes[2], "db --instance c --phase-limit 1m");
     c.event("joined");
     a.list(&["a", "b", "c"]);
 

@@ -121,12 +121,18 @@ impl Terminal {
                         }
                     }
                     None if self.owes && answering => {
-                        self.hear_last_word(answers).await?;
+                        tokio::select! {
+                            heard = self.hear_last_word(answers) => heard?,
+                            exit = signals.next() => return Ok(Stay::Over(exit)),
+                        }
                         return ended(last.as_ref()).map(Stay::Over);
                     }
                     None if is_put_out(last.as_ref()) => return Ok(Stay::PutOut(last.map(Box::new))),
                     None => {
-                        self.tell_exit().await?;
+                        tokio::select! {
+                            told = self.tell_exit() => told?,
+                            exit = signals.next() => return Ok(Stay::Over(exit)),
+                        }
                         return ended(last.as_ref()).map(Stay::Over);
                     }
                 },
@@ -245,6 +251,7 @@ async fn run(command: String, argument: String) -> Option<i32> {
         .env("FATEBOUND_ARGUMENT", argument)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
         .status()
         .await;
     match status {

@@ -1,5 +1,7 @@
 //! `pg leave | vote | propose | expel`: orders for a provider that another process of this node holds, as from a second terminal.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::attachment::blocked;
@@ -11,13 +13,18 @@ use crate::api::process_groups::model::{
 };
 use crate::api::process_groups::octets::Octets;
 use crate::cli::{ClientArgs, PgExpelArgs, PgLeaveArgs, PgProposeArgs, PgVoteArgs, VoteWord};
-use crate::client::Api;
+use crate::client::{Api, CallError};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
+
+/// How often a group is looked at while it does what it was told.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A group, and whom of its providers this command speaks for.
 struct Speaker {
     output: Output,
+    api: Api,
+    path: String,
     group: PgInfo,
     provider: String,
     orders: Orders,
@@ -38,24 +45,53 @@ impl Speaker {
             Some(called) => pick(called, &here).map_err(|words| Failure::error(format!("at this node {words}")))?,
             None => only(&here)?,
         };
-        let orders = Orders::new(api, format!("{path}/providers/{provider}"));
+        let orders = Orders::new(api.clone(), format!("{path}/providers/{provider}"));
         Ok(Speaker {
             output: Output::new(client.json),
+            api,
+            path,
             group,
             provider,
             orders,
         })
     }
 
-    /// What became of it; exit code 1 if it did not come true.
+    /// Waits for what the group does, as long as it can do anything.
+    async fn meanwhile<T>(&self, work: impl Future<Output = Result<T, CallError>>) -> Result<T, Failure> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done?),
+                () = tokio::time::sleep(LOOK) => {
+                    let group: Result<PgInfo, CallError> = self.api.get(&self.path).await;
+                    // A group that is gone is told by the answer that is waited for.
+                    if let Ok(PgInfo { blocked: Some(what), .. }) = group {
+                        return Err(blocked(what.have, what.need, &what.missing));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What became of it; exit code 1 if it did not come true, 3 if that is not known here.
     fn resolved(&self, resolution: &Resolution, what: &str) -> Outcome {
-        let done = resolution.outcome == "approved";
+        let exit = match resolution.outcome.as_str() {
+            "approved" => Exit::Done,
+            "unknown" => Exit::GroupFailed,
+            _ => Exit::Error,
+        };
         if self.output.is_json() {
             self.output.object(resolution)?;
-        } else if !done {
-            return Err(Failure::error(format!("{what}: {}", resolution.outcome)));
+            return Ok(exit);
         }
-        Ok(if done { Exit::Done } else { Exit::Error })
+        match exit {
+            Exit::Done => Ok(exit),
+            Exit::GroupFailed => Err(Failure::new(
+                exit,
+                "this node was put out of the group meanwhile: it may or may not have come true",
+            )),
+            exit => Err(Failure::new(exit, format!("{what}: {}", resolution.outcome))),
+        }
     }
 }
 
@@ -92,11 +128,17 @@ fn names(providers: &[&ProviderInfo]) -> String {
     names.join(", ")
 }
 
+fn milliseconds(limit: Duration) -> u64 {
+    u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `fatebound pg leave`
 pub async fn leave(args: &PgLeaveArgs) -> Outcome {
     let speaker = Speaker::of(&args.name, args.instance.as_deref(), &args.client).await?;
     let goodbye = args.goodbye.clone();
-    let resolution = speaker.orders.leave(LeaveRequest { goodbye }).await?;
+    let resolution = speaker
+        .meanwhile(speaker.orders.leave(LeaveRequest { goodbye }))
+        .await?;
     speaker.resolved(&resolution, "it has not left")
 }
 
@@ -142,12 +184,10 @@ pub async fn propose(args: &PgProposeArgs) -> Outcome {
         barrier: args.what.barrier.as_ref().map(octets),
         expected: args.expected,
         voted: args.voted || args.what.barrier.is_some(),
-        limit_ms: args
-            .limit
-            .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        limit_ms: args.limit.map(milliseconds),
         ..ProposalRequest::default()
     };
-    let resolution = speaker.orders.propose(&proposal).await?;
+    let resolution = speaker.meanwhile(speaker.orders.propose(&proposal)).await?;
     speaker.resolved(&resolution, "it did not come true")
 }
 
@@ -161,9 +201,10 @@ pub async fn expel(args: &PgExpelArgs) -> Outcome {
         expel: Some(expelled.map_err(Failure::error)?),
         deactivate: args.deactivate.as_ref().map(|text| Octets::from(text.as_bytes())),
         voted: args.voted,
+        limit_ms: args.limit.map(milliseconds),
         ..ProposalRequest::default()
     };
-    let resolution = speaker.orders.propose(&proposal).await?;
+    let resolution = speaker.meanwhile(speaker.orders.propose(&proposal)).await?;
     speaker.resolved(&resolution, "nobody was expelled")
 }
 
