@@ -358,8 +358,10 @@ impl Node {
         let (offers, offers_out) = mpsc::channel(OFFERS);
         let tag = tag.into();
         let waiter = Waiter { offers, rooms };
+        // Before the node is asked: what is accepted while the answer is on its way has somebody who stands behind it, or tells the group that it has not.
+        let invitations = Invitations::new(self.clone(), offers_out);
         self.ask(|reply| Order::Accept { tag, waiter, reply }).await?;
-        Ok(Invitations::new(self.clone(), offers_out))
+        Ok(invitations)
     }
 
     /// Everything that happens here from now on. Bounded: a reader that is slow is told how many events it has missed, and misses no failure.

@@ -253,9 +253,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (busy, unauthorized) = (self.is(Kind::Busy), self.is(Kind::Unauthorized));
+        let stranger = unauthorized || self.is(Kind::ForbiddenHost);
         let mut response = (status, axum::Json(self)).into_response();
         if busy {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if busy || stranger {
             // Nor does its connection take up room.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);

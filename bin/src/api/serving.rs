@@ -121,11 +121,12 @@ impl Serving {
             doors.into_iter().map(Listener::open).collect::<io::Result<_>>()?
         };
         let (stop, stopped) = watch::channel(false);
-        let reception = Arc::new(Reception::new(router(local)));
+        let router = router(local);
         let accepting = runtime.spawn(async move {
+            // Each has its own places: whoever reaches a TCP port, token or not, takes none of the socket's.
             let accepting = listeners
                 .into_iter()
-                .map(|listener| accept(listener, Arc::clone(&reception), stopped.clone()));
+                .map(|listener| accept(listener, Reception::new(router.clone()), stopped.clone()));
             futures::future::join_all(accepting).await;
         });
         Ok(Serving {
@@ -158,7 +159,7 @@ async fn asked_to_stop(stopped: &mut Stopped) {
 }
 
 /// Takes connections until the node stops, and then waits for those that are left.
-async fn accept(listener: Listener, reception: Arc<Reception>, stopped: Stopped) {
+async fn accept(listener: Listener, reception: Reception, stopped: Stopped) {
     let mut ended = stopped.clone();
     let mut connections = JoinSet::new();
     loop {

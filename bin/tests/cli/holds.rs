@@ -258,8 +258,8 @@ fn nobody_fails_when_the_holders_leave_and_the_root_goes_last() {
     assert_eq!(member.ends_with("left")["hold"], invited["hold"]);
     assert_eq!(status(&mut leaving), 200);
     assert_eq!(root.ends_with("left")["hold"], hold.as_str());
-    assert_eq!(state(&pair.member, &group)["state"], "left");
-    assert_eq!(state(&pair.root, &group)["state"], "closed");
+    becomes(&pair.member, &group, "left");
+    becomes(&pair.root, &group, "closed");
     let again = of_hold(&pair.root, &hold, "leave", "");
     assert_eq!((again.status, again.problem().as_str()), (404, "hold-unknown"));
 }
@@ -315,7 +315,7 @@ fn several_processes_of_one_node_hold_one_group() {
     second.ends_with("left");
     assert_eq!(of_hold(&pair.member, &three, "leave", "").status, 200);
     third.ends_with("left");
-    assert_eq!(state(&pair.member, &group)["state"], "left");
+    becomes(&pair.member, &group, "left");
     assert_eq!(state(&pair.root, &group)["members"].as_array().unwrap().len(), 1);
     // It may come back, and now its death counts.
     let (fourth, _) = join(&pair.member, &group);
