@@ -88,11 +88,9 @@ fn clients_are_held_connected_and_let_go() {
 #[test]
 fn no_more_are_held_than_may_be_and_none_for_ever() {
     let trio = Trio::start();
-    let ended = |connection: &mut BufReader<TcpStream>| {
-        match connection.read_to_end(&mut Vec::new()) {
-            Ok(read) => read == 0,
-            Err(error) => error.kind() == ErrorKind::ConnectionReset,
-        }
+    let ended = |connection: &mut BufReader<TcpStream>| match connection.read_to_end(&mut Vec::new()) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
     };
     // There is no room for the second one, and the first one has its place.
     let proxy = Proxy::start(&trio, "--hold 1h --max 1");
